@@ -1,0 +1,74 @@
+# Thin on purpose: pip installs, CMake builds, ctest and pytest test. The first call makes .venv, which holds
+# every tool but make and the C++ compiler.
+
+PYTHON ?= python3
+# What pip is asked for. On a machine without a GPU choose PyTorch's CPU build, which is much smaller.
+TORCH ?= torch==2.13.0
+
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+PACKAGE := pyproject.toml CMakeLists.txt $(shell find cmake cpp python -type f ! -name '*.pyc')
+CXX_FILES := $(shell find cpp tests tools -name '*.cc' -o -name '*.h')
+ARM_TOOLS := aarch64-linux-gnu-g++ qemu-aarch64-static
+MISSING_ARM_TOOLS := $(foreach tool,$(ARM_TOOLS),$(if $(shell command -v $(tool) 2>/dev/null),,$(tool)))
+
+export PATH := $(BIN):$(PATH)
+
+# $(call test_preset,NAME): builds a preset of CMakePresets.json and runs its C++ tests.
+test_preset = cmake --preset $(1) && cmake --build --preset $(1) && ctest --preset $(1) --parallel $(JOBS)
+
+.PHONY: demo test test-cpp test-sanitized test-aarch64 test-python bench lint format clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/demo.stamp
+	squish demo
+
+test: test-cpp test-sanitized test-aarch64 test-python
+
+test-cpp: $(VENV)/dev.stamp
+	$(call test_preset,dev)
+
+test-sanitized: $(VENV)/dev.stamp
+	$(call test_preset,asan-ubsan)
+
+test-aarch64: $(VENV)/dev.stamp
+ifeq ($(MISSING_ARM_TOOLS),)
+	$(call test_preset,aarch64)
+else
+	@echo "aarch64 tests left out, no $(MISSING_ARM_TOOLS):" \
+	  "apt install g++-aarch64-linux-gnu qemu-user-static libgtest-dev"
+endif
+
+test-python: $(VENV)/dev.stamp
+	pytest
+
+bench: $(VENV)/dev.stamp
+	pytest tests/python/bench --benchmark-enable --benchmark-only
+
+lint: $(VENV)/dev.stamp
+	clang-format --dry-run -Werror $(CXX_FILES)
+	cmake --preset dev
+	run-clang-tidy.py -p build/dev -j $(JOBS) -quiet '^$(CURDIR)/cpp/'
+	ruff check
+	ruff format --check
+	mypy
+
+format: $(VENV)/dev.stamp
+	clang-format -i $(CXX_FILES)
+	ruff check --fix
+	ruff format
+
+clean:
+	rm -rf build dist $(VENV)
+
+# The stamps say what is installed in .venv: demo.stamp the package with the extra [demo], dev.stamp with [dev].
+$(VENV)/%.stamp: $(VENV)/torch $(PACKAGE)
+	pip install --quiet '.[$*]' -C build-dir=build/python
+	touch $@
+
+$(VENV)/torch:
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet --upgrade pip
+	pip install --quiet '$(TORCH)'
+	touch $@

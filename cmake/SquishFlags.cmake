@@ -1,0 +1,32 @@
+# How all our code is compiled. Included once, by the top CMakeLists.txt.
+
+if(NOT CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+  message(FATAL_ERROR "squishnative needs GCC >= 9 or Clang >= 14, got ${CMAKE_CXX_COMPILER_ID}")
+endif()
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+# Left to itself a compiler fuses a * b + c where it likes, and results change with it. Kernels that want a
+# fused multiply-add write one.
+add_compile_options(-ffp-contract=off)
+
+if(SQUISH_SANITIZE)
+  add_compile_options(-fsanitize=${SQUISH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${SQUISH_SANITIZE})
+endif()
+
+# Only for our own targets: GoogleTest may be built from source beside them.
+add_library(squish_warnings INTERFACE)
+target_compile_options(squish_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
+if(SQUISH_WERROR)
+  target_compile_options(squish_warnings INTERFACE -Werror)
+endif()

@@ -1,0 +1,34 @@
+// The seam between sessions and devices. A backend runs one model for one session; Session owns it and calls
+// it from one thread at a time. It keeps what it needs for the image sizes it has seen.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "squish/model.h"
+#include "squish/session.h"
+
+namespace squish {
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // Plans for images of this size. Throws InvalidArgument where the net does not admit it.
+  virtual void prepare(int height, int width) = 0;
+
+  // Computes the batch, which Session has checked, into output. If `seconds` is not null, image by image, adding
+  // to seconds[step] the time of each step.
+  virtual void run(const ImageBatch& input, float* output, double* seconds) = 0;
+
+  virtual std::vector<StepInfo> explain(int height, int width) = 0;
+  virtual int64_t arena_bytes(int height, int width) = 0;
+  virtual std::string isa() const { return {}; }
+};
+
+std::unique_ptr<Backend> make_cpu_backend(std::shared_ptr<const Model> model, const SessionOptions& options);
+std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model);
+
+}  // namespace squish

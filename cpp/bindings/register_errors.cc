@@ -1,0 +1,34 @@
+// squish/error.h as Python exceptions.
+#include "bindings/register.h"
+#include "squish/error.h"
+
+namespace py = pybind11;
+
+namespace squish::bindings {
+namespace {
+
+template <typename Exception>
+void register_class(py::module_& m, const char* name, PyObject* base) {
+  // Users catch squishnative.FormatError, so that is the name a traceback shows.
+  py::register_exception<Exception>(m, name, base).attr("__module__") = "squishnative";
+}
+
+void translate(std::exception_ptr thrown) {
+  try {
+    if (thrown) std::rethrow_exception(thrown);
+  } catch (const InvalidArgument& error) {
+    py::set_error(PyExc_ValueError, error.what());
+  } catch (const IoError& error) {
+    py::set_error(PyExc_OSError, error.what());
+  }
+}
+
+}  // namespace
+
+void register_errors(py::module_& m) {
+  register_class<FormatError>(m, "FormatError", PyExc_ValueError);
+  register_class<DeviceError>(m, "DeviceError", PyExc_RuntimeError);
+  py::register_exception_translator(&translate);
+}
+
+}  // namespace squish::bindings

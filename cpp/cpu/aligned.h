@@ -1,0 +1,38 @@
+// A fixed array on a cache-line boundary. Used for packed weights and arenas.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace squish {
+
+// `count` values, zeroed, at a multiple of 64 bytes: one cache line, one AVX-512 register.
+template <typename T>
+class AlignedArray {
+ public:
+  AlignedArray() = default;
+  explicit AlignedArray(size_t count) : size_(count) {
+    // aligned_alloc wants a multiple of the alignment.
+    const size_t bytes = (count * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    if (bytes < count) throw std::bad_alloc();
+    data_.reset(static_cast<T*>(std::aligned_alloc(kAlignment, bytes ? bytes : kAlignment)));
+    if (!data_) throw std::bad_alloc();
+    std::uninitialized_fill_n(data_.get(), count, T{});
+  }
+
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+  size_t size() const { return size_; }
+
+ private:
+  static constexpr size_t kAlignment = 64;
+  struct Free {
+    void operator()(T* p) const { std::free(p); }
+  };
+  std::unique_ptr<T[], Free> data_;
+  size_t size_ = 0;
+};
+
+}  // namespace squish

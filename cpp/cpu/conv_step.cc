@@ -1,0 +1,162 @@
+// Convolution, with the pooling that follows it while its rows are in cache.
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/steps.h"
+
+namespace squish {
+namespace {
+
+// Where a task's output goes: the first pixel, and the strides.
+struct Target {
+  float* data;
+  ptrdiff_t row, block;
+};
+
+ConvKernel kernel_for(const KernelTable& kernels, ptrdiff_t step, int blocks) {
+  switch (step) {
+    case 1:
+      return kernels.conv[kStep1][blocks - 1];
+    case 2:
+      return kernels.conv[kStep2][blocks - 1];
+    case 16:
+      return kernels.conv[kStep16][blocks - 1];
+    case 32:
+      return kernels.conv[kStep32][blocks - 1];
+    default:
+      return kernels.conv_any_step[blocks - 1];
+  }
+}
+
+// Convolution of one group of blocks, any rows of it.
+class GroupConv {
+ public:
+  GroupConv(const KernelTable& kernels, const BoundConv& conv, const BlockGroup& group, ConstView in)
+      : in_(in), stride_h_(conv.packed->stride_h) {
+    const PackedConv& packed = *conv.packed;
+    task_.input_row = stride_h_ * in.layout->row_floats();
+    task_.input_step = ptrdiff_t{packed.stride_w} * in.layout->channel_step();
+    task_.weights = packed.weights.data() + group.weights_at;
+    task_.offsets = conv.offsets.data() + group.columns_at;
+    task_.columns = group.columns;
+    task_.bias = packed.bias.data() + group.first_block * kChannelBlock;
+    task_.floor = floor_for(packed.relu);
+    task_.width = conv.conv_output.width;
+    kernel_ = kernel_for(kernels, task_.input_step, group.blocks);
+  }
+
+  void rows(Range rows, Target target) {
+    task_.input = in_.pixel(0, stride_h_ * rows.begin, 0);
+    task_.rows = rows.size();
+    task_.output = target.data;
+    task_.output_row = target.row;
+    task_.output_block = target.block;
+    kernel_(task_);
+  }
+
+ private:
+  ConstView in_;
+  int stride_h_;
+  ConvTask task_{};
+  ConvKernel kernel_;
+};
+
+// The input rows that the windows of one pooled row cover.
+Range window_rows(const Op& op, int pooled_row, int height) {
+  const int top = pooled_row * op.window.stride_h - op.window.pad_top;
+  return {std::max(top, 0), std::min(top + op.window.kernel_h, height)};
+}
+
+// Convolves and pools: the scratch holds just the rows under one row of windows. Those that the next windows cover
+// too are moved up, not computed again.
+void conv_pooled(const KernelTable& kernels, const Op& op, const BoundConv& conv, const BlockGroup& group,
+                 ConstView in, MutableView out, float* scratch, Range pooled_rows) {
+  const int height = conv.conv_output.height, width = conv.conv_output.width;
+  const int64_t row_floats = int64_t{width} * kChannelBlock, block_floats = op.window.kernel_h * row_floats;
+  GroupConv group_conv(kernels, conv, group, in);
+  PoolTask task = pool_task(op, height, width, out);
+  task.input_row = row_floats;
+  task.rows = 1;
+  Range held;  // rows in the scratch
+  for (int r = pooled_rows.begin; r < pooled_rows.end; ++r) {
+    const Range wanted = window_rows(op, r, height);
+    const int kept = std::max(held.end - wanted.begin, 0);
+    if (kept > 0 && wanted.begin > held.begin) {
+      for (int b = 0; b < group.blocks; ++b) {
+        float* block = scratch + b * block_floats;
+        std::memmove(block, block + (wanted.begin - held.begin) * row_floats,
+                     static_cast<size_t>(kept * row_floats) * sizeof(float));
+      }
+    }
+    if (wanted.begin + kept < wanted.end) {
+      group_conv.rows({wanted.begin + kept, wanted.end},
+                      {scratch + kept * row_floats, row_floats, block_floats});
+    }
+    held = wanted;
+    task.input_first_row = wanted.begin;
+    task.first_row = r;
+    for (int b = 0; b < group.blocks; ++b) {
+      task.input = scratch + b * block_floats;
+      task.output = out.pixel(group.first_block + b, r, 0);
+      kernels.max_pool(task);
+    }
+  }
+}
+
+void conv_averaged(const KernelTable& kernels, const BoundConv& conv, const BlockGroup& group, ConstView in,
+                   MutableView out, float* scratch) {
+  const int height = conv.conv_output.height, width = conv.conv_output.width;
+  const int64_t row_floats = int64_t{width} * kChannelBlock, block_floats = height * row_floats;
+  GroupConv(kernels, conv, group, in).rows({0, height}, {scratch, row_floats, block_floats});
+  for (int b = 0; b < group.blocks; ++b) {
+    kernels.average(
+        {scratch + b * block_floats, row_floats, height, width, out.pixel(group.first_block + b, 0, 0)});
+  }
+}
+
+// Cuts groups x rows into shares of equal cost, not of equal count: the clusters of an expand 1x1 and an expand 3x3
+// differ nine times.
+template <typename Body>
+void for_each_group_band(const PackedConv& packed, int rows, Share share, Body&& body) {
+  const auto cost_of = [](const BlockGroup& group) { return (group.columns + 8) * group.blocks; };
+  int64_t total = 0;
+  for (const BlockGroup& group : packed.groups) total += cost_of(group) * rows;
+  const int64_t begin = total * share.index / share.count, end = total * (share.index + 1) / share.count;
+  int64_t before = 0;
+  for (const BlockGroup& group : packed.groups) {
+    const int64_t cost = cost_of(group);
+    const auto row_at = [&](int64_t at) {
+      return static_cast<int>(std::clamp<int64_t>((at - before + cost - 1) / cost, 0, rows));
+    };
+    const Range band{row_at(std::max(begin, before)), row_at(std::max(end, before))};
+    if (band.begin < band.end) body(group, band);
+    before += cost * rows;
+  }
+}
+
+}  // namespace
+
+int64_t scratch_floats(const Op& op, const BoundConv& conv) {
+  const int64_t rows = op.pooled ? op.window.kernel_h : op.averaged ? conv.conv_output.height : 0;
+  constexpr int kMaxBlocks = 2;
+  return rows * conv.conv_output.width * kChannelBlock * kMaxBlocks;
+}
+
+void run_conv(const KernelTable& kernels, const Op& op, const BoundConv& conv, ConstView in, MutableView out,
+              float* scratch, Share share) {
+  const PackedConv& packed = *conv.packed;
+  for_each_group_band(packed, out.layout->height, share, [&](const BlockGroup& group, Range rows) {
+    for (int b = 0; b < group.blocks; ++b) clear_border(out, group.first_block + b, rows);
+    if (op.pooled) {
+      conv_pooled(kernels, op, conv, group, in, out, scratch, rows);
+    } else if (op.averaged) {
+      conv_averaged(kernels, conv, group, in, out, scratch);
+    } else {
+      const Target target{out.pixel(group.first_block, rows.begin, 0), out.layout->row_floats(),
+                          out.layout->block_floats()};
+      GroupConv(kernels, conv, group, in).rows(rows, target);
+    }
+  });
+}
+
+}  // namespace squish

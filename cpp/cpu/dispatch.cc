@@ -1,0 +1,63 @@
+#include "cpu/dispatch.h"
+
+#include <cstdlib>
+
+#include "squish/error.h"
+#include "squish/session.h"
+
+namespace squish {
+namespace {
+
+// The compiler's builtins also ask the operating system whether it saves the registers.
+#if defined(SQUISH_HAVE_AVX512)
+bool cpu_has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+#if defined(SQUISH_HAVE_AVX2)
+bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#endif
+
+struct Isa {
+  const char* name;
+  const KernelTable* kernels;
+  bool runs_here;
+};
+
+std::vector<Isa> built_isas() {
+  return {
+#define SQUISH_ISA(name, table, runs_here) {name, &table, runs_here},
+#include "cpu/kernels.inc"
+#undef SQUISH_ISA
+  };
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (const Isa& isa : built_isas()) {
+    if (isa.runs_here) names.emplace_back(isa.name);
+  }
+  return names;
+}
+
+const KernelTable& choose_kernels(const std::string& wanted) {
+  const char* forced = std::getenv("SQUISH_FORCE_ISA");
+  const bool from_environment = wanted.empty() && forced != nullptr && *forced != '\0';
+  const std::string name = from_environment ? forced : wanted;
+  for (const Isa& isa : built_isas()) {
+    if (isa.runs_here && (name.empty() || name == isa.name)) return *isa.kernels;
+  }
+  throw DeviceError(std::string(from_environment ? "SQUISH_FORCE_ISA" : "isa") + ": got '" + name +
+                    "', this build on this CPU has " + joined(available_isas()));
+}
+
+}  // namespace squish

@@ -1,0 +1,108 @@
+#include "cpu/explain.h"
+
+#include <cstdio>
+
+namespace squish {
+namespace {
+
+// "15 %", "0.4 %"
+std::string percent(int64_t part, int64_t all) {
+  const double value = all == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(all);
+  char text[32];
+  std::snprintf(text, sizeof text, value > 0 && value < 9.95 ? "%.1f %%" : "%.0f %%", value);
+  return text;
+}
+
+double ratio(int64_t part, int64_t all) {
+  return all == 0 ? 1 : static_cast<double>(part) / static_cast<double>(all);
+}
+
+int paired_blocks(const PackedConv& conv) {
+  int blocks = 0;
+  for (const BlockGroup& group : conv.groups) blocks += group.blocks == 2 ? 2 : 0;
+  return blocks;
+}
+
+std::string why_conv(const PackedConv& conv) {
+  std::string why;
+  if (conv.live_clusters == conv.all_clusters) {
+    why = conv.live_weights < conv.all_weights ? percent(conv.live_weights, conv.all_weights) +
+                                                     " of weights but all clusters live: runs as dense"
+                                               : "dense";
+  } else {
+    why = percent(conv.live_clusters, conv.all_clusters) + " of clusters live";
+    // Zeros scattered over clusters save nothing.
+    if (2 * ratio(conv.live_weights, conv.all_weights) < ratio(conv.live_clusters, conv.all_clusters)) {
+      why += ", though only " + percent(conv.live_weights, conv.all_weights) + " of weights";
+    }
+  }
+  const int paired = paired_blocks(conv);
+  if (paired > 0)
+    why += "; " + std::to_string(paired) + " of " + std::to_string(conv.blocks) + " blocks in pairs";
+  return why;
+}
+
+int64_t macs_run(const PackedConv& conv, const Shape& out) {
+  int64_t macs = 0;
+  for (const BlockGroup& group : conv.groups) macs += group.columns * group.blocks * kChannelBlock;
+  return macs * out.height * out.width;
+}
+
+}  // namespace
+
+StepInfo explain_input(const Plan& plan) {
+  StepInfo info;
+  info.layer = "input";
+  info.kernel = plan.reads_input_in_place ? "f32 in place, u8 normalised" : "f32 copied, u8 normalised";
+  info.why = plan.reads_input_in_place ? "the first convolution has no padding"
+                                       : "the first layer needs a border or blocks";
+  const Layout& layout = plan.buffers.front().layout;
+  info.output = {layout.channels(), layout.height, layout.width};
+  return info;
+}
+
+StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& conv,
+                    const std::string& isa) {
+  const Step& step = plan.steps[k];
+  StepInfo info;
+  info.layer = op.name;
+  info.output = step.output_shape;
+  const auto layout = [&](size_t i) { return plan.buffers[static_cast<size_t>(step.inputs[i])].layout; };
+  switch (op.kind) {
+    case OpKind::kConv:
+      info.kernel = "f32_cluster_16x1_" + isa;
+      info.why = why_conv(conv);
+      info.density = ratio(conv.live_weights, conv.all_weights);
+      info.cluster_density = ratio(conv.live_clusters, conv.all_clusters);
+      info.macs = count_macs(op, step);
+      info.macs_run = macs_run(conv, step.conv_output);
+      break;
+    case OpKind::kMaxPool:
+      info.kernel = "f32_max_pool_" + isa;
+      info.why = "its input has other readers or is no convolution's: not fused";
+      break;
+    case OpKind::kGlobalAveragePool:
+      info.kernel = "f32_average_" + isa;
+      info.why = "its input has other readers or is no convolution's: not fused";
+      break;
+    case OpKind::kAdd: {
+      const bool blocks = layout(0).same_channels(layout(1));
+      info.kernel = blocks ? "f32_add_" + isa : "f32_add_by_channel";
+      info.why = blocks ? "both inputs lie in the same blocks"
+                        : "Fires of different widths: channels lie in different blocks";
+      break;
+    }
+  }
+  return info;
+}
+
+StepInfo explain_output(const Plan& plan) {
+  StepInfo info;
+  info.layer = "output";
+  info.kernel = "f32 copied";
+  info.why = "from blocks of 16 channels to the caller's order";
+  info.output = plan.steps.back().output_shape;
+  return info;
+}
+
+}  // namespace squish

@@ -1,0 +1,28 @@
+// The small vector type of the kernels: AVX2 with FMA. 16 channels are two registers.
+#pragma once
+
+#include <immintrin.h>
+
+namespace squish {
+namespace {
+
+constexpr int kVecs = 2;
+constexpr int kMaxTile = 6;   // 12 accumulators, 2 weights and 1 broadcast of the 16 registers
+constexpr int kMaxGroup = 1;  // two blocks would leave 3 pixels a tile and save no load
+
+struct Vec {
+  __m256 v;
+};
+constexpr int kLanes = 8;
+
+inline Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
+inline void store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
+inline Vec broadcast(const float* p) { return {_mm256_broadcast_ss(p)}; }
+inline Vec add(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
+inline Vec mul(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
+// The second operand where one is NaN.
+inline Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
+inline Vec mul_add(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+
+}  // namespace
+}  // namespace squish

@@ -1,0 +1,28 @@
+// The small vector type of the kernels: NEON of 64-bit Arm. 16 channels are four registers.
+#pragma once
+
+#include <arm_neon.h>
+
+namespace squish {
+namespace {
+
+constexpr int kVecs = 4;
+constexpr int kMaxTile = 6;  // 24 accumulators, 4 weights and 1 broadcast of the 32 registers
+constexpr int kMaxGroup = 1;
+
+struct Vec {
+  float32x4_t v;
+};
+constexpr int kLanes = 4;
+
+inline Vec load(const float* p) { return {vld1q_f32(p)}; }
+inline void store(float* p, Vec a) { vst1q_f32(p, a.v); }
+inline Vec broadcast(const float* p) { return {vld1q_dup_f32(p)}; }
+inline Vec add(Vec a, Vec b) { return {vaddq_f32(a.v, b.v)}; }
+inline Vec mul(Vec a, Vec b) { return {vmulq_f32(a.v, b.v)}; }
+// NaN where one is NaN.
+inline Vec max(Vec a, Vec b) { return {vmaxq_f32(a.v, b.v)}; }
+inline Vec mul_add(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+
+}  // namespace
+}  // namespace squish

@@ -1,0 +1,41 @@
+// The small vector type of the kernels in plain C++, for CPUs without one of the others.
+#pragma once
+
+namespace squish {
+namespace {
+
+constexpr int kLanes = 4;  // compilers turn four floats into whatever register there is
+constexpr int kVecs = 4;
+constexpr int kMaxTile = 2;  // 8 accumulators, 4 weights: 16 registers of four floats
+constexpr int kMaxGroup = 1;
+
+struct Vec {
+  float v[kLanes];
+};
+
+template <typename F>
+inline Vec map(F f) {
+  return {{f(0), f(1), f(2), f(3)}};
+}
+
+inline Vec load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
+inline void store(float* p, Vec a) {
+  for (int i = 0; i < kLanes; ++i) p[i] = a.v[i];
+}
+inline Vec broadcast(const float* p) { return {{*p, *p, *p, *p}}; }
+inline Vec add(Vec a, Vec b) {
+  return map([&](int i) { return a.v[i] + b.v[i]; });
+}
+inline Vec mul(Vec a, Vec b) {
+  return map([&](int i) { return a.v[i] * b.v[i]; });
+}
+// The second operand where one is NaN.
+inline Vec max(Vec a, Vec b) {
+  return map([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline Vec mul_add(Vec a, Vec b, Vec c) {
+  return map([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+}
+
+}  // namespace
+}  // namespace squish

@@ -1,0 +1,94 @@
+// What every instruction set offers the CPU backend: plain functions over plain arguments.
+//
+// Included by the files of cpu/isa, which are compiled with their own -m flags: so nothing here but <stddef.h> and
+// <stdint.h>, and no inline function, lest the copy that the linker keeps be one the CPU does not run.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace squish {
+
+// A group of 1 or 2 adjacent output blocks (16 channels each) over a band of output rows. Activations are blocked,
+// [block][row][column][16], or planar on the input side (cpp/plan/layout.h). All strides are in floats.
+//
+// For each output pixel: output = max(floor, bias + sum over k of weights[k] * input[pixel + offsets[k]]): one
+// column k is a cluster (a group of two: a pair of clusters side by side), its offset says which input channel at
+// which kernel position.
+struct ConvTask {
+  const float* input;      // the pixel under kernel position (pad, pad) of the band's first output pixel
+  ptrdiff_t input_row;     // from one output row's pixels to the next one's
+  ptrdiff_t input_step;    // from one output pixel's to the next one's
+  const float* weights;    // [columns][blocks][16]
+  const int32_t* offsets;  // [columns]
+  ptrdiff_t columns;
+  const float* bias;  // [blocks][16]
+  float floor;        // 0: ReLU; -infinity: none
+  float* output;
+  ptrdiff_t output_row, output_block;
+  int rows, width;
+};
+using ConvKernel = void (*)(const ConvTask&);
+
+// Max pooling of one block: output rows [first_row, first_row + rows). Windows are clipped to the input.
+struct PoolTask {
+  const float* input;   // pixel (input_first_row, 0)
+  int input_first_row;  // the input row that `input` points at
+  ptrdiff_t input_row;
+  int height, width;  // of the whole input
+  int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+  float* output;  // pixel (first_row, 0)
+  ptrdiff_t output_row;
+  int first_row, rows, output_width;
+};
+
+// Adds the pixels of one block.
+struct AverageTask {
+  const float* input;
+  ptrdiff_t input_row;
+  int rows, width;
+  float* output;  // [16]: the mean
+};
+
+// output = max(floor, a + b), `rows` rows of `floats` floats.
+struct AddTask {
+  const float *a, *b;
+  float* output;
+  ptrdiff_t a_row, b_row, output_row;
+  ptrdiff_t floats;
+  int rows;
+  float floor;
+};
+
+// One row of uint8 pixels [width][channels] to normalised floats: output[c * plane + x] = scale[c] * pixel + shift[c].
+struct PixelTask {
+  const uint8_t* input;
+  int width, channels;
+  const float *scale, *shift;
+  float* output;
+  ptrdiff_t plane;
+};
+
+// Pixel steps that have their own convolution kernels: planar and blocked input at stride 1 and 2.
+enum PixelStep { kStep1, kStep2, kStep16, kStep32, kPixelSteps };
+
+struct KernelTable {
+  const char* isa;
+  // Most blocks in a group. Two blocks whose clusters lie in the same places share each broadcast of an activation:
+  // worth it where loads, not multiply-adds, are the limit.
+  int max_group;
+  ConvKernel conv[kPixelSteps][2];  // [step][blocks - 1]
+  ConvKernel conv_any_step[2];      // [blocks - 1]
+  void (*max_pool)(const PoolTask&);
+  void (*average)(const AverageTask&);
+  void (*add)(const AddTask&);
+  void (*pixels)(const PixelTask&);
+  bool (*all_finite)(const float*, ptrdiff_t);
+};
+
+extern const KernelTable kScalarKernels;
+extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
+extern const KernelTable kNeonKernels;
+
+}  // namespace squish

@@ -1,0 +1,48 @@
+// Weights in the order the convolution kernels read them. Packed once a session, for every image size.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cpu/aligned.h"
+#include "plan/fuse.h"
+#include "plan/layout.h"
+
+namespace squish {
+
+// Where a cluster's activation lies, seen from the output pixel: input channel, and the row and column relative to
+// (stride * output row, stride * output column).
+struct Column {
+  int channel;
+  int16_t dy, dx;
+  bool operator==(const Column& o) const { return channel == o.channel && dy == o.dy && dx == o.dx; }
+};
+
+// One or two adjacent output blocks that a kernel computes together.
+struct BlockGroup {
+  int first_block = 0, blocks = 1;
+  int64_t columns_at = 0, columns = 0;
+  int64_t weights_at = 0;  // floats
+};
+
+struct PackedConv {
+  std::vector<BlockGroup> groups;
+  std::vector<Column> columns;
+  AlignedArray<float> weights;  // a group: [columns][blocks][16]
+  AlignedArray<float> bias;     // [blocks][16]
+  int blocks = 0;
+  bool relu = false;
+  int stride_h = 1, stride_w = 1;
+  // For explain().
+  int64_t live_weights = 0, all_weights = 0, live_clusters = 0, all_clusters = 0;
+};
+
+// Packs the convolutions of an op side by side. A cluster lives if one of its 16 weights is not zero, however
+// the file stored it: what costs time is what could change the result. Blocks whose clusters lie in the same places
+// (two dense ones, for instance) are grouped, at most max_group at a time.
+PackedConv pack(const Op& op, int max_group);
+
+// The offsets of the columns in an input of this layout, in floats.
+std::vector<int32_t> column_offsets(const PackedConv& conv, const Layout& input);
+
+}  // namespace squish

@@ -1,0 +1,51 @@
+// One step of a plan on one image: from views of buffers to calls of kernels. Called by the CPU backend on each of
+// its threads with that thread's share of the work.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "cpu/kernel_table.h"
+#include "cpu/pack.h"
+#include "cpu/view.h"
+#include "plan/plan.h"
+#include "squish/session.h"
+
+namespace squish {
+
+// A convolution op bound to one image size.
+struct BoundConv {
+  const PackedConv* packed = nullptr;
+  std::vector<int32_t> offsets;
+  Shape conv_output;  // before pooling
+};
+
+// Floats of scratch a thread needs for the op: the rows that are pooled or averaged while they are in cache.
+int64_t scratch_floats(const Op& op, const BoundConv& conv);
+
+void run_conv(const KernelTable& kernels, const Op& op, const BoundConv& conv, ConstView in, MutableView out,
+              float* scratch, Share share);
+void run_max_pool(const KernelTable& kernels, const Op& op, ConstView in, MutableView out, Share share);
+void run_average(const KernelTable& kernels, ConstView in, MutableView out, Share share);
+void run_add(const KernelTable& kernels, const Op& op, ConstView a, ConstView b, MutableView out,
+             Share share);
+
+// A kernel's lower bound of its results: ReLU or none.
+inline float floor_for(bool relu) { return relu ? 0.0f : -std::numeric_limits<float>::infinity(); }
+
+// The parts of a pool's task that no row changes.
+PoolTask pool_task(const Op& op, int height, int width, MutableView out);
+
+// scale[c] * pixel + shift[c] normalises uint8 pixels.
+struct Normalisation {
+  std::vector<float> scale, shift;
+};
+
+// One image of the caller's into the net's input buffer.
+void run_input(const KernelTable& kernels, const ImageBatch& batch, const uint8_t* image,
+               const Normalisation& norm, MutableView out, Share share);
+// The net's last buffer into the caller's output, [C][H][W].
+void run_output(ConstView in, float* output);
+
+}  // namespace squish

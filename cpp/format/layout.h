@@ -1,0 +1,172 @@
+// The .squish file, version 1. This comment is its specification.
+//
+// A .squish file holds one image classifier: its layers, their weights, the names of its classes and
+// the preprocessing that its images want. It is the only contract between the Python side, which
+// trains, and the engine, which runs.
+//
+// GENERAL RULES
+//  * Little-endian, IEEE 754. No machine we run on is big-endian; one order means no swapping.
+//  * Everything that is not payload is covered by a checksum, and so is all payload: a flipped bit
+//    on an SD card must be an error, not a wrong label.
+//  * Bytes that nobody owns (padding, reserved fields) are zero and are checked to be zero: a later
+//    version can give them a meaning that an older reader refuses instead of ignoring.
+//  * Everything that is pointed at lies in the order of the pointers, without gaps but the padding said
+//    here, to the end of its section. So no field can point backwards, overlap or leave its section, and a
+//    net whose encodings are chosen has exactly one file: two writers make the same bytes.
+//  * Nothing is compressed. A reader needs memory in proportion to the file.
+//  * Text is UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF) without NUL, which
+//    a C program would take for the end.
+//
+// FILE
+//    0  header            32 bytes, see below
+//   32  section table     section_count entries of 24 bytes
+//       sections          in table order, each at the next multiple of 64 (kSectionAlignment), zeros
+//                         between; the file ends where the last one ends.
+//  64 is a cache line and the widest vector: a file mapped into memory has its sections aligned.
+//
+// HEADER
+//    0  u8[8]  magic          89 53 51 53 48 0D 0A 1A  ("\x89SQSH\r\n\x1a": like PNG's, it catches files
+//                             that went through a 7-bit channel or a newline conversion)
+//    8  u32    version        1. A reader refuses any other and names both.
+//   12  u32    header_crc     CRC-32 (the one of zlib, PNG, gzip) of the header with this field zero,
+//                             followed by the section table
+//   16  u64    file_bytes     size of the whole file: tells a truncated download at once
+//   24  u32    section_count  1 to 64
+//   28  u32    reserved       0
+//
+// SECTION TABLE ENTRY
+//    0  u32    kind           SectionKind, ascending from entry to entry, so each at most once. The five
+//                             without kOptionalSection below must be there. A reader refuses an unknown
+//                             kind unless its kOptionalSection bit is set; then it skips it (its CRC is
+//                             still checked).
+//    4  u32    crc            CRC-32 of the section's bytes
+//    8  u64    offset         from the start of the file
+//   16  u64    bytes
+//
+// SECTION kInput: what the net eats
+//    0  u16    channels       1 to 4. Three means RGB.
+//    2  u16    height         the size the net was made for, pixels, at least 1. The engine runs any size
+//    4  u16    width          that the layers admit; this is the default.
+//    6  u16    resize         predict(): the shorter side is resized to this before the centre crop to
+//                             height x width. 0: resized to height x width at once, aspect ratio lost.
+//    8  u8     interpolation  Interpolation
+//    9  u8[3]  reserved       0
+//   12  f32[channels] mean    finite, on the scale 0..1: network input = (pixel / 255 - mean) / std
+//       f32[channels] std     finite, > 0
+//
+// SECTION kStrings: the layers' names, one after the other in the order of the layers, without terminators.
+//
+// SECTION kLayers: an array of 1 to 65535 records of 32 bytes, each layer behind those it reads.
+//    0  u8     kind           LayerKind
+//    1  u8     flags          bit 0 (kFlagRelu): ReLU, only of an Add. bit 1 (kFlagCeil): ceil_mode, only of
+//                             a MaxPool.
+//    2  u16    name_bytes     1 to 255. No two layers have the same name: tools address layers by it.
+//    4  u32    name_offset    into kStrings
+//    8  u16    inputs[2]      0: the net's input. k: the output of layer k - 1. An Add has two; others have
+//                             one and 0 in the second place.
+//   12  u16    first_conv     index of its first record in kConvs. Layers own their convs in order and
+//   14  u8     conv_count     without gaps: Conv 1; Fire 3 (squeeze, expand1x1, expand3x3); others 0 and 0.
+//   15  u8     reserved       0
+//   16  u8     kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, pad_bottom, pad_right
+//                             of a MaxPool: kernel and stride at least 1, padding below the kernel size.
+//                             All 0 for other kinds.
+//   24  u8[8]  reserved       0
+//  The last layer's output is the net's output.
+//
+// SECTION kConvs: an array of 40-byte records
+//    0  u16    out_channels   at least 1; 0 only for one of a Fire's two expands: evolution may take a whole
+//                             expand away. Its encoding, type, activation_scale, payload_offset and
+//                             payload_bytes are then 0.
+//    2  u16    in_channels    at least 1
+//    4  u8     kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, pad_bottom, pad_right
+//                             kernel and stride at least 1, padding below the kernel size
+//   12  u8     flags          bit 0 (kFlagRelu): ReLU after it
+//   13  u8     encoding       WeightEncoding
+//   14  u8     type           WeightType
+//   15  u8     reserved       0
+//   16  f32    activation_scale  room for integer arithmetic: the input's scale; 0 while there is none.
+//                             Finite, >= 0.
+//   20  u32    reserved       0
+//   24  u64    payload_offset into kWeights. Payloads follow each other in the order of the records, each at
+//                             the next multiple of 16 (kPayloadAlignment), zeros between.
+//   32  u64    payload_bytes  must equal what the fields above and the occupancy imply
+//
+// PAYLOAD OF A CONV, in kWeights: the parts follow each other, each at the next multiple of 4
+// (kPartAlignment) from the payload's start, zeros between; it ends where the values end.
+//       f32[out_channels] bias     finite
+//       f32[out_channels] scale    only for kI8: weight = scale * value; 0 to 2^120 (kMaxScale), so that every
+//                                  weight is finite
+//       u8[]              occupancy  only for the sparse encodings: one bit a cluster (or synapse), 1 = lives,
+//                                  bit i in byte i / 8 at weight 1 << (i % 8); spare bits of the last byte 0
+//       type[]            values   of all weights (dense) or of those that live. Floats are finite. kI8: -127 to
+//                                  127, because the absolute value of -128 is no int8 and the kernels for
+//                                  AVX2 multiply absolute values by signs
+//
+// ORDER OF WEIGHTS. o: output channel, i: input channel, (y, x): kernel position.
+//  kDense          o, i, y, x: the order of PyTorch and ONNX (OIHW).
+//  kCluster16x1    a cluster is up to 16 output channels (16b .. 16b+15, those that exist) x 1 input channel at
+//                  one kernel position. Clusters in the order b, y, x, i; in a living one the values by o.
+//  kCluster16x4    up to 16 output channels x up to 4 input channels (4g .. 4g+3, those that exist) at one
+//                  kernel position. Clusters in the order b, y, x, g; in a living one o, then i: four input
+//                  channels of one output side by side is what int8 dot-product instructions eat.
+//  kSynapse        single weights. Bits and values in the order o, i, y, x.
+//
+// WHY A BITMAP AND NOT A LIST OF INDICES: a bitmap cannot point outside, twice or in the wrong order, so there is
+// nothing to check but its population; and down to a density of one sixteenth it is smaller than 16-bit
+// indices (one bit a cluster is 1/128 of the dense int8 size).
+//
+// SECTION kLabels (optional): the class names, as many as the net has outputs:
+//    0  u32    count          at least 1; a net without labels has no such section
+//    4  u32[count] bytes      of each name
+//       u8[]                  the names, one after the other. They may be empty or equal (ImageNet has two
+//                             classes "crane").
+//
+// SECTION kAbout (optional): free text for people, at least 1 byte: origin, data, licence.
+//
+// HISTORY
+//   1  the first.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace squish {
+
+inline constexpr uint8_t kMagic[8] = {0x89, 'S', 'Q', 'S', 'H', 0x0D, 0x0A, 0x1A};
+inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr size_t kHeaderBytes = 32;
+inline constexpr size_t kSectionEntryBytes = 24;
+inline constexpr size_t kSectionAlignment = 64;
+inline constexpr size_t kPayloadAlignment = 16;
+inline constexpr size_t kPartAlignment = 4;
+inline constexpr size_t kLayerRecordBytes = 32;
+inline constexpr size_t kConvRecordBytes = 40;
+inline constexpr uint32_t kMaxSections = 64;
+inline constexpr int kMaxInputChannels = 4;
+inline constexpr int kMaxLayers = 65535;
+inline constexpr int kMaxNameBytes = 255;
+inline constexpr float kMaxScale = 0x1p120f;
+
+inline constexpr uint32_t kOptionalSection = 0x80000000u;
+
+enum class SectionKind : uint32_t {
+  kInput = 1,
+  kStrings = 2,
+  kLayers = 3,
+  kConvs = 4,
+  kWeights = 5,
+  kLabels = 6 | kOptionalSection,
+  kAbout = 7 | kOptionalSection,
+};
+
+inline constexpr uint8_t kFlagRelu = 1;
+inline constexpr uint8_t kFlagCeil = 2;
+
+enum class LayerKind : uint8_t { kConv = 1, kFire = 2, kMaxPool = 3, kAdd = 4, kGlobalAveragePool = 5 };
+enum class WeightEncoding : uint8_t { kDense = 0, kCluster16x1 = 1, kCluster16x4 = 2, kSynapse = 3 };
+enum class WeightType : uint8_t { kF32 = 0, kF16 = 1, kI8 = 2 };
+enum class Interpolation : uint8_t { kNearest = 0, kBilinear = 1, kBicubic = 2 };
+
+inline constexpr int kClusterRows = 16;  // output channels of a cluster
+
+}  // namespace squish

@@ -1,0 +1,109 @@
+#include <cfloat>
+
+#include "format/cluster.h"
+#include "format/parse_layers.h"
+
+namespace squish {
+namespace {
+
+// The floats of the part that was taken last.
+void check_floats(const ByteReader& payload, ByteSpan floats, const char* what, float low, float high) {
+  const size_t begin = payload.position() - floats.size;
+  for (size_t at = 0; at < floats.size; at += sizeof(float)) {
+    float value;
+    std::memcpy(&value, floats.data + at, sizeof value);
+    if (value >= low && value <= high) continue;
+    payload.fail_at(begin + at, concat(what, " ", at / sizeof value, " is ", value, ", must be from ", low, " to ", high));
+  }
+}
+
+void check_halves(const ByteReader& payload, ByteSpan halves) {
+  const size_t begin = payload.position() - halves.size;
+  for (size_t at = 0; at < halves.size; at += sizeof(uint16_t)) {
+    uint16_t half;
+    std::memcpy(&half, halves.data + at, sizeof half);
+    if ((half & 0x7C00) != 0x7C00) continue;
+    payload.fail_at(begin + at, concat("value ", at / sizeof half, " is ", hex(half), ", must be a finite f16"));
+  }
+}
+
+void check_int8(const ByteReader& payload, ByteSpan bytes) {
+  constexpr uint8_t kLowest = 0x80;
+  if (bytes.size == 0) return;
+  const void* found = std::memchr(bytes.data, kLowest, bytes.size);
+  if (found == nullptr) return;
+  const auto index = static_cast<size_t>(static_cast<const uint8_t*>(found) - bytes.data);
+  payload.fail_at(payload.position() - bytes.size + index, concat("value ", index, " is -128, must be -127 to 127"));
+}
+
+ByteSpan read_occupancy(ByteReader& payload, const ConvDescription& conv) {
+  const auto clusters = static_cast<uint64_t>(cluster_count(conv, cluster_size(conv.encoding)));
+  const ByteSpan occupancy = payload.take((clusters + 7) / 8, "occupancy");
+  const uint64_t used_bits = clusters % 8;
+  if (used_bits != 0 && occupancy.data[occupancy.size - 1] >> used_bits != 0) {
+    payload.fail(concat("spare bits of the occupancy's last byte must be 0, there are ", clusters, " clusters"));
+  }
+  return occupancy;
+}
+
+void read_values(ByteReader& payload, ConvDescription& conv) {
+  const auto stored = static_cast<uint64_t>(stored_weights(conv));
+  conv.values = payload.take(stored * type_bytes(conv.type), "values");
+  if (conv.type == WeightType::kF32) check_floats(payload, conv.values, "value", -FLT_MAX, FLT_MAX);
+  if (conv.type == WeightType::kF16) check_halves(payload, conv.values);
+  if (conv.type == WeightType::kI8) check_int8(payload, conv.values);
+}
+
+void read_payload(ByteReader payload, ConvDescription& conv) {
+  const uint64_t channel_floats = sizeof(float) * static_cast<uint64_t>(conv.out_channels);
+  conv.bias = payload.take(channel_floats, "bias");
+  check_floats(payload, conv.bias, "bias", -FLT_MAX, FLT_MAX);
+  if (conv.type == WeightType::kI8) {
+    conv.scale = payload.take(channel_floats, "scale");
+    check_floats(payload, conv.scale, "scale", 0, kMaxScale);
+  }
+  if (conv.encoding != WeightEncoding::kDense) conv.occupancy = read_occupancy(payload, conv);
+  payload.skip_padding(kPartAlignment);
+  read_values(payload, conv);
+  payload.expect_end();
+}
+
+// The record's fields up to the payload's.
+ConvDescription read_fields(ByteReader& convs, bool may_be_absent) {
+  ConvDescription conv;
+  conv.out_channels = convs.read_int<uint16_t>("out_channels", may_be_absent ? 0 : 1, UINT16_MAX);
+  conv.in_channels = convs.read_int<uint16_t>("in_channels", 1, UINT16_MAX);
+  conv.window = parse_window(convs);
+  conv.relu = convs.read_int<uint8_t>("flags", 0, kFlagRelu) != 0;
+  const bool absent = conv.out_channels == 0;
+  conv.encoding = static_cast<WeightEncoding>(
+      convs.read_int<uint8_t>("encoding", 0, absent ? 0 : static_cast<int>(WeightEncoding::kSynapse)));
+  conv.type = static_cast<WeightType>(
+      convs.read_int<uint8_t>("type", 0, absent ? 0 : static_cast<int>(WeightType::kI8)));
+  convs.skip_zeros(1, "reserved");
+  conv.activation_scale = convs.read<float>("activation_scale");
+  if (!(conv.activation_scale >= 0 && conv.activation_scale <= (absent ? 0 : FLT_MAX))) {
+    convs.fail(concat("activation_scale is ", conv.activation_scale, ", must be finite, not negative, and 0 for ",
+                      "an absent conv"));
+  }
+  convs.skip_zeros(4, "reserved");
+  return conv;
+}
+
+}  // namespace
+
+ConvDescription parse_conv(ByteReader& convs, ByteReader& weights, bool may_be_absent) {
+  ConvDescription conv = read_fields(convs, may_be_absent);
+  const bool absent = conv.out_channels == 0;
+  weights.set_place(convs.place());
+  if (!absent) weights.skip_padding(kPayloadAlignment);
+  const uint64_t want = absent ? 0 : weights.position();
+  const uint64_t offset = convs.read<uint64_t>("payload_offset");
+  if (offset != want) convs.fail(concat("payload_offset is ", offset, ", must be ", want));
+  const uint64_t bytes = convs.read<uint64_t>("payload_bytes");
+  if (absent && bytes != 0) convs.fail(concat("payload_bytes is ", bytes, ", must be 0 for an absent conv"));
+  if (!absent) read_payload(weights.take_part(bytes, "payload"), conv);
+  return conv;
+}
+
+}  // namespace squish

@@ -1,0 +1,58 @@
+#include "format/weights.h"
+
+namespace squish {
+namespace {
+
+constexpr ClusterSize kCluster16x1 = cluster_size(WeightEncoding::kCluster16x1);
+
+}  // namespace
+
+int64_t stored_weights(const ConvDescription& conv) {
+  if (conv.encoding == WeightEncoding::kDense) return conv.weight_count();
+  int64_t cluster = 0, stored = 0;
+  for_each_cluster(conv, [&](const Cluster& c) {
+    if (is_live(conv, cluster++)) stored += c.weights();
+  });
+  return stored;
+}
+
+std::vector<float> decode_bias(const ConvDescription& conv) {
+  std::vector<float> bias(static_cast<size_t>(conv.out_channels));
+  if (!bias.empty()) std::memcpy(bias.data(), conv.bias.data, conv.bias.size);
+  return bias;
+}
+
+std::vector<float> decode_dense(const ConvDescription& conv) {
+  std::vector<float> dense(static_cast<size_t>(conv.weight_count()));
+  const Window& window = conv.window;
+  for_each_weight(conv, [&](const Weight& w) {
+    const int64_t row = (int64_t{w.o} * conv.in_channels + w.i) * window.kernel_h + w.y;
+    dense[static_cast<size_t>(row * window.kernel_w + w.x)] = w.value;
+  });
+  return dense;
+}
+
+int64_t count_live_weights(const ConvDescription& conv) {
+  int64_t live = 0;
+  for_each_weight(conv, [&](const Weight& w) { live += w.value != 0; });
+  return live;
+}
+
+int64_t count_live_clusters(const ConvDescription& conv) {
+  // At most a few bytes for each byte of the occupancy: a bit there is at most four of these.
+  std::vector<bool> live(static_cast<size_t>(count_clusters(conv)));
+  int64_t count = 0;
+  for_each_weight(conv, [&](const Weight& w) {
+    const int64_t position = int64_t{w.y} * conv.window.kernel_w + w.x;
+    const int64_t block = w.o / kClusterRows;
+    const auto cluster = static_cast<size_t>((block * conv.kernel_area() + position) * conv.in_channels + w.i);
+    if (w.value == 0 || live[cluster]) return;
+    live[cluster] = true;
+    ++count;
+  });
+  return count;
+}
+
+int64_t count_clusters(const ConvDescription& conv) { return cluster_count(conv, kCluster16x1); }
+
+}  // namespace squish

@@ -1,0 +1,52 @@
+// Writes .squish files. Called by the bindings (squish convert, train, evolve) and by tests.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "format/description.h"
+
+namespace squish {
+
+// How a conv's weights are to be stored.
+enum class EncodingChoice : uint8_t { kSmallest, kDense, kCluster16x1, kCluster16x4, kSynapse };
+
+// A conv before it is encoded: weights as PyTorch has them.
+struct ConvSource {
+  int out_channels = 0, in_channels = 0;
+  Window window;
+  bool relu = false;
+  float activation_scale = 0;
+  std::vector<float> weight;  // [O][I][H][W], finite
+  std::vector<float> bias;    // [O], finite; empty: zeros
+  WeightType type = WeightType::kF32;
+  EncodingChoice encoding = EncodingChoice::kSmallest;
+};
+
+// An encoded conv that owns its bytes; `description`'s spans point into `payload`. Moves, but does not copy: the
+// spans of a copy would point into the original.
+struct EncodedConv {
+  EncodedConv() = default;
+  EncodedConv(EncodedConv&&) = default;
+  EncodedConv& operator=(EncodedConv&&) = default;
+
+  ConvDescription description;
+  std::vector<uint8_t> payload;
+};
+
+// Encodes one conv. kSmallest takes the encoding with the fewest bytes (the first named in WeightEncoding on a tie).
+// A weight lives if it is not zero in its stored type; a sparse encoding drops the sign of a zero.
+// kF16: round to nearest even. kI8: scale[o] = max|w[o]| / 127, but not subnormal, and value = round to nearest
+// even(w / scale), so that |scale * value - w| <= scale / 2.
+// out_channels 0 (one expand of a Fire that evolution took away) gives a conv without payload.
+// Throws InvalidArgument on sizes that do not agree, on values that are not finite, and where the type cannot
+// hold a weight (kF16: from 65520; kI8: above 127 * kMaxScale).
+EncodedConv encode(const ConvSource& source);
+
+// The bytes of the file that says `net`. write(parse(bytes)) == bytes for every file without optional sections
+// that parse() does not know, which it drops.
+// Throws InvalidArgument where `net` breaks a rule of layout.h.
+std::vector<uint8_t> write(const NetDescription& net);
+
+}  // namespace squish

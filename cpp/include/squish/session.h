@@ -1,0 +1,87 @@
+// Runs a Model. One thread at a time calls a session; sessions side by side share nothing but the model.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "squish/model.h"
+
+namespace squish {
+
+struct SessionOptions {
+  // "cpu", or "reference": plain loops in double precision, the truth that tests compare with.
+  std::string device = "cpu";
+  // Threads that compute, the calling one included; obeyed exactly. At least 1. Results do not depend on it.
+  int threads = 1;
+  // CPU instruction set: "avx512", "avx2", "neon", "scalar"; empty: $SQUISH_FORCE_ISA if set, else the best here.
+  // Throws DeviceError when it is absent: nothing falls back in silence.
+  std::string isa;
+};
+
+enum class PixelFormat : uint8_t {
+  kF32Nchw,  // float32 [N][C][H][W], normalised by the caller
+  kU8Nhwc,   // uint8   [N][H][W][C], 0..255; the session normalises with the file's mean and std
+};
+
+// A batch of images that the caller owns, contiguous in memory.
+struct ImageBatch {
+  const void* data = nullptr;
+  PixelFormat format = PixelFormat::kF32Nchw;
+  int64_t count = 0;  // N, at least 1
+  int height = 0, width = 0;
+};
+
+// One row of explain() and profile(): what the plan runs in this place and why.
+struct StepInfo {
+  std::string layer;   // "fire5/expand"
+  std::string kernel;  // "f32_cluster_16x1_avx512"
+  std::string why;     // "15 % of clusters live"
+  Shape output;
+  double density = 1;       // weights that live / all, of the layers' own (not of padding)
+  double cluster_density = 1;  // 16x1 clusters that live / all
+  int64_t macs = 0;         // multiply-adds the mathematics needs, dense, for one image
+  int64_t macs_run = 0;     // multiply-adds the kernel does, padding included
+  double seconds = 0;       // profile() only: per image, minimum over the runs
+};
+
+class Session {
+ public:
+  // Throws InvalidArgument on bad options, DeviceError on an absent device or instruction set.
+  explicit Session(std::shared_ptr<const Model> model, const SessionOptions& options = {});
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  // Computes the output of every image of the batch into `output`, float [N][output_shape(height, width)];
+  // for a classifier [N][classes]. Allocates nothing, except at the first call with a new image size or a larger
+  // one. Throws InvalidArgument on sizes that the net does not admit and on input that is not finite.
+  void run(const ImageBatch& input, float* output);
+
+  // Prepares for images of this size, so that the first run() with it allocates nothing.
+  void prepare(int height, int width);
+
+  const Model& model() const;
+  const SessionOptions& options() const;
+  const std::string& isa() const;  // "avx512", ...; "" on devices without one
+
+  // The plan for images of this size, one entry a step.
+  std::vector<StepInfo> explain(int height, int width);
+  // The same with the time that each step took: the minimum over `iterations` runs of the batch.
+  std::vector<StepInfo> profile(const ImageBatch& input, int iterations);
+  // Bytes of activations that the plan for this size holds.
+  int64_t arena_bytes(int height, int width);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Instruction sets that this build has and this CPU runs, best first.
+std::vector<std::string> available_isas();
+
+// "0.1.0"
+const char* version();
+
+}  // namespace squish

@@ -1,0 +1,109 @@
+#include "plan/fuse.h"
+
+#include <utility>
+
+namespace squish {
+namespace {
+
+class Fuser {
+ public:
+  explicit Fuser(const Graph& graph) : graph_(graph) {}
+
+  std::vector<Op> run() {
+    for (int k = 0; k < graph_.size(); ++k) add_layer(k);
+    return std::move(ops_);
+  }
+
+ private:
+  int op_of(int layer) const { return layer < 0 ? -1 : op_of_layer_[static_cast<size_t>(layer)]; }
+
+  Op make_op(OpKind kind, int k) const {
+    const LayerDescription& layer = graph_.layers()[static_cast<size_t>(k)];
+    Op op;
+    op.kind = kind;
+    op.name = layer.name;
+    op.last_layer = k;
+    for (int input : layer.inputs) op.inputs.push_back(op_of(input));
+    op.window = layer.window;
+    op.ceil_mode = layer.ceil_mode;
+    op.relu = layer.relu;
+    return op;
+  }
+
+  void push(Op op) { ops_.push_back(std::move(op)); }
+
+  // The convolution that a pool over layer k's input can be fused into, or null.
+  Op* fusable_producer(int k) {
+    const int input = graph_.layers()[static_cast<size_t>(k)].inputs[0];
+    if (input < 0 || graph_.consumers(input).size() != 1) return nullptr;
+    Op& op = ops_[static_cast<size_t>(op_of(input))];
+    return op.kind == OpKind::kConv && !op.pooled && !op.averaged ? &op : nullptr;
+  }
+
+  void fuse_into(Op& op, int k) {
+    const LayerDescription& layer = graph_.layers()[static_cast<size_t>(k)];
+    op.name += "+" + layer.name;
+    op.last_layer = k;
+    (layer.kind == LayerKind::kMaxPool ? op.pooled : op.averaged) = true;
+    op.window = layer.window;
+    op.ceil_mode = layer.ceil_mode;
+  }
+
+  void add_fire(int k) {
+    const auto& convs = graph_.layers()[static_cast<size_t>(k)].convs;
+    Op squeeze = make_op(OpKind::kConv, k);
+    squeeze.name += "/squeeze";
+    squeeze.last_layer = -1;
+    squeeze.conv_layer = k;
+    squeeze.convs = {&convs[kSqueeze]};
+    push(std::move(squeeze));
+    Op expand = make_op(OpKind::kConv, k);
+    expand.name += "/expand";
+    expand.conv_layer = k;
+    expand.inputs = {static_cast<int>(ops_.size()) - 1};
+    for (int e : {kExpand1x1, kExpand3x3}) {
+      if (convs[static_cast<size_t>(e)].out_channels > 0)
+        expand.convs.push_back(&convs[static_cast<size_t>(e)]);
+    }
+    push(std::move(expand));
+  }
+
+  void add_layer(int k) {
+    const LayerDescription& layer = graph_.layers()[static_cast<size_t>(k)];
+    switch (layer.kind) {
+      case LayerKind::kConv: {
+        Op op = make_op(OpKind::kConv, k);
+        op.conv_layer = k;
+        op.convs = {&layer.convs[0]};
+        push(std::move(op));
+        break;
+      }
+      case LayerKind::kFire:
+        add_fire(k);
+        break;
+      case LayerKind::kAdd:
+        push(make_op(OpKind::kAdd, k));
+        break;
+      case LayerKind::kMaxPool:
+      case LayerKind::kGlobalAveragePool:
+        if (Op* producer = fusable_producer(k)) {
+          fuse_into(*producer, k);
+          op_of_layer_.push_back(static_cast<int>(producer - ops_.data()));
+          return;
+        }
+        push(make_op(layer.kind == LayerKind::kMaxPool ? OpKind::kMaxPool : OpKind::kGlobalAveragePool, k));
+        break;
+    }
+    op_of_layer_.push_back(static_cast<int>(ops_.size()) - 1);
+  }
+
+  const Graph& graph_;
+  std::vector<Op> ops_;
+  std::vector<int> op_of_layer_;
+};
+
+}  // namespace
+
+std::vector<Op> fuse(const Graph& graph) { return Fuser(graph).run(); }
+
+}  // namespace squish

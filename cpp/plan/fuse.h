@@ -1,0 +1,37 @@
+// From layers to operations: what runs as one step. Independent of image size and device.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/graph.h"
+
+namespace squish {
+
+enum class OpKind : uint8_t { kConv, kMaxPool, kAdd, kGlobalAveragePool };
+
+// One step of a plan.
+struct Op {
+  OpKind kind = OpKind::kConv;
+  std::string name;         // "fire5/expand+pool5"
+  std::vector<int> inputs;  // ops; -1: the net's input
+  int last_layer = 0;       // the layer whose output this op's is; a Fire's squeeze has none: -1
+  int conv_layer = -1;      // kConv: the layer of its convolutions
+
+  // kConv: convolutions that read one input and whose outputs lie side by side (a Fire's expands).
+  std::vector<const ConvDescription*> convs;
+  // kConv: what is done to each output block while it is in cache.
+  bool pooled = false;    // max pooling with `window`
+  bool averaged = false;  // global average pooling
+
+  Window window;  // of the pool: kMaxPool, or kConv when pooled
+  bool ceil_mode = false;
+  bool relu = false;  // kAdd
+};
+
+// The operations of a net in the order they run. A Fire becomes two convolutions: its squeeze, and its expands as
+// one, each writing its own slice of the concatenated output. A pool whose input nobody else reads is fused into
+// the convolution before it.
+std::vector<Op> fuse(const Graph& graph);
+
+}  // namespace squish

@@ -1,0 +1,20 @@
+// A whole net through the reference operations. Called by the reference backend and by tests.
+#pragma once
+
+#include "model/graph.h"
+#include "reference/activation.h"
+
+namespace squish::reference {
+
+// The net's output for one image; the input's variance (if it tracks one) is that of its own error.
+Activation run(const Graph& graph, const Activation& image);
+
+// One image of a batch as an activation; uint8 pixels are normalised as the engine does.
+struct ImageSource {
+  const void* data;
+  bool is_uint8;  // [H][W][C], else float [C][H][W]
+};
+Activation read_image(const InputDescription& input, ImageSource source, int height, int width,
+                      bool track_variance);
+
+}  // namespace squish::reference

@@ -1,0 +1,90 @@
+#include "squish/session.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "backend.h"
+#include "squish/error.h"
+
+namespace squish {
+namespace {
+
+std::unique_ptr<Backend> make_backend(const std::shared_ptr<const Model>& model,
+                                      const SessionOptions& options) {
+  if (!model) throw InvalidArgument("model: got none");
+  if (options.threads < 1) {
+    throw InvalidArgument("threads: got " + std::to_string(options.threads) + ", must be at least 1");
+  }
+  if (options.device == "cpu") return make_cpu_backend(model, options);
+  if (options.device == "reference") return make_reference_backend(model);
+  throw DeviceError("device: got '" + options.device + "', this build has 'cpu' and 'reference'");
+}
+
+void check_batch(const ImageBatch& input, const float* output) {
+  if (input.count < 1) {
+    throw InvalidArgument("batch: got " + std::to_string(input.count) + " images, must be at least 1");
+  }
+  if (input.data == nullptr || output == nullptr) throw InvalidArgument("batch: input or output is null");
+}
+
+}  // namespace
+
+struct Session::Impl {
+  std::shared_ptr<const Model> model;
+  SessionOptions options;
+  std::unique_ptr<Backend> backend;
+  std::string isa;
+};
+
+Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options) {
+  auto backend = make_backend(model, options);
+  std::string isa = backend->isa();
+  impl_ = std::make_unique<Impl>(Impl{std::move(model), options, std::move(backend), std::move(isa)});
+}
+
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+void Session::run(const ImageBatch& input, float* output) {
+  check_batch(input, output);
+  impl_->backend->prepare(input.height, input.width);
+  impl_->backend->run(input, output, nullptr);
+}
+
+void Session::prepare(int height, int width) { impl_->backend->prepare(height, width); }
+
+const Model& Session::model() const { return *impl_->model; }
+const SessionOptions& Session::options() const { return impl_->options; }
+const std::string& Session::isa() const { return impl_->isa; }
+
+std::vector<StepInfo> Session::explain(int height, int width) {
+  return impl_->backend->explain(height, width);
+}
+
+std::vector<StepInfo> Session::profile(const ImageBatch& input, int iterations) {
+  if (iterations < 1) {
+    throw InvalidArgument("iterations: got " + std::to_string(iterations) + ", must be at least 1");
+  }
+  std::vector<StepInfo> steps = explain(input.height, input.width);
+  const Shape out = impl_->model->output_shape(input.height, input.width);
+  std::vector<float> output(static_cast<size_t>(std::max<int64_t>(input.count, 1) * out.elements()));
+  check_batch(input, output.data());
+  for (StepInfo& step : steps) step.seconds = std::numeric_limits<double>::infinity();
+  std::vector<double> seconds(steps.size());
+  for (int i = 0; i < iterations; ++i) {
+    std::fill(seconds.begin(), seconds.end(), 0.0);
+    impl_->backend->run(input, output.data(), seconds.data());
+    for (size_t s = 0; s < steps.size(); ++s) {
+      steps[s].seconds = std::min(steps[s].seconds, seconds[s] / static_cast<double>(input.count));
+    }
+  }
+  return steps;
+}
+
+int64_t Session::arena_bytes(int height, int width) { return impl_->backend->arena_bytes(height, width); }
+
+const char* version() { return SQUISH_VERSION; }
+
+}  // namespace squish

@@ -1,0 +1,88 @@
+"""`squish convert`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from squishnative.convert import convert as convert_checkpoint
+
+
+class Dtype(str, Enum):
+    """Types that weights are stored in."""
+
+    F32 = "f32"
+    F16 = "f16"
+    I8 = "i8"
+
+
+class Encoding(str, Enum):
+    """Forms that weights are stored in."""
+
+    SMALLEST = "smallest"
+    DENSE = "dense"
+    CLUSTER16X1 = "cluster16x1"
+    CLUSTER16X4 = "cluster16x4"
+    SYNAPSE = "synapse"
+
+
+def convert(
+    checkpoint: Annotated[
+        Path, typer.Argument(show_default=False, help=".pth, .pt, .safetensors or .onnx")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", show_default=False, help="The .squish file to write."),
+    ],
+    labels: Annotated[
+        Optional[Path],
+        typer.Option(
+            show_default=False,
+            help="Class names: a name a line, or index<TAB>id<TAB>name. [default: the checkpoint's]",
+        ),
+    ] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Type of the stored weights.")] = Dtype.F32,
+    encoding: Annotated[
+        Encoding, typer.Option(help="Form of the stored weights; zeros cost nothing in most.")
+    ] = Encoding.SMALLEST,
+    size: Annotated[
+        Optional[int],
+        typer.Option(
+            min=1,
+            show_default=False,
+            help="Pixels of a side of its images. [default: the checkpoint's, else 224]",
+        ),
+    ] = None,
+    resize: Annotated[
+        Optional[int],
+        typer.Option(
+            min=0,
+            show_default=False,
+            help="Shorter side before the crop, 0 to squash. [default: in proportion to the size]",
+        ),
+    ] = None,
+) -> None:
+    """Turns a checkpoint into a .squish file.
+
+    Reads torchvision's SqueezeNet 1.0 and 1.1, of any widths and number of classes, and ONNX files of SqueezeNet
+    shape.
+
+    \b
+    squish convert squeezenet1_1.pth -o net.squish --labels imagenet.txt
+    squish convert evolved.onnx -o evolved.squish --dtype f16
+    """
+    result = convert_checkpoint(
+        checkpoint,
+        output,
+        labels=labels,
+        dtype=dtype.value,
+        encoding=encoding.value,
+        size=size,
+        resize=resize,
+    )
+    for note in result.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"{output}: {len(result.net.layers)} layers, {result.bytes:,} bytes")

@@ -1,0 +1,79 @@
+"""The application: commands, global options, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from squishnative import __version__
+from squishnative.cli import bench, convert, demo, export, infer, inspect
+
+# Help stays plain text: it is read through pipes and over serial lines of boards too.
+app = typer.Typer(
+    name="squish",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("convert")(convert.convert)
+app.command("export")(export.export)
+app.command("infer")(infer.infer)
+app.command("inspect")(inspect.inspect)
+app.command("bench")(bench.bench)
+app.command("demo")(demo.demo)
+
+_debug = False
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"squish {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Runs, makes and examines .squish files: SqueezeNet-family image classifiers.
+
+    \b
+    squish demo                                  from data to a net on the engine, in about a minute
+    squish convert net.pth -o net.squish         a checkpoint to a .squish file
+    squish infer net.squish photo.jpg holiday/   labels of photos
+    """
+    global _debug
+    _debug = debug
+
+
+def main() -> None:
+    """Runs the command line. Exit code: 0, 1 where something failed, 2 where the call was wrong."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader, say `head`, has left. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:
+        if _debug:
+            raise
+        print(f"squish: error: {_line(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _line(error: BaseException) -> str:
+    """The message on one line, with the name of the file that an OSError keeps beside it."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f"'{os.fsdecode(error.filename)}': {error.strerror}"
+    return " ".join(text.split()) or type(error).__name__

@@ -1,0 +1,133 @@
+"""The converter's front: picks a reader by the file's suffix, adds labels and preprocessing, writes the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional, Union
+
+from squishnative.convert import batch_norm, onnx_net, squeezenet, tensors
+from squishnative.convert.errors import ConvertError
+from squishnative.convert.labels import read_labels
+from squishnative.convert.metadata import apply_metadata
+from squishnative.spec import NetSpec, Pair, PathLike
+
+SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
+
+
+@dataclass
+class Conversion:
+    """What a conversion made. notes: what a person should know, a sentence each; bytes: of the file written."""
+
+    net: NetSpec
+    notes: list[str] = field(default_factory=list)
+    bytes: int = 0
+
+
+def convert(
+    checkpoint: PathLike,
+    output: PathLike,
+    *,
+    labels: Union[PathLike, Sequence[str], None] = None,
+    dtype: str = "f32",
+    encoding: str = "smallest",
+    size: Union[int, Pair, None] = None,
+    resize: Optional[int] = None,
+    mean: Optional[Sequence[float]] = None,
+    std: Optional[Sequence[float]] = None,
+    about: Optional[str] = None,
+) -> Conversion:
+    """Reads a checkpoint and writes it as a `.squish` file.
+
+    checkpoint, size, resize, mean, std, labels, about: as for `read`.
+    dtype: "f32", "f16" or "i8". encoding: "smallest" takes the cheapest form of each convolution's weights,
+    zeros left out; or "dense", "cluster16x1", "cluster16x4", "synapse" for all.
+
+    Raises ConvertError (a ValueError) on a checkpoint that is no such net, ValueError on a bad argument,
+    OSError where a file cannot be read or written.
+    """
+    conversion = read(
+        checkpoint, labels=labels, size=size, resize=resize, mean=mean, std=std, about=about
+    )
+    conversion.net.save(output, dtype, encoding)
+    conversion.bytes = Path(output).stat().st_size
+    return conversion
+
+
+def read(
+    checkpoint: PathLike,
+    *,
+    labels: Union[PathLike, Sequence[str], None] = None,
+    size: Union[int, Pair, None] = None,
+    resize: Optional[int] = None,
+    mean: Optional[Sequence[float]] = None,
+    std: Optional[Sequence[float]] = None,
+    about: Optional[str] = None,
+) -> Conversion:
+    """Reads a checkpoint without writing anything; weights are float32.
+
+    checkpoint: `.pth`, `.pt`, `.safetensors` (torchvision's names) or `.onnx`.
+    labels: the class names, or a file of them: a name a line or index<TAB>wnid<TAB>name.
+    size: pixels, one side or (height, width). Default: what the checkpoint says, else 224.
+    resize: pixels of the shorter side before the crop to `size`, 0 to squash. Default: what the checkpoint
+    says; with a new size, size * 256 / 224.
+    mean, std: one value a channel, on the scale 0..1. Default: what the checkpoint says, else ImageNet's.
+    about: free text for people.
+    """
+    path = Path(checkpoint)
+    conversion = _read_net(path, size)
+    net = conversion.net
+    if size is not None:
+        net.input.height, net.input.width = (size, size) if isinstance(size, int) else size
+        net.input.resize = default_resize(net.input.height, net.input.width)
+    if resize is not None:
+        net.input.resize = resize
+    if mean is not None:
+        net.input.mean = tuple(mean)
+    if std is not None:
+        net.input.std = tuple(std)
+    if labels is not None:
+        net.labels = _labels(labels)
+    if about is not None:
+        net.about = about
+    try:
+        net.validate()
+    except ValueError as error:
+        raise ConvertError(f"{path}: {error}") from None
+    return conversion
+
+
+def default_resize(height: int, width: int) -> int:
+    """The shorter side before the crop, in ImageNet's usual proportion."""
+    return round(min(height, width) * 256 / 224)
+
+
+def _read_net(path: Path, size: Union[int, Pair, None]) -> Conversion:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ConvertError(f"{path}: suffix {suffix!r}, wanted one of {', '.join(SUFFIXES)}")
+    with path.open("rb"):  # the readers' libraries word a missing file each in their own way
+        pass
+    try:
+        if suffix == ".onnx":
+            net, metadata, notes = onnx_net.read_onnx(path, size)
+        else:
+            metadata, notes = {}, []
+            if suffix == ".safetensors":
+                state, metadata = tensors.read_safetensors(path)
+            else:
+                state = tensors.read_torch(path)
+            net = squeezenet.from_state_dict(batch_norm.fold_state_dict(state))
+        prepared = apply_metadata(net, metadata)
+    except ConvertError as error:
+        raise ConvertError(f"{path}: {error}") from error
+    if not prepared:
+        notes.append("The checkpoint does not say how images are prepared: ImageNet's mean and std, unless given.")
+    return Conversion(net, notes)
+
+
+def _labels(labels: Union[PathLike, Sequence[str]]) -> list[str]:
+    if isinstance(labels, (list, tuple)):
+        return [str(label) for label in labels]
+    return read_labels(Path(labels))  # type: ignore[arg-type]

@@ -1,0 +1,109 @@
+"""A SqueezeNet 1.1 of a quarter of the usual widths, and its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from squishnative.demo.digits import Classes, Pixels
+
+MEAN = (0.5, 0.5, 0.5)  # on the scale 0..1
+STD = (0.5, 0.5, 0.5)
+EPOCHS = 20
+BATCH = 64
+PEAK_LEARNING_RATE = 3e-3
+
+
+class Fire(nn.Module):
+    """squeeze 1x1 -> [expand1x1 | expand3x3], each followed by ReLU."""
+
+    def __init__(self, inputs: int, squeeze: int, expand: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(inputs, squeeze, 1)
+        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
+        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, inputs, H, W) -> (N, 2 * expand, H, W)."""
+        x = self.squeeze(x).relu()
+        return torch.cat([self.expand1x1(x).relu(), self.expand3x3(x).relu()], 1)
+
+
+class SqueezeNet(nn.Module):
+    """Layers, and so the names in its state dict, as in torchvision's SqueezeNet 1.1."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 32, 3, stride=2),
+            nn.ReLU(),
+            _pool(),
+            Fire(32, 8, 32),
+            Fire(64, 8, 32),
+            _pool(),
+            Fire(64, 16, 32),
+            Fire(64, 16, 32),
+            _pool(),
+            Fire(64, 16, 48),
+            Fire(96, 16, 48),
+            Fire(96, 24, 64),
+            Fire(128, 24, 64),
+        )
+        self.classifier = nn.Sequential(
+            nn.Dropout(), nn.Conv2d(128, classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) normalised -> (N, classes) logits."""
+        logits: torch.Tensor = self.classifier(self.features(x)).flatten(1)
+        return logits
+
+
+def normalise(images: Pixels) -> torch.Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32."""
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    return ((pixels - mean) / std).contiguous()
+
+
+def train(
+    images: Pixels, classes: Classes, seed: int, report: Callable[[int, float], None]
+) -> SqueezeNet:
+    """Trains for EPOCHS and calls report(epoch, mean loss) after each. The same seed gives the same net on the
+    same machine."""
+    torch.manual_seed(seed)
+    inputs, targets = normalise(images), torch.from_numpy(classes)
+    net = SqueezeNet(int(targets.max()) + 1)
+    batches = -(-len(inputs) // BATCH)
+    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_LEARNING_RATE, EPOCHS * batches)
+    for epoch in range(EPOCHS):
+        losses = []
+        for chosen in torch.randperm(len(inputs)).split(BATCH):
+            logits = net(_shift(inputs[chosen]))
+            loss = nn.functional.cross_entropy(logits, targets[chosen], label_smoothing=0.05)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            losses.append(loss.item())
+        report(epoch + 1, float(np.mean(losses)))
+    return net.eval()
+
+
+def _pool() -> nn.MaxPool2d:
+    return nn.MaxPool2d(3, stride=2, ceil_mode=True)
+
+
+def _shift(batch: torch.Tensor, pixels: int = 2) -> torch.Tensor:
+    """The batch moved by up to `pixels` each way: nobody writes into the middle of the box."""
+    down, right = torch.randint(-pixels, pixels + 1, (2,)).tolist()
+    return batch.roll((down, right), (2, 3))

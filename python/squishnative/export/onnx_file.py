@@ -1,0 +1,123 @@
+"""A net as an ONNX file that any runtime takes: float32, opset 17, dynamic batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squishnative.convert.metadata import to_metadata
+from squishnative.spec import INPUT, Add, Conv, ConvSpec, Fire, MaxPool, NetSpec, Padding
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 17
+_IR_VERSION = 8  # the one of opset 17: newer ones lock older runtimes out
+
+
+def to_onnx(net: NetSpec) -> bytes:
+    """The file's bytes.
+
+    Input "input": (N, C, H, W) float32, normalised, at the net's own size. Output "logits": (N, classes), or
+    (N, C, H, W) where the last map is not 1 x 1.
+    """
+    try:
+        import onnx
+        from onnx import helper
+    except ImportError as error:
+        raise ValueError("writing .onnx needs the package onnx: squishnative[convert]") from error
+    net.validate()
+    graph = _Graph()
+    values: list[str] = []
+    for layer in net.layers:
+        inputs = ["input" if source == INPUT else values[source] for source in layer.inputs]
+        values.append(graph.layer(layer, inputs))
+    output_shape = net.output_shape
+    if output_shape[1:] == (1, 1):
+        graph.node("Flatten", "flatten", [values[-1]], "logits", axis=1)
+        output_shape = output_shape[:1]
+    else:
+        graph.node("Identity", "output", [values[-1]], "logits")
+    image = ("N", net.input.channels, net.input.height, net.input.width)
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "squishnative",
+            [helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, image)],
+            [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ("N", *output_shape))],
+            graph.initializers,
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=_IR_VERSION,
+        producer_name="squishnative",
+    )
+    helper.set_model_props(model, to_metadata(net))
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
+
+
+class _Graph:
+    """Collects nodes and weights. Every method returns the name of the value that it makes."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+
+    def node(self, op: str, name: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(op, inputs, [output], name, **attributes))
+        return output
+
+    def layer(self, layer: Any, inputs: list[str]) -> str:
+        name = layer.name
+        if isinstance(layer, Conv):
+            return self.conv(name, layer.conv, inputs)
+        if isinstance(layer, Fire):
+            return self.fire(layer, inputs)
+        if isinstance(layer, MaxPool):
+            return self.node(
+                "MaxPool",
+                name,
+                inputs,
+                name,
+                kernel_shape=layer.kernel,
+                strides=layer.stride,
+                pads=_pads(layer.padding),
+                ceil_mode=int(layer.ceil_mode),
+            )
+        if isinstance(layer, Add):
+            output = self.node("Add", name, inputs, f"{name}/sum" if layer.relu else name)
+            return self.relu(name, output) if layer.relu else output
+        return self.node("GlobalAveragePool", name, inputs, name)
+
+    def conv(self, name: str, conv: ConvSpec, inputs: list[str]) -> str:
+        from onnx import numpy_helper
+
+        weights = [f"{name}.weight", f"{name}.bias"]
+        for key, array in zip(weights, (conv.weight, conv.bias)):
+            self.initializers.append(numpy_helper.from_array(array, key))
+        output = self.node(
+            "Conv",
+            name,
+            [*inputs, *weights],
+            f"{name}/sum" if conv.relu else name,
+            kernel_shape=conv.kernel,
+            strides=conv.stride,
+            pads=_pads(conv.padding),
+        )
+        return self.relu(name, output) if conv.relu else output
+
+    def relu(self, name: str, value: str) -> str:
+        return self.node("Relu", f"{name}/relu", [value], name)
+
+    def fire(self, fire: Fire, inputs: list[str]) -> str:
+        (squeeze_name, squeeze), *expands = fire.named_convs()
+        squeezed = self.conv(squeeze_name, squeeze, inputs)
+        outputs = [self.conv(name, conv, [squeezed]) for name, conv in expands]
+        return self.node("Concat", fire.name, outputs, fire.name, axis=1)
+
+
+def _pads(padding: Padding) -> list[int]:
+    """ONNX's order is this library's: all begins, then all ends."""
+    top, left, bottom, right = padding
+    return [top, left, bottom, right]

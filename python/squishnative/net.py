@@ -1,0 +1,201 @@
+"""`Net`: a loaded classifier."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Optional, Union
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from squishnative import _core
+from squishnative.arrays import as_array
+from squishnative.plan_table import explain_table, profile_table
+from squishnative.preprocess import ImageSource, Preprocessing
+from squishnative.ranking import Prediction, top_k
+
+PathLike = Union[str, "os.PathLike[str]"]
+FloatArray = npt.NDArray[np.float32]
+
+
+def load(
+    path: PathLike, device: str = "cpu", threads: int = 1, isa: Optional[str] = None
+) -> Net:
+    """Loads a `.squish` file.
+
+    device: "cpu", or "reference", plain loops in double precision that tests compare with.
+    threads: threads that compute, obeyed exactly, at least 1. Results do not depend on it.
+    isa: CPU instruction set, one of `available_isas()`. None: $SQUISH_FORCE_ISA if set, else the best here.
+
+    Raises OSError (FileNotFoundError, ...) where the file cannot be read, FormatError (a ValueError) where it
+    is no valid net, ValueError on bad options, DeviceError (a RuntimeError) where the device or the instruction
+    set is absent.
+    """
+    return Net(path, device, threads, isa)
+
+
+class Net:
+    """A classifier in memory, ready to run. Made by `load`; also a context manager, which closes it.
+
+    Threads: calls from several threads are safe and wait for each other; the GIL is released while the engine
+    works. For throughput on many cores give each thread its own net, or one net several `threads`.
+    Processes: a net is pickled by its path. After a fork the child must load its own: calls on an inherited net
+    raise RuntimeError, because the threads that computed did not come along.
+    """
+
+    def __init__(
+        self, path: PathLike, device: str = "cpu", threads: int = 1, isa: Optional[str] = None
+    ) -> None:
+        """The same as `load`."""
+        file = os.fspath(path)
+        with open(file, "rb"):  # Python's own OSErrors: FileNotFoundError, IsADirectoryError, with errno
+            pass
+        self._arguments = (os.path.abspath(file), device, threads, isa)
+        self._model = _core.Model.load(file)
+        self._preprocessing = Preprocessing.of(self._model)
+        self._session: Optional[_core.Session] = _core.Session(
+            self._model, device, threads, isa or ""
+        )
+
+    @property
+    def path(self) -> str:
+        """Absolute path of the file."""
+        return self._arguments[0]
+
+    @property
+    def model(self) -> _core.Model:
+        """What the file stores: layers, weights, preprocessing."""
+        return self._model
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) that the net was made for; `infer` takes any size that its layers admit."""
+        return self._model.input_shape
+
+    @property
+    def classes(self) -> int:
+        """The number of classes: output channels."""
+        return self._model.classes
+
+    @property
+    def labels(self) -> list[str]:
+        """One name a class, or none."""
+        return self._model.labels
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that runs: "avx512", "avx2", "neon" or "scalar"; "" on devices without one."""
+        return self._open().isa
+
+    def infer(self, batch: Any, out: Optional[FloatArray] = None) -> FloatArray:
+        """Runs a batch.
+
+        batch: (N, C, H, W) float32, normalised by the caller with the file's mean and std, or (N, H, W, C)
+        uint8, 0..255, which the engine normalises. A NumPy array, a torch CPU tensor, or anything with
+        `__dlpack__`, `__array_interface__` or `__array__`. Not copied where it is C-contiguous; copied to
+        C order where it is not. Other dtypes are refused, never converted.
+        out: a C-contiguous, writable float32 array of the result's shape, to be filled and returned.
+
+        Returns logits, (N, classes) float32; (N, classes, H, W) where the net ends in a map.
+        Raises TypeError on a wrong dtype, ValueError on a wrong shape, an empty batch, a size that the net does
+        not admit, input that is not finite, or a closed net.
+        """
+        if out is not None and not isinstance(out, np.ndarray):
+            raise TypeError(f"out: got {type(out).__name__}, wanted a float32 NumPy array")
+        return self._open().run(as_array(batch), out)
+
+    def predict(
+        self, images: Iterable[ImageSource], k: int = 5, batch_size: int = 16
+    ) -> list[list[Prediction]]:
+        """The k likeliest classes of each image, likeliest first.
+
+        images: paths, Pillow images or (H, W, 3) uint8 arrays, each of its own size. They are turned upright
+        (EXIF), made RGB, resized and cropped as the file says. Transparency is dropped.
+        batch_size: images that run, and are in memory, at a time.
+
+        Raises ValueError on an image that cannot be read, OSError on a file that cannot be opened.
+        """
+        if isinstance(images, (str, os.PathLike, Image.Image)):
+            raise TypeError(f"images: got one {type(images).__name__}, wanted a list: predict([image])")
+        if batch_size < 1:
+            raise ValueError(f"batch_size: got {batch_size}, must be at least 1")
+        remaining = iter(images)
+        predictions: list[list[Prediction]] = []
+        while chunk := list(itertools.islice(remaining, batch_size)):
+            pixels = np.stack([self._preprocessing(image) for image in chunk])
+            predictions += self.rank(self.infer(pixels), k)
+        return predictions
+
+    def preprocess(self, image: ImageSource) -> npt.NDArray[np.uint8]:
+        """One image -> (H, W, C) uint8 as `predict` hands it to the engine; for errors see `predict`."""
+        return self._preprocessing(image)
+
+    def rank(self, logits: FloatArray, k: int = 5) -> list[list[Prediction]]:
+        """(N, classes) logits -> the k likeliest classes of each row, likeliest first."""
+        if logits.ndim != 2:
+            raise ValueError(
+                f"logits: got shape {logits.shape}, wanted (N, {self.classes}): one vector an image"
+            )
+        return top_k(logits, self.labels, k)
+
+    def explain(self, size: Optional[tuple[int, int]] = None) -> str:
+        """A text table of what runs for images of size (height, width): layer, kernel, why, density, MACs.
+
+        size: default the file's.
+        """
+        return explain_table(self.steps(size))
+
+    def profile(self, batch: Any, iterations: int = 20) -> str:
+        """`explain` with the time each step takes for an image of this batch: the least of the iterations."""
+        return profile_table(self._open().profile(as_array(batch), iterations))
+
+    def steps(self, size: Optional[tuple[int, int]] = None) -> list[_core.StepInfo]:
+        """What `explain` shows, as objects."""
+        return self._open().explain(*(size or self.input_shape[1:]))
+
+    def close(self) -> None:
+        """Frees the engine's memory and threads, after calls that are under way. Closing twice is fine."""
+        self._session = None
+
+    def __enter__(self) -> Net:
+        """The net itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        """Closes the net."""
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the path and the options, not the weights."""
+        self._open()
+        return load, self._arguments
+
+    def __repr__(self) -> str:
+        """`<squishnative.Net 'net.squish': 1000 classes, input 3x224x224, cpu avx2, 1 thread>`."""
+        _, device, threads, _ = self._arguments
+        channels, height, width = self.input_shape
+        session = self._session
+        state = (
+            "closed"
+            if session is None
+            else f"{device} {session.isa}".rstrip() + f", {threads} thread{'s' * (threads != 1)}"
+        )
+        return (
+            f"<squishnative.Net {os.path.basename(self.path)!r}: {self.classes} classes, "
+            f"input {channels}x{height}x{width}, {state}>"
+        )
+
+    def _open(self) -> _core.Session:
+        session = self._session
+        if session is None:
+            raise ValueError(f"the net {os.path.basename(self.path)!r} is closed")
+        return session

@@ -1,0 +1,114 @@
+"""Images to the uint8 pixels that a net eats: decode, orient, resize, centre crop.
+
+The geometry is torchvision's `Resize(resize)` and `CenterCrop((height, width))` on Pillow images, to the pixel,
+so that a net sees here what it saw in training. Mean and std are the engine's part.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple, Union
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from squishnative import _core
+from squishnative.arrays import as_array
+
+# A path, a Pillow image, or uint8 (H, W, 3) in any form that Net.infer takes.
+ImageSource = Union[str, "os.PathLike[str]", Image.Image, npt.NDArray[np.uint8]]
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+_MODES = {1: "L", 3: "RGB"}
+
+
+class Preprocessing(NamedTuple):
+    """How a net wants its images. resize 0: squashed to (height, width), aspect ratio lost."""
+
+    channels: int
+    height: int
+    width: int
+    resize: int
+    interpolation: str
+
+    @classmethod
+    def of(cls, model: _core.Model) -> Preprocessing:
+        """What the model's file says."""
+        return cls(*model.input_shape, model.resize, model.interpolation)
+
+    def __call__(self, source: ImageSource) -> npt.NDArray[np.uint8]:
+        """One image of any size -> (height, width, channels) uint8.
+
+        Raises OSError where a file cannot be opened, ValueError where it is no image that can be read or the
+        net does not take grey or RGB images, TypeError for an object that is no image.
+        """
+        if self.channels not in _MODES:
+            raise ValueError(f"the net takes {self.channels} channels, images have 1 or 3: use infer()")
+        image = _open(source)
+        pixels = np.asarray(self._fit(_to_mode(image, _MODES[self.channels])))
+        return pixels.reshape(self.height, self.width, self.channels)
+
+    def _fit(self, image: Image.Image) -> Image.Image:
+        resample = _FILTERS[self.interpolation]
+        if self.resize == 0:
+            return image.resize((self.width, self.height), resample)
+        image = image.resize(_shorter_side(image.size, self.resize), resample)
+        left = _crop_offset(image.width, self.width)
+        top = _crop_offset(image.height, self.height)
+        return image.crop((left, top, left + self.width, top + self.height))  # black outside the image
+
+
+def _shorter_side(size: tuple[int, int], target: int) -> tuple[int, int]:
+    """(width, height) scaled so that the shorter side is `target`; the longer one is cut to whole pixels."""
+    width, height = size
+    if width <= height:
+        return target, int(target * height / width)
+    return int(target * width / height), target
+
+
+def _crop_offset(extent: int, crop: int) -> int:
+    """Where a centred crop begins; below 0 where it is larger than the image, which is then padded."""
+    if crop > extent:
+        return -((crop - extent) // 2)
+    return round((extent - crop) / 2)
+
+
+def _open(source: ImageSource) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return ImageOps.exif_transpose(source)
+    if isinstance(source, (str, os.PathLike)):
+        return _read(source)
+    pixels = as_array(source)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise ValueError(f"image: got {pixels.dtype} {pixels.shape}, wanted uint8 (H, W, 3)")
+    return Image.fromarray(pixels)
+
+
+def _read(path: Union[str, os.PathLike[str]]) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image)  # a copy, decoded: the file may be closed
+    except Exception as error:
+        # Pillow's decoders raise what their formats make them stumble over: SyntaxError, struct.error, ...
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the file system: missing, forbidden, a directory
+        raise ValueError(f"'{os.fspath(path)}': no image that can be read: {error}") from error
+
+
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        image = _eight_bits(image)
+    if image.mode in ("I", "F"):  # Pillow would cut off at 255, whatever the values mean
+        raise ValueError(f"image: mode {image.mode!r} has no fixed range, convert it to 8 bits first")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """0..65535 to 0..255, rounded to nearest."""
+    wide: npt.NDArray[Any] = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((wide + 128) // 257).astype(np.uint8))

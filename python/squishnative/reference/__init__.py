@@ -1,0 +1,17 @@
+"""A second opinion on the engine: its own small `.squish` reader and a PyTorch forward pass in float64.
+
+Shares no code with the engine, so a mistake would have to be made twice. It also says how far a float32
+execution may be from the exact logits, so that no test needs a tolerance chosen by hand:
+
+    logits, bound = reference.run("net.squish", batch)
+    assert (abs(net.infer(batch) - logits) <= bound).all()
+
+Needs PyTorch.
+"""
+
+from __future__ import annotations
+
+from squishnative.reference.forward import LAMBDA, UNIT_ROUNDOFF, run
+from squishnative.reference.reader import read
+
+__all__ = ["LAMBDA", "UNIT_ROUNDOFF", "read", "run"]

@@ -1,0 +1,170 @@
+"""The forward pass in float64, and how far a float32 execution may be from it.
+
+The bound, derived
+------------------
+Model: every rounding is fl(a op b) = (a op b)(1 + e) with |e| <= u = 2^-24, and the e are independent with mean
+zero. (N. Higham and T. Mary, A New Approach to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput.
+41(5), 2019.) Each activation carries the variance V of its accumulated error; V = 0 for the input.
+
+A convolution's output is s = b + sum over n living weights of w x, summed in any order. It carries
+  * what the inputs bring: sum w^2 V(x), for errors independent of each other;
+  * its own roundings: n products (fused or rounded) and n additions, of partial sums that none can exceed
+    A = |b| + sum |w x|. With fused multiply-adds these are n errors of at most u A: by Hoeffding's inequality
+    they are sub-Gaussian with variance n u^2 A^2. Where products are rounded too, these add at most u^2 sum (w x)^2
+    <= u^2 A^2: n + 1 in place of n.
+  V(s) = sum w^2 V(x) + (n + 1) u^2 A^2.
+A global average over n values is the same sum with weights 1/n, and a last rounding by the division.
+An Add sums two variances and rounds once.
+ReLU and max are 1-Lipschitz: |relu(x + d) - relu(x)| <= |d|, and an error of the maximum is at most the largest error
+in its window, so V passes ReLU unchanged and a pool takes the largest V of a window. Where x < -lambda sqrt(V), the
+float32 value is negative as well, ReLU makes both 0, and V with it.
+
+The bound is lambda sqrt(V) with lambda = 8: a logit misses it with probability below 2 exp(-lambda^2 / 2) = 3e-14.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from squishnative.reference.reader import read
+from squishnative.spec import INPUT, Add, Conv, ConvSpec, Fire, MaxPool, NetSpec
+
+UNIT_ROUNDOFF = 2.0**-24
+LAMBDA = 8.0
+
+_CHUNK = 8  # images at a time, to bound the memory
+
+Float64Array = npt.NDArray[np.float64]
+Activation = tuple[torch.Tensor, torch.Tensor]  # value and variance of its error, (N, C, H, W) float64
+
+
+def run(
+    net: Union[NetSpec, bytes, str, os.PathLike[str]], batch: npt.NDArray[Any]
+) -> tuple[Float64Array, Float64Array]:
+    """The exact logits and the bound on a float32 execution's distance from them.
+
+    net: a path, the bytes of a file, or a NetSpec.
+    batch: (N, C, H, W) float32, normalised, or (N, H, W, C) uint8, which is normalised with the net's mean and std.
+    Returns two float64 arrays (N, classes), or (N, C, H, W) where the net's last map is not 1 x 1.
+    """
+    if isinstance(net, (str, os.PathLike)):
+        net = Path(net).read_bytes()
+    if isinstance(net, bytes):
+        net = read(net)
+    with torch.no_grad():
+        chunks = [
+            _forward(net, _prepare(net, batch[k : k + _CHUNK]))
+            for k in range(0, len(batch), _CHUNK)
+        ]
+    logits, variance = (torch.cat(parts).numpy() for parts in zip(*chunks))
+    if logits.shape[2:] == (1, 1):
+        logits, variance = logits[:, :, 0, 0], variance[:, :, 0, 0]
+    return logits, LAMBDA * np.sqrt(variance)
+
+
+def _prepare(net: NetSpec, batch: npt.NDArray[Any]) -> Activation:
+    x = torch.from_numpy(np.ascontiguousarray(batch)).double()
+    if batch.dtype == np.float32:
+        return x, torch.zeros_like(x)
+    if batch.dtype != np.uint8:
+        raise ValueError(f"batch has dtype {batch.dtype}, wanted float32 or uint8")
+    mean = torch.tensor(net.input.mean, dtype=torch.float64).view(1, -1, 1, 1)
+    std = torch.tensor(net.input.std, dtype=torch.float64).view(1, -1, 1, 1)
+    x = x.permute(0, 3, 1, 2) / 255
+    # In whatever order, a float32 (x / 255 - mean) / std rounds a few terms of at most this size.
+    size = (x + mean.abs()) / std
+    return (x - mean) / std, 4 * (UNIT_ROUNDOFF * size) ** 2
+
+
+def _forward(net: NetSpec, image: Activation) -> Activation:
+    made: list[Activation] = []
+    for layer in net.layers:
+        inputs = [image if source == INPUT else made[source] for source in layer.inputs]
+        if isinstance(layer, Conv):
+            made.append(_conv(layer.conv, *inputs))
+        elif isinstance(layer, Fire):
+            made.append(_fire(layer, *inputs))
+        elif isinstance(layer, MaxPool):
+            made.append(_max_pool(layer, *inputs))
+        elif isinstance(layer, Add):
+            made.append(_add(layer, *inputs))
+        else:
+            made.append(_global_average(*inputs))
+    return made[-1]
+
+
+def _conv(conv: ConvSpec, input: Activation) -> Activation:
+    x, variance = input
+    weight = torch.from_numpy(conv.weight).double()
+    bias = torch.from_numpy(conv.bias).double()
+    top, left, bottom, right = conv.padding
+
+    def convolve(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, stride=conv.stride)
+
+    def per_channel(values: torch.Tensor) -> torch.Tensor:
+        return values.view(1, -1, 1, 1)
+
+    y = convolve(x, weight) + per_channel(bias)
+    largest = convolve(x.abs(), weight.abs()) + per_channel(bias.abs())
+    roundings = per_channel((weight != 0).sum(dim=(1, 2, 3)) + 1)
+    rounded = convolve(variance, weight**2) + roundings * (UNIT_ROUNDOFF * largest) ** 2
+    return _relu(y, rounded) if conv.relu else (y, rounded)
+
+
+def _relu(x: torch.Tensor, variance: torch.Tensor) -> Activation:
+    surely_negative = x < -LAMBDA * variance.sqrt()
+    return x.clamp(min=0), variance.masked_fill(surely_negative, 0)
+
+
+def _fire(fire: Fire, input: Activation) -> Activation:
+    squeezed = _conv(fire.squeeze, input)
+    expands = [_conv(c, squeezed) for c in (fire.expand1x1, fire.expand3x3) if c is not None]
+    values, variances = zip(*expands)
+    return torch.cat(values, dim=1), torch.cat(variances, dim=1)
+
+
+def _max_pool(pool: MaxPool, input: Activation) -> Activation:
+    x, variance = input
+    return _window_max(pool, x, -torch.inf), _window_max(pool, variance, 0.0)
+
+
+def _window_max(pool: MaxPool, x: torch.Tensor, outside: float) -> torch.Tensor:
+    top, left, bottom, right = pool.padding
+    rows = _reach(x.shape[2], pool.kernel[0], pool.stride[0], top, bottom, pool.ceil_mode)
+    columns = _reach(x.shape[3], pool.kernel[1], pool.stride[1], left, right, pool.ceil_mode)
+    # A negative padding crops what no window reaches.
+    padding = (left, columns - left - x.shape[3], top, rows - top - x.shape[2])
+    return F.max_pool2d(F.pad(x, padding, value=outside), pool.kernel, pool.stride)
+
+
+def _reach(size: int, kernel: int, stride: int, before: int, after: int, ceil_mode: bool) -> int:
+    """Pixels from the padding's begin to the last window's end."""
+    begins = range(0, size + before + after - kernel + 1, stride)
+    last = begins[-1]
+    # ceil_mode adds a window for pixels left over, if it begins inside the image or the padding before it.
+    if ceil_mode and last + kernel < size + before + after and last + stride < size + before:
+        last += stride
+    return last + kernel
+
+
+def _add(add: Add, a: Activation, b: Activation) -> Activation:
+    y = a[0] + b[0]
+    variance = a[1] + b[1] + (UNIT_ROUNDOFF * y) ** 2
+    return _relu(y, variance) if add.relu else (y, variance)
+
+
+def _global_average(input: Activation) -> Activation:
+    x, variance = input
+    count = x.shape[2] * x.shape[3]
+    y = x.mean(dim=(2, 3), keepdim=True)
+    largest = x.abs().mean(dim=(2, 3), keepdim=True)
+    brought = variance.sum(dim=(2, 3), keepdim=True) / count**2
+    return y, brought + (count + 1) * (UNIT_ROUNDOFF * largest) ** 2

@@ -1,0 +1,44 @@
+#include "allocations.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+std::atomic<int64_t> allocation_count{0}, allocation_bytes{0};
+
+void* allocate(size_t bytes, size_t alignment) {
+  ++allocation_count;
+  allocation_bytes += static_cast<int64_t>(bytes);
+  void* memory = nullptr;
+  if (alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__) {
+    memory = std::malloc(bytes != 0 ? bytes : 1);
+  } else if (posix_memalign(&memory, alignment, bytes) != 0) {
+    memory = nullptr;
+  }
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+// The array, nothrow and sized forms of the standard library call these.
+void* operator new(size_t bytes) { return allocate(bytes, 1); }
+void* operator new(size_t bytes, std::align_val_t alignment) {
+  return allocate(bytes, static_cast<size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace squish::testing {
+
+AllocationCounter::AllocationCounter()
+    : count_at_start_(allocation_count.load()), bytes_at_start_(allocation_bytes.load()) {}
+
+int64_t AllocationCounter::count() const { return allocation_count.load() - count_at_start_; }
+int64_t AllocationCounter::bytes() const { return allocation_bytes.load() - bytes_at_start_; }
+
+}  // namespace squish::testing

@@ -1,0 +1,222 @@
+// Sections kConvs and kWeights: one test a rule of format/layout.h.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "format_file.h"
+#include "golden_net.h"
+
+namespace squish {
+namespace {
+
+using testing::Bytes;
+using testing::FileParts;
+using testing::golden_file;
+using testing::rejects;
+
+// Conv records of the golden net, by what is in their payload.
+constexpr size_t kDenseF32 = 0, kDenseF16 = 1, kDenseI8 = 2, kCluster16x1F32 = 3, kCluster16x1F16 = 4,
+                 kCluster16x4F32 = 6, kAbsentExpand3x3 = 12, kPresentExpand3x3 = 15, kLast = 16;
+
+// Positions in a record.
+constexpr size_t kOutAt = 0, kInAt = 2, kWindowAt = 4, kFlagsAt = 12, kEncodingAt = 13, kTypeAt = 14,
+                 kReserved15At = 15, kActivationScaleAt = 16, kReserved20At = 20, kOffsetAt = 24, kBytesAt = 32;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
+
+template <typename T>
+FileParts golden_with(size_t conv, size_t at, T value) {
+  FileParts file(golden_file());
+  file.set_conv(conv, at, value);
+  return file;
+}
+
+// `at` counts from the beginning of the conv's payload.
+template <typename T>
+FileParts golden_with_payload(size_t conv, size_t at, T value) {
+  FileParts file(golden_file());
+  const auto offset = static_cast<size_t>(file.conv<uint64_t>(conv, kOffsetAt));
+  testing::set(file[SectionKind::kWeights], offset + at, value);
+  return file;
+}
+
+size_t outputs(size_t conv) { return FileParts(golden_file()).conv<uint16_t>(conv, kOutAt); }
+
+TEST(FormatConvs, RejectsNoOutputs) {
+  EXPECT_TRUE(rejects(golden_with(kDenseF32, kOutAt, uint16_t{0}),
+                      "layer 0 'conv1': conv 0 (conv): out_channels is 0, must be 1 to 65535"));
+  EXPECT_TRUE(rejects(golden_with(kDenseF16, kOutAt, uint16_t{0}),
+                      "layer 2 'fire2': conv 0 (squeeze): out_channels is 0, must be 1 to 65535"));
+}
+
+TEST(FormatConvs, RejectsAFireWithoutExpands) {
+  EXPECT_TRUE(rejects(golden_with(kPresentExpand3x3, kOutAt, uint16_t{0}),
+                      "layer 8 'fire6': conv 2 (expand3x3): out_channels is 0, must be 1 to 65535"));
+}
+
+TEST(FormatConvs, RejectsNoInputs) {
+  EXPECT_TRUE(rejects(golden_with(kDenseF32, kInAt, uint16_t{0}), "in_channels is 0, must be 1 to 65535"));
+  EXPECT_TRUE(rejects(golden_with(kAbsentExpand3x3, kInAt, uint16_t{0}), "in_channels is 0"));
+}
+
+TEST(FormatConvs, RejectsAnAbsentConvWithAnythingInIt) {
+  const char* const place = "layer 6 'fire5': conv 2 (expand3x3): ";
+  const auto expect = [&](const FileParts& file, const char* word) {
+    EXPECT_TRUE(rejects(file, std::string(place) + word));
+  };
+  expect(golden_with(kAbsentExpand3x3, kEncodingAt, uint8_t{1}), "encoding is 1, must be 0");
+  expect(golden_with(kAbsentExpand3x3, kTypeAt, uint8_t{2}), "type is 2, must be 0");
+  expect(golden_with(kAbsentExpand3x3, kActivationScaleAt, 0.5f), "activation_scale is 0.5");
+  expect(golden_with(kAbsentExpand3x3, kOffsetAt, uint64_t{16}), "payload_offset is 16, must be 0");
+  expect(golden_with(kAbsentExpand3x3, kBytesAt, uint64_t{16}), "payload_bytes is 16, must be 0");
+}
+
+TEST(FormatConvs, RejectsWindowsOutOfRange) {
+  const char* const names[] = {"kernel_h", "kernel_w", "stride_h", "stride_w",
+                               "pad_top",  "pad_left", "pad_bottom", "pad_right"};
+  for (size_t k = 0; k < 8; ++k) {
+    const uint8_t wrong = k < 4 ? 0 : 3;  // padding: the kernel is 3
+    EXPECT_TRUE(rejects(golden_with(kDenseF32, kWindowAt + k, wrong), std::string(names[k]) + " is "));
+  }
+}
+
+TEST(FormatConvs, RejectsUnknownFlagsEncodingsAndTypes) {
+  EXPECT_TRUE(rejects(golden_with(kDenseF32, kFlagsAt, kFlagCeil), "flags is 2, must be 0 to 1"));
+  EXPECT_TRUE(rejects(golden_with(kDenseF32, kEncodingAt, uint8_t{4}), "encoding is 4, must be 0 to 3"));
+  EXPECT_TRUE(rejects(golden_with(kDenseF32, kTypeAt, uint8_t{3}), "type is 3, must be 0 to 2"));
+}
+
+TEST(FormatConvs, RejectsReservedBytesInUse) {
+  EXPECT_TRUE(rejects(golden_with(kDenseF32, kReserved15At, uint8_t{9}), "reserved is 9, must be 0"));
+  EXPECT_TRUE(rejects(golden_with(kDenseF32, kReserved20At, uint32_t{1} << 24), "reserved is 1, must be 0"));
+}
+
+TEST(FormatConvs, RejectsActivationScalesThatAreNone) {
+  for (float wrong : {kNan, kInf, -kInf, -1.0f}) {
+    EXPECT_TRUE(rejects(golden_with(kDenseF32, kActivationScaleAt, wrong), "activation_scale is "));
+  }
+}
+
+TEST(FormatConvs, RejectsPayloadsOffTheirPlace) {
+  const uint64_t right = FileParts(golden_file()).conv<uint64_t>(kDenseF16, kOffsetAt);
+  for (uint64_t wrong : {uint64_t{0}, right - 16, right + 16, right + 1, ~uint64_t{0}, ~uint64_t{15}}) {
+    EXPECT_TRUE(rejects(golden_with(kDenseF16, kOffsetAt, wrong),
+                        "payload_offset is " + std::to_string(wrong) + ", must be " + std::to_string(right)));
+  }
+}
+
+TEST(FormatConvs, RejectsPayloadsBeyondTheirSection) {
+  FileParts file(golden_file());
+  const size_t left = file[SectionKind::kWeights].size() - file.conv<uint64_t>(kLast, kOffsetAt);
+  for (uint64_t bytes : {uint64_t{left} + 1, uint64_t{1} << 40, ~uint64_t{0}}) {
+    EXPECT_TRUE(rejects(golden_with(kLast, kBytesAt, bytes),
+                        "layer 9 'conv7': conv 0 (conv): payload needs " + std::to_string(bytes) +
+                            " bytes, section kWeights has " + std::to_string(left) + " left"));
+  }
+}
+
+TEST(FormatConvs, RejectsPayloadsOfAnotherSizeThanTheFieldsImply) {
+  for (size_t conv : {kDenseF32, kDenseI8, kCluster16x1F16, kCluster16x4F32}) {
+    const uint64_t right = FileParts(golden_file()).conv<uint64_t>(conv, kBytesAt);
+    EXPECT_TRUE(rejects(golden_with(conv, kBytesAt, right - 1), " bytes, payload has "));
+    EXPECT_TRUE(rejects(golden_with(conv, kBytesAt, right + 1), "payload has 1 bytes too many"));
+  }
+}
+
+TEST(FormatConvs, RejectsShapesBeyondThePayload) {
+  // 65535 x 65535 x 255 x 255 weights: the largest product there can be.
+  FileParts file(golden_file());
+  file.set_conv(kDenseF32, kOutAt, uint16_t{17});
+  file.set_conv(kDenseF32, kInAt, uint16_t{65535});
+  file.set_conv(kDenseF32, kWindowAt, uint16_t{0xFFFF});
+  EXPECT_TRUE(rejects(file, "values needs 289768551300 bytes, payload has 1836 left"));
+  file.set_conv(kDenseF32, kOutAt, uint16_t{65535});
+  EXPECT_TRUE(rejects(file, "bias needs 262140 bytes, payload has 1904 left"));
+  file.set_conv(kDenseF32, kEncodingAt, WeightEncoding::kSynapse);
+  file.set_conv(kDenseF32, kOutAt, uint16_t{17});
+  EXPECT_TRUE(rejects(file, "occupancy needs 9055267229 bytes, payload has 1836 left"));
+}
+
+TEST(FormatConvs, RejectsPaddingThatIsNotZero) {
+  FileParts file(golden_file());
+  const uint64_t end = file.conv<uint64_t>(kDenseF16, kOffsetAt) + file.conv<uint64_t>(kDenseF16, kBytesAt);
+  ASSERT_NE(end % kPayloadAlignment, 0u);
+  file[SectionKind::kWeights][static_cast<size_t>(end)] = 1;
+  EXPECT_TRUE(rejects(file, "padding is 1, must be 0"));
+}
+
+TEST(FormatConvs, RejectsPartPaddingThatIsNotZero) {
+  // 30 clusters of 16x1: 4 bytes would be full, so 17 x 6 of 3x3 in 16x4: 2 * 9 * 2 = 36 bits, 5 bytes, 3 of padding.
+  const size_t occupancy = outputs(kCluster16x4F32) * sizeof(float);
+  EXPECT_TRUE(rejects(golden_with_payload(kCluster16x4F32, occupancy + 7, uint8_t{1}), "padding is 1, must be 0"));
+}
+
+TEST(FormatConvs, RejectsWeightsThatNobodyOwns) {
+  FileParts file(golden_file());
+  file[SectionKind::kWeights].push_back(0);
+  EXPECT_TRUE(rejects(file, "section kWeights has 1 bytes too many"));
+}
+
+TEST(FormatConvs, RejectsBiasesThatAreNotFinite) {
+  for (float bad : {kNan, kInf, -kInf}) {
+    EXPECT_TRUE(rejects(golden_with_payload(kDenseI8, 8, bad), "layer 2 'fire2': conv 1 (expand1x1): bias 2 is "));
+  }
+}
+
+TEST(FormatConvs, RejectsScalesOutOfRange) {
+  const size_t scale = outputs(kDenseI8) * sizeof(float);
+  for (float bad : {kNan, kInf, -1.0f, std::nextafter(kMaxScale, kInf)}) {
+    EXPECT_TRUE(rejects(golden_with_payload(kDenseI8, scale + 4, bad), "scale 1 is "));
+  }
+  EXPECT_EQ(testing::load_error(golden_with_payload(kDenseI8, scale + 4, kMaxScale).assemble(), true), "");
+}
+
+TEST(FormatConvs, RejectsF32ValuesThatAreNotFinite) {
+  const size_t values = outputs(kDenseF32) * sizeof(float);
+  for (float bad : {kNan, kInf, -kInf}) {
+    EXPECT_TRUE(rejects(golden_with_payload(kDenseF32, values + 12, bad), "conv 0 (conv): value 3 is "));
+  }
+}
+
+TEST(FormatConvs, RejectsF16ValuesThatAreNotFinite) {
+  const size_t values = outputs(kDenseF16) * sizeof(float);
+  for (uint16_t bad : {0x7C00, 0xFC00, 0x7C01, 0x7E00, 0xFFFF}) {
+    EXPECT_TRUE(rejects(golden_with_payload(kDenseF16, values + 6, bad), "conv 0 (squeeze): value 3 is "));
+  }
+  EXPECT_EQ(testing::load_error(golden_with_payload(kDenseF16, values + 6, uint16_t{0x7BFF}).assemble(), true), "");
+}
+
+TEST(FormatConvs, RejectsTheInt8ThatHasNoAbsoluteValue) {
+  const size_t values = 2 * outputs(kDenseI8) * sizeof(float);
+  EXPECT_TRUE(rejects(golden_with_payload(kDenseI8, values + 5, int8_t{-128}), "value 5 is -128, must be -127 to 127"));
+}
+
+TEST(FormatConvs, RejectsSpareOccupancyBits) {
+  // 18 x 5 of 3x3: 2 * 5 * 9 = 90 clusters of 16x1, 12 bytes, 6 spare bits.
+  const size_t last_byte = outputs(kCluster16x1F32) * sizeof(float) + 11;
+  const FileParts golden{golden_file()};
+  for (int bit = 2; bit < 8; ++bit) {
+    FileParts file = golden;
+    Bytes& weights = file[SectionKind::kWeights];
+    const size_t at = static_cast<size_t>(file.conv<uint64_t>(kCluster16x1F32, kOffsetAt)) + last_byte;
+    weights[at] = static_cast<uint8_t>(weights[at] | 1 << bit);
+    EXPECT_TRUE(rejects(file, "spare bits of the occupancy's last byte must be 0, there are 90 clusters")) << bit;
+  }
+}
+
+TEST(FormatConvs, RejectsAnOccupancyWhosePopulationIsNotThatOfTheValues) {
+  const size_t occupancy = outputs(kCluster16x1F32) * sizeof(float);
+  for (int bit = 0; bit < 90; ++bit) {
+    FileParts file(golden_file());
+    Bytes& weights = file[SectionKind::kWeights];
+    const size_t at =
+        static_cast<size_t>(file.conv<uint64_t>(kCluster16x1F32, kOffsetAt)) + occupancy + static_cast<size_t>(bit / 8);
+    const bool lived = (weights[at] >> (bit % 8) & 1) != 0;
+    weights[at] = static_cast<uint8_t>(weights[at] ^ 1 << (bit % 8));
+    EXPECT_TRUE(rejects(file, lived ? "bytes too many" : "values needs")) << bit;
+  }
+}
+
+}  // namespace
+}  // namespace squish

@@ -1,0 +1,231 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "format/half.h"
+#include "format/weights.h"
+#include "format/write.h"
+#include "squish/error.h"
+
+namespace squish {
+namespace {
+
+constexpr WeightType kTypes[] = {WeightType::kF32, WeightType::kF16, WeightType::kI8};
+constexpr EncodingChoice kChoices[] = {EncodingChoice::kDense, EncodingChoice::kCluster16x1,
+                                       EncodingChoice::kCluster16x4, EncodingChoice::kSynapse};
+
+// What dies together: single weights, or clusters of 16 outputs x `inputs` inputs.
+struct Sparsity {
+  double density;
+  int outputs, inputs;
+};
+
+constexpr Sparsity kSparsities[] = {{1, 1, 1},     {0.5, 1, 1},    {0.1, 1, 1},     {0.02, 1, 1},  {0.5, 16, 1},
+                                    {0.1, 16, 1},  {0.02, 16, 1},  {0.5, 16, 4},    {0.1, 16, 4},  {0, 1, 1}};
+
+ConvSource random_conv(int out, int in, int kernel, const Sparsity& sparsity, float magnitude = 1) {
+  ConvSource source;
+  source.out_channels = out;
+  source.in_channels = in;
+  source.window.kernel_h = source.window.kernel_w = kernel;
+  std::mt19937 random(static_cast<uint32_t>(out * 1000 + in * 10 + kernel));
+  std::uniform_real_distribution<float> value(-magnitude, magnitude);
+  const auto lives = [&](int o, int i, int position) {
+    const auto seed = ((o / sparsity.outputs) * 1009 + i / sparsity.inputs) * 53 + position;
+    return std::mt19937(static_cast<uint32_t>(seed))() < sparsity.density * 4294967296.0;
+  };
+  for (int o = 0; o < out; ++o)
+    for (int i = 0; i < in; ++i)
+      for (int k = 0; k < kernel * kernel; ++k) source.weight.push_back(lives(o, i, k) ? value(random) : 0);
+  for (int o = 0; o < out; ++o) source.bias.push_back(value(random));
+  return source;
+}
+
+ConvSource conv_of(std::vector<float> weight, WeightType type) {
+  ConvSource source;
+  source.out_channels = 1;
+  source.in_channels = static_cast<int>(weight.size());
+  source.weight = std::move(weight);
+  source.type = type;
+  return source;
+}
+
+TEST(Encode, F32IsExactInEveryEncoding) {
+  for (const Sparsity& sparsity : kSparsities) {
+    for (EncodingChoice encoding : kChoices) {
+      ConvSource source = random_conv(19, 6, 3, sparsity);
+      source.encoding = encoding;
+      const EncodedConv conv = encode(source);
+      EXPECT_EQ(decode_dense(conv.description), source.weight);
+      EXPECT_EQ(decode_bias(conv.description), source.bias);
+    }
+  }
+}
+
+TEST(Encode, F16IsTheNearestHalfInEveryEncoding) {
+  for (EncodingChoice encoding : kChoices) {
+    ConvSource source = random_conv(19, 6, 3, {0.5, 1, 1}, 1e-4f);  // many are subnormal halves
+    source.encoding = encoding;
+    source.type = WeightType::kF16;
+    std::vector<float> want;
+    for (float weight : source.weight) want.push_back(float_from_half(half_from_float(weight)));
+    EXPECT_EQ(decode_dense(encode(source).description), want);
+  }
+}
+
+TEST(Encode, Int8IsWithinHalfAScaleInEveryEncodingAtEveryMagnitude) {
+  for (float magnitude : {1.0f, 1e-3f, 1e30f, 1e-30f, FLT_MIN, 100 * FLT_MIN, 1e-40f, FLT_TRUE_MIN}) {
+    for (EncodingChoice encoding : kChoices) {
+      ConvSource source = random_conv(19, 6, 3, {0.5, 16, 1}, magnitude);
+      source.encoding = encoding;
+      source.type = WeightType::kI8;
+      const EncodedConv conv = encode(source);
+      std::vector<double> error(source.weight.begin(), source.weight.end());
+      const auto scale = [&](int o) { return double{detail::load<float>(conv.description.scale.data, o)}; };
+      for_each_weight(conv.description, [&](const Weight& w) {
+        const auto at = static_cast<size_t>(((w.o * 6 + w.i) * 3 + w.y) * 3 + w.x);
+        const double whole = std::nearbyint(double{w.value} / scale(w.o));
+        if (scale(w.o) > 0) error[at] -= whole * scale(w.o);
+      });
+      for (size_t k = 0; k < error.size(); ++k) {
+        // The quotient is rounded in double: it may cross a tie by 127 units in its last place.
+        const double bound = scale(static_cast<int>(k / 54)) * (0.5 + 127 * DBL_EPSILON);
+        ASSERT_LE(std::fabs(error[k]), bound) << "weight " << k << " of magnitude " << magnitude;
+      }
+    }
+  }
+}
+
+TEST(Encode, Int8UsesTheWholeRangeAndRoundsTiesToEven) {
+  // The scale is 1 exactly.
+  const EncodedConv conv = encode(conv_of({-127, 0.5f, 1.5f, 2.5f, -2.5f, 126.6f}, WeightType::kI8));
+  EXPECT_EQ(decode_dense(conv.description), (std::vector<float>{-127, 0, 2, 2, -2, 127}));
+}
+
+TEST(Encode, SmallestIsTheSmallestOfTheFour) {
+  for (WeightType type : kTypes) {
+    for (const Sparsity& sparsity : kSparsities) {
+      ConvSource source = random_conv(40, 9, 3, sparsity);
+      source.type = type;
+      std::vector<size_t> sizes;
+      for (EncodingChoice encoding : kChoices) {
+        source.encoding = encoding;
+        sizes.push_back(encode(source).payload.size());
+      }
+      source.encoding = EncodingChoice::kSmallest;
+      const EncodedConv smallest = encode(source);
+      const auto first = std::min_element(sizes.begin(), sizes.end());
+      EXPECT_EQ(smallest.payload.size(), *first);
+      EXPECT_EQ(static_cast<int>(smallest.description.encoding), first - sizes.begin());
+    }
+  }
+}
+
+// Otherwise the test above would pass with an encoder that always says "dense".
+TEST(Encode, EachEncodingIsTheSmallestSomewhere) {
+  const auto choose = [](const Sparsity& sparsity) {
+    return encode(random_conv(64, 16, 3, sparsity)).description.encoding;
+  };
+  EXPECT_EQ(choose({1, 1, 1}), WeightEncoding::kDense);
+  EXPECT_EQ(choose({0.3, 16, 1}), WeightEncoding::kCluster16x1);
+  EXPECT_EQ(choose({0.3, 16, 4}), WeightEncoding::kCluster16x4);
+  EXPECT_EQ(choose({0.2, 1, 1}), WeightEncoding::kSynapse);
+}
+
+TEST(Encode, AWeightThatTheTypeRoundsToZeroIsNotStored) {
+  for (WeightType type : {WeightType::kF16, WeightType::kI8}) {
+    ConvSource source = conv_of({1, 1e-9f, 1, 0}, type);
+    source.encoding = EncodingChoice::kSynapse;
+    EXPECT_EQ(stored_weights(encode(source).description), 2);
+  }
+}
+
+TEST(Encode, NoBiasMeansZeros) {
+  EXPECT_EQ(decode_bias(encode(conv_of({1, 2}, WeightType::kF32)).description), std::vector<float>{0});
+}
+
+TEST(Encode, AnAbsentConvHasNoPayload) {
+  ConvSource source;
+  source.in_channels = 8;
+  source.type = WeightType::kI8;
+  source.encoding = EncodingChoice::kCluster16x4;
+  source.activation_scale = 1;
+  const EncodedConv conv = encode(source);
+  EXPECT_TRUE(conv.payload.empty());
+  EXPECT_EQ(conv.description.encoding, WeightEncoding::kDense);
+  EXPECT_EQ(conv.description.type, WeightType::kF32);
+  EXPECT_EQ(conv.description.activation_scale, 0);
+  EXPECT_TRUE(decode_dense(conv.description).empty());
+  EXPECT_EQ(count_live_clusters(conv.description), 0);
+}
+
+TEST(Encode, TheSpansOutliveAMove) {
+  EncodedConv conv = encode(conv_of({1, 2, 3}, WeightType::kF32));
+  const EncodedConv moved = std::move(conv);
+  EXPECT_EQ(decode_dense(moved.description), (std::vector<float>{1, 2, 3}));
+}
+
+// The message of the InvalidArgument, or "" if there is none.
+std::string refusal(const ConvSource& source) {
+  try {
+    encode(source);
+  } catch (const InvalidArgument& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Encode, RefusesSizesThatDoNotAgree) {
+  ConvSource source = conv_of({1, 2, 3}, WeightType::kF32);
+  source.in_channels = 4;
+  EXPECT_EQ(refusal(source), "conv: weight has 3 values, 1 x 4 x 1 x 1 need 4");
+  source = conv_of({1, 2, 3}, WeightType::kF32);
+  source.bias = {1, 2};
+  EXPECT_EQ(refusal(source), "conv: bias has 2 values for 1 output channels");
+}
+
+TEST(Encode, RefusesShapesBeyondTheFormat) {
+  const ConvSource good = conv_of({1}, WeightType::kF32);
+  ConvSource source = good;
+  source.out_channels = 65536;
+  EXPECT_NE(refusal(source).find("out_channels is 65536, must be 0 to 65535"), std::string::npos);
+  source = good;
+  source.in_channels = 0;
+  EXPECT_NE(refusal(source).find("in_channels is 0, must be 1 to 65535"), std::string::npos);
+  source = good;
+  source.window.kernel_h = 256;
+  EXPECT_NE(refusal(source).find("kernel_h is 256, must be 1 to 255"), std::string::npos);
+  source = good;
+  source.window.kernel_w = 0;
+  EXPECT_NE(refusal(source).find("kernel_w is 0, must be 1 to 255"), std::string::npos);
+}
+
+TEST(Encode, RefusesWhatIsNotFinite) {
+  for (WeightType type : kTypes) {
+    for (float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                      std::numeric_limits<float>::quiet_NaN()}) {
+      EXPECT_NE(refusal(conv_of({1, 2, bad}, type)).find("weight 2 is"), std::string::npos);
+      ConvSource source = conv_of({1}, type);
+      source.bias = {bad};
+      EXPECT_NE(refusal(source).find("bias 0 is"), std::string::npos);
+    }
+  }
+}
+
+TEST(Encode, RefusesF16Overflow) {
+  EXPECT_EQ(refusal(conv_of({1, 65519}, WeightType::kF16)), "");
+  EXPECT_EQ(refusal(conv_of({1, 65520}, WeightType::kF16)), "conv: weight 1 is 65520, f16 holds less than 65520");
+  EXPECT_NE(refusal(conv_of({-1e9f}, WeightType::kF16)), "");
+}
+
+TEST(Encode, RefusesInt8Overflow) {
+  EXPECT_EQ(refusal(conv_of({127 * kMaxScale}, WeightType::kI8)), "");
+  EXPECT_NE(refusal(conv_of({FLT_MAX}, WeightType::kI8)).find("i8 holds up to"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace squish

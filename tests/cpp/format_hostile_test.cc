@@ -1,0 +1,118 @@
+// Files that are damaged or lie: an exception or a working load, never a crash, never memory without a reason.
+#include <gtest/gtest.h>
+
+#include "allocations.h"
+#include "format/parse.h"
+#include "format_file.h"
+#include "golden_net.h"
+#include "squish/error.h"
+
+namespace squish {
+namespace {
+
+using testing::Bytes;
+using testing::FileParts;
+using testing::golden_file;
+using testing::load_error;
+
+TEST(FormatHostile, RejectsEveryTruncation) {
+  const Bytes file = golden_file();
+  for (size_t size = 0; size < file.size(); ++size) {
+    // A copy of its own size, so that a sanitizer sees one byte read too many.
+    const Bytes truncated(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));
+    ASSERT_NE(load_error(truncated, true), "") << size;
+    ASSERT_NE(load_error(truncated, false), "") << size;
+  }
+}
+
+// With a header that admits the new size the sections themselves have to notice.
+TEST(FormatHostile, RejectsEveryTruncationThatTheHeaderAdmits) {
+  const Bytes file = golden_file();
+  for (size_t size = kHeaderBytes; size < file.size(); ++size) {
+    Bytes truncated(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));
+    testing::set(truncated, 16, uint64_t{size});
+    ASSERT_NE(load_error(truncated, false), "") << size;
+  }
+}
+
+TEST(FormatHostile, ChecksumsFindEveryFlippedByte) {
+  Bytes file = golden_file();
+  for (size_t k = 0; k < file.size(); ++k) {
+    for (uint8_t flip : {0x01, 0x80, 0xFF}) {
+      file[k] ^= flip;
+      ASSERT_NE(load_error(file, true), "") << "byte " << k;
+      file[k] ^= flip;
+    }
+  }
+}
+
+TEST(FormatHostile, SurvivesEveryFlippedByteWithoutChecksums) {
+  Bytes file = golden_file();
+  size_t loaded = 0;
+  for (size_t k = 0; k < file.size(); ++k) {
+    for (uint8_t flip : {0x01, 0x80, 0xFF}) {
+      file[k] ^= flip;
+      loaded += load_error(file, false).empty() ? 1 : 0;  // another exception than FormatError fails the test
+      file[k] ^= flip;
+    }
+  }
+  EXPECT_GT(loaded, file.size()) << "most of the bytes are weights, which may have other values";
+}
+
+// Bytes that parse() may allocate: a description is a few times larger than its records, and the readers and
+// messages need a little whatever the file.
+int64_t allowance(const Bytes& file) { return 16 * static_cast<int64_t>(file.size()) + 16384; }
+
+int64_t bytes_to_parse(const Bytes& file) {
+  const testing::AllocationCounter counter;
+  try {
+    parse({file.data(), file.size()}, false);
+  } catch (const FormatError&) {
+  }
+  return counter.bytes();
+}
+
+TEST(FormatHostile, AllocatesInProportionToTheFile) {
+  const Bytes golden = golden_file();
+  EXPECT_LE(bytes_to_parse(golden), allowance(golden));
+  EXPECT_GT(bytes_to_parse(golden), 0) << "the counter does not count";
+}
+
+TEST(FormatHostile, AllocatesNothingForSizesThatAreLies) {
+  Bytes file = golden_file();
+  for (size_t k = 8; k + 8 <= file.size(); ++k) {
+    const auto honest = testing::get<uint64_t>(file, k);
+    for (uint64_t lie : {~uint64_t{0}, uint64_t{0x7FFFFFFF7FFFFFFF}, uint64_t{0x0000FFFF0000FFFF}}) {
+      testing::set(file, k, lie);
+      ASSERT_LE(bytes_to_parse(file), allowance(file)) << "position " << k;
+    }
+    testing::set(file, k, honest);
+  }
+}
+
+TEST(FormatHostile, AllocatesInProportionForManyLayersAndLabels) {
+  // The most description for a file's bytes: as many layers as there may be, and empty labels.
+  FileParts parts(golden_file());
+  Bytes& layers = parts[SectionKind::kLayers];
+  Bytes& strings = parts[SectionKind::kStrings];
+  layers.assign(65535 * kLayerRecordBytes, 0);
+  strings.clear();
+  for (size_t k = 0; k < 65535; ++k) {
+    const std::string name = std::to_string(k);
+    parts.set_layer(k, 0, LayerKind::kGlobalAveragePool);
+    parts.set_layer(k, 2, static_cast<uint16_t>(name.size()));
+    parts.set_layer(k, 4, static_cast<uint32_t>(strings.size()));
+    parts.set_layer(k, 8, static_cast<uint16_t>(k));
+    strings.insert(strings.end(), name.begin(), name.end());
+  }
+  parts[SectionKind::kConvs].clear();
+  parts[SectionKind::kWeights].clear();
+  parts[SectionKind::kLabels].assign(4 + 4 * 100000, 0);
+  testing::set(parts[SectionKind::kLabels], 0, uint32_t{100000});
+  const Bytes file = parts.assemble();
+  EXPECT_EQ(load_error(file, true), "");
+  EXPECT_LE(bytes_to_parse(file), allowance(file));
+}
+
+}  // namespace
+}  // namespace squish

@@ -1,0 +1,165 @@
+#include "golden_net.h"
+
+#include "format/cluster.h"
+
+namespace squish::testing {
+namespace {
+
+constexpr double kDensity = 0.4;
+
+// Knuth's MMIX generator: the same numbers on every machine.
+class Random {
+ public:
+  uint32_t below(uint32_t limit) {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<uint32_t>((state_ >> 33) % limit);
+  }
+
+ private:
+  uint64_t state_ = 2026;
+};
+
+WeightEncoding encoding_of(EncodingChoice choice) {
+  switch (choice) {
+    case EncodingChoice::kCluster16x1:
+      return WeightEncoding::kCluster16x1;
+    case EncodingChoice::kCluster16x4:
+      return WeightEncoding::kCluster16x4;
+    case EncodingChoice::kSynapse:
+      return WeightEncoding::kSynapse;
+    default:
+      return WeightEncoding::kDense;
+  }
+}
+
+class Maker {
+ public:
+  ConvSource conv(int out, int in, Window window, EncodingChoice encoding, WeightType type) {
+    ConvSource source;
+    source.out_channels = out;
+    source.in_channels = in;
+    source.window = window;
+    source.relu = true;
+    source.encoding = encoding;
+    source.type = type;
+    fill(source);
+    return source;
+  }
+
+  void add(LayerKind kind, const char* name, std::vector<int> inputs, std::vector<ConvSource> convs = {}) {
+    LayerSource source;
+    source.layer.kind = kind;
+    source.layer.name = name;
+    source.layer.inputs = std::move(inputs);
+    source.convs = std::move(convs);
+    layers.push_back(std::move(source));
+  }
+
+  std::vector<LayerSource> layers;
+
+ private:
+  float value() { return (static_cast<float>(random_.below(255)) - 127) / 128; }
+
+  // Kills whole clusters of the encoding that the conv is to have.
+  void fill(ConvSource& source) {
+    ConvDescription shape;
+    shape.out_channels = source.out_channels;
+    shape.in_channels = source.in_channels;
+    shape.window = source.window;
+    shape.encoding = encoding_of(source.encoding);
+    const int area = static_cast<int>(shape.kernel_area());
+    source.weight.resize(static_cast<size_t>(shape.weight_count()));
+    const auto at = [&](int o, int i, int position) -> float& {
+      return source.weight[static_cast<size_t>((o * source.in_channels + i) * area + position)];
+    };
+    for_each_cluster(shape, [&](const Cluster& c) {
+      const bool lives = random_.below(1000) < 1000 * kDensity;
+      for (int o = c.o; o < c.o_end; ++o)
+        for (int i = c.i; i < c.i_end; ++i) {
+          if (lives) at(o, i, c.y * source.window.kernel_w + c.x) = value();
+        }
+    });
+    for (int o = 0; o < source.out_channels; ++o) {
+      at(o, 0, 0) = 127.0f / 128;
+      source.bias.push_back(value());
+    }
+  }
+
+  Random random_;
+};
+
+Window square(int kernel, int stride, int pad) {
+  return {kernel, kernel, stride, stride, pad, pad, pad, pad};
+}
+
+}  // namespace
+
+std::vector<LayerSource> golden_layers() {
+  constexpr auto kDense = EncodingChoice::kDense, k16x1 = EncodingChoice::kCluster16x1,
+                 k16x4 = EncodingChoice::kCluster16x4, kSynapse = EncodingChoice::kSynapse;
+  constexpr auto kF32 = WeightType::kF32, kF16 = WeightType::kF16, kI8 = WeightType::kI8;
+  const Window k1x1 = square(1, 1, 0), k3x3 = square(3, 1, 1);
+  Maker net;
+  net.add(LayerKind::kConv, "conv1", {-1}, {net.conv(17, 3, square(3, 2, 0), kDense, kF32)});
+  net.add(LayerKind::kMaxPool, "pool1", {0});
+  net.layers.back().layer.window = square(3, 2, 0);
+  net.layers.back().layer.ceil_mode = true;
+  net.add(LayerKind::kFire, "fire2", {1},
+          {net.conv(5, 17, k1x1, kDense, kF16), net.conv(7, 5, k1x1, kDense, kI8),
+           net.conv(18, 5, k3x3, k16x1, kF32)});
+  net.add(LayerKind::kFire, "fire3", {2},
+          {net.conv(6, 25, k1x1, k16x1, kF16), net.conv(8, 6, k1x1, k16x1, kI8),
+           net.conv(17, 6, k3x3, k16x4, kF32)});
+  net.add(LayerKind::kAdd, "bypass3", {2, 3});
+  net.layers.back().layer.relu = true;
+  net.add(LayerKind::kFire, "fire4", {4},
+          {net.conv(5, 25, k1x1, k16x4, kF16), net.conv(9, 5, k1x1, k16x4, kI8),
+           net.conv(3, 5, k3x3, kSynapse, kF32)});
+  net.add(LayerKind::kFire, "fire5", {5},
+          {net.conv(4, 12, k1x1, kSynapse, kF16), net.conv(16, 4, k1x1, kSynapse, kI8),
+           net.conv(0, 4, k3x3, kDense, kF32)});
+  net.add(LayerKind::kMaxPool, "pool5", {6});
+  net.layers.back().layer.window = {3, 2, 2, 1, 1, 0, 2, 1};
+  net.add(LayerKind::kFire, "fire6", {7},
+          {net.conv(4, 16, k1x1, kSynapse, kF16), net.conv(0, 4, k1x1, kDense, kF32),
+           net.conv(20, 4, k3x3, kDense, kI8)});
+  net.add(LayerKind::kConv, "conv7", {8}, {net.conv(10, 20, k1x1, k16x1, kF32)});
+  net.layers.back().convs[0].relu = false;
+  net.layers.back().convs[0].activation_scale = 0.25f;
+  net.add(LayerKind::kGlobalAveragePool, "pool7", {9});
+  return net.layers;
+}
+
+InputDescription golden_input() {
+  InputDescription input;
+  input.channels = 3;
+  input.height = 19;
+  input.width = 23;
+  input.resize = 27;
+  input.interpolation = Interpolation::kBicubic;
+  input.mean = {0.5f, 0.25f, 0.125f};
+  input.std = {0.25f, 0.5f, 1.0f};
+  return input;
+}
+
+std::vector<std::string> golden_labels() {
+  return {"zero", "one", "two", "three", "four", "f\u00FCnf", "\u516D", "", "eight", "eight"};
+}
+
+std::vector<uint8_t> golden_file() {
+  NetDescription net;
+  net.input = golden_input();
+  net.labels = golden_labels();
+  net.about = "One of everything. Made by tools/make_golden.";
+  std::vector<EncodedConv> owners;  // of the bytes that the descriptions point at
+  for (const LayerSource& source : golden_layers()) {
+    net.layers.push_back(source.layer);
+    for (const ConvSource& conv : source.convs) {
+      owners.push_back(encode(conv));
+      net.layers.back().convs.push_back(owners.back().description);
+    }
+  }
+  return write(net);
+}
+
+}  // namespace squish::testing
