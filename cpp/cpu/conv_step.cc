@@ -1,6 +1,6 @@
 // Convolution, with the pooling that follows it while its rows are in cache.
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
 #include "cpu/steps.h"
 
@@ -54,6 +54,12 @@ class GroupConv {
     kernel_(task_);
   }
 
+  // One row; running_max: into the maximum with what the target holds.
+  void row(int y, Target target, bool running_max) {
+    task_.running_max = running_max;
+    rows({y, y + 1}, target);
+  }
+
  private:
   ConstView in_;
   int stride_h_;
@@ -61,45 +67,28 @@ class GroupConv {
   ConvKernel kernel_;
 };
 
-// The input rows that the windows of one pooled row cover.
-Range window_rows(const Op& op, int pooled_row, int height) {
-  const int top = pooled_row * op.window.stride_h - op.window.pad_top;
-  return {std::max(top, 0), std::min(top + op.window.kernel_h, height)};
-}
-
-// Convolves and pools: the scratch holds just the rows under one row of windows. Those that the next windows cover
-// too are moved up, not computed again.
+// Convolves and pools 3x3 windows with stride 2. Of the three rows under a row of windows the first two are maximised
+// as they are computed, into `upper`; the third, which the next windows share, becomes their `upper`.
 void conv_pooled(const KernelTable& kernels, const Op& op, const BoundConv& conv, const BlockGroup& group,
                  ConstView in, MutableView out, float* scratch, Range pooled_rows) {
   const int height = conv.conv_output.height, width = conv.conv_output.width;
-  const int64_t row_floats = int64_t{width} * kChannelBlock, block_floats = op.window.kernel_h * row_floats;
+  const int64_t row_floats = int64_t{width} * kChannelBlock;
+  float *upper = scratch, *lower = scratch + group.blocks * row_floats;  // [blocks][width][16]
   GroupConv group_conv(kernels, conv, group, in);
-  PoolTask task = pool_task(op, height, width, out);
-  task.input_row = row_floats;
-  task.rows = 1;
-  Range held;  // rows in the scratch
+  PoolTask task = pool_task(op, width, *out.layout);
   for (int r = pooled_rows.begin; r < pooled_rows.end; ++r) {
-    const Range wanted = window_rows(op, r, height);
-    const int kept = std::max(held.end - wanted.begin, 0);
-    if (kept > 0 && wanted.begin > held.begin) {
-      for (int b = 0; b < group.blocks; ++b) {
-        float* block = scratch + b * block_floats;
-        std::memmove(block, block + (wanted.begin - held.begin) * row_floats,
-                     static_cast<size_t>(kept * row_floats) * sizeof(float));
-      }
-    }
-    if (wanted.begin + kept < wanted.end) {
-      group_conv.rows({wanted.begin + kept, wanted.end},
-                      {scratch + kept * row_floats, row_floats, block_floats});
-    }
-    held = wanted;
-    task.input_first_row = wanted.begin;
-    task.first_row = r;
+    const int top = r * 2, rows = std::min(3, height - top);
+    if (r == pooled_rows.begin) group_conv.row(top, {upper, 0, row_floats}, false);
+    if (rows > 1) group_conv.row(top + 1, {upper, 0, row_floats}, true);
+    if (rows > 2) group_conv.row(top + 2, {lower, 0, row_floats}, false);
+    task.input_row = lower - upper;
+    task.rows = rows > 2 ? 2 : 1;
     for (int b = 0; b < group.blocks; ++b) {
-      task.input = scratch + b * block_floats;
+      task.input = upper + b * row_floats;
       task.output = out.pixel(group.first_block + b, r, 0);
       kernels.max_pool(task);
     }
+    std::swap(upper, lower);
   }
 }
 
@@ -137,7 +126,7 @@ void for_each_group_band(const PackedConv& packed, int rows, Share share, Body&&
 }  // namespace
 
 int64_t scratch_floats(const Op& op, const BoundConv& conv) {
-  const int64_t rows = op.pooled ? op.window.kernel_h : op.averaged ? conv.conv_output.height : 0;
+  const int64_t rows = op.pooled ? 2 : op.averaged ? conv.conv_output.height : 0;
   constexpr int kMaxBlocks = 2;
   return rows * conv.conv_output.width * kChannelBlock * kMaxBlocks;
 }

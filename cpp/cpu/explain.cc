@@ -79,7 +79,7 @@ StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& 
       break;
     case OpKind::kMaxPool:
       info.kernel = "f32_max_pool_" + isa;
-      info.why = "its input has other readers or is no convolution's: not fused";
+      info.why = "not 3x3 with stride 2 on a convolution that nobody else reads: not fused";
       break;
     case OpKind::kGlobalAveragePool:
       info.kernel = "f32_average_" + isa;

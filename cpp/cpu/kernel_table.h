@@ -12,7 +12,7 @@ namespace squish {
 // A group of 1 or 2 adjacent output blocks (16 channels each) over a band of output rows. Activations are blocked,
 // [block][row][column][16], or planar on the input side (cpp/plan/layout.h). All strides are in floats.
 //
-// For each output pixel: output = max(floor, bias + sum over k of weights[k] * input[pixel + offsets[k]]): one
+// For each output pixel: output = max(floor or output, bias + sum over k of weights[k] * input[pixel + offsets[k]]): one
 // column k is a cluster (a group of two: a pair of clusters side by side), its offset says which input channel at
 // which kernel position.
 struct ConvTask {
@@ -24,22 +24,23 @@ struct ConvTask {
   ptrdiff_t columns;
   const float* bias;  // [blocks][16]
   float floor;        // 0: ReLU; -infinity: none
+  bool
+      running_max;  // keep what the output holds where it is larger, instead of `floor`: pooling while computing
   float* output;
   ptrdiff_t output_row, output_block;
   int rows, width;
 };
 using ConvKernel = void (*)(const ConvTask&);
 
-// Max pooling of one block: output rows [first_row, first_row + rows). Windows are clipped to the input.
+// Max pooling: one row of windows of one block. The caller clips the windows' rows, the kernel their columns.
 struct PoolTask {
-  const float* input;   // pixel (input_first_row, 0)
-  int input_first_row;  // the input row that `input` points at
-  ptrdiff_t input_row;
-  int height, width;  // of the whole input
-  int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
-  float* output;  // pixel (first_row, 0)
-  ptrdiff_t output_row;
-  int first_row, rows, output_width;
+  const float* input;   // column 0 of the windows' first row
+  ptrdiff_t input_row;  // to the next row; may be negative
+  int rows;             // under the windows
+  int width;            // of the input
+  int kernel_w, stride_w, pad_left;
+  float* output;
+  int windows;
 };
 
 // Adds the pixels of one block.

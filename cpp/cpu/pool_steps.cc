@@ -21,31 +21,29 @@ void add_by_channel(const Op& op, ConstView a, ConstView b, MutableView out) {
 
 }  // namespace
 
-PoolTask pool_task(const Op& op, int height, int width, MutableView out) {
+PoolTask pool_task(const Op& op, int width, const Layout& out) {
   PoolTask task{};
-  task.height = height;
   task.width = width;
-  task.kernel_h = op.window.kernel_h;
   task.kernel_w = op.window.kernel_w;
-  task.stride_h = op.window.stride_h;
   task.stride_w = op.window.stride_w;
-  task.pad_top = op.window.pad_top;
   task.pad_left = op.window.pad_left;
-  task.output_row = out.layout->row_floats();
-  task.output_width = out.layout->width;
+  task.windows = out.width;
   return task;
 }
 
 void run_max_pool(const KernelTable& kernels, const Op& op, ConstView in, MutableView out, Share share) {
+  PoolTask task = pool_task(op, in.layout->width, *out.layout);
+  task.input_row = in.layout->row_floats();
   for_each_band(out.layout->blocks(), out.layout->height, share, [&](int block, Range rows) {
     clear_border(out, block, rows);
-    PoolTask task = pool_task(op, in.layout->height, in.layout->width, out);
-    task.input = in.pixel(block, 0, 0);
-    task.input_row = in.layout->row_floats();
-    task.output = out.pixel(block, rows.begin, 0);
-    task.first_row = rows.begin;
-    task.rows = rows.size();
-    kernels.max_pool(task);
+    for (int r = rows.begin; r < rows.end; ++r) {
+      const int top = r * op.window.stride_h - op.window.pad_top;
+      const Range covered{std::max(top, 0), std::min(top + op.window.kernel_h, in.layout->height)};
+      task.input = in.pixel(block, covered.begin, 0);
+      task.rows = covered.size();
+      task.output = out.pixel(block, r, 0);
+      kernels.max_pool(task);
+    }
   });
 }
 

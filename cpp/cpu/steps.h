@@ -21,7 +21,7 @@ struct BoundConv {
   Shape conv_output;  // before pooling
 };
 
-// Floats of scratch a thread needs for the op: the rows that are pooled or averaged while they are in cache.
+// Floats of scratch a thread needs for the op: rows that are pooled or averaged while they are in cache.
 int64_t scratch_floats(const Op& op, const BoundConv& conv);
 
 void run_conv(const KernelTable& kernels, const Op& op, const BoundConv& conv, ConstView in, MutableView out,
@@ -34,8 +34,8 @@ void run_add(const KernelTable& kernels, const Op& op, ConstView a, ConstView b,
 // A kernel's lower bound of its results: ReLU or none.
 inline float floor_for(bool relu) { return relu ? 0.0f : -std::numeric_limits<float>::infinity(); }
 
-// The parts of a pool's task that no row changes.
-PoolTask pool_task(const Op& op, int height, int width, MutableView out);
+// The parts of a pool's task that are the same for each row.
+PoolTask pool_task(const Op& op, int width, const Layout& out);
 
 // scale[c] * pixel + shift[c] normalises uint8 pixels.
 struct Normalisation {

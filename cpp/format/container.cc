@@ -76,7 +76,8 @@ Section read_section(ByteReader& table, ByteReader& file, uint32_t previous_kind
   const uint64_t bytes = table.read<uint64_t>("bytes");
   const ByteSpan contents = file.take(bytes, name);
   if (verify_checksums && crc32(contents) != crc) {
-    file.fail(concat(name, " is damaged: its CRC-32 is ", hex(crc32(contents)), ", the table says ", hex(crc)));
+    file.fail(
+        concat(name, " is damaged: its CRC-32 is ", hex(crc32(contents)), ", the table says ", hex(crc)));
   }
   return {kind, ByteReader(contents, offset, name)};
 }

@@ -42,10 +42,10 @@ struct ConvDescription {
 struct LayerDescription {
   LayerKind kind = LayerKind::kConv;
   std::string name;
-  std::vector<int> inputs;  // -1: the net's input; k: the output of layer k
-  bool relu = false;        // of an Add
-  bool ceil_mode = false;   // of a MaxPool
-  Window window;            // of a MaxPool
+  std::vector<int> inputs;             // -1: the net's input; k: the output of layer k
+  bool relu = false;                   // of an Add
+  bool ceil_mode = false;              // of a MaxPool
+  Window window;                       // of a MaxPool
   std::vector<ConvDescription> convs;  // Conv: 1. Fire: squeeze, expand1x1, expand3x3.
 };
 

@@ -42,13 +42,13 @@ ConvDescription describe(const ConvSource& source) {
 
 void check_sizes(const ConvSource& source, const ConvDescription& conv) {
   if (static_cast<int64_t>(source.weight.size()) != conv.weight_count()) {
-    throw InvalidArgument(concat("conv: weight has ", source.weight.size(), " values, ", conv.out_channels, " x ",
-                                 conv.in_channels, " x ", conv.window.kernel_h, " x ", conv.window.kernel_w,
-                                 " need ", conv.weight_count()));
+    throw InvalidArgument(concat("conv: weight has ", source.weight.size(), " values, ", conv.out_channels,
+                                 " x ", conv.in_channels, " x ", conv.window.kernel_h, " x ",
+                                 conv.window.kernel_w, " need ", conv.weight_count()));
   }
   if (!source.bias.empty() && source.bias.size() != static_cast<size_t>(conv.out_channels)) {
-    throw InvalidArgument(concat("conv: bias has ", source.bias.size(), " values for ", conv.out_channels,
-                                 " output channels"));
+    throw InvalidArgument(
+        concat("conv: bias has ", source.bias.size(), " values for ", conv.out_channels, " output channels"));
   }
 }
 
@@ -65,8 +65,8 @@ Quantized<uint16_t> quantize_f16(const ConvSource& source) {
   for (float weight : source.weight) {
     const uint16_t half = half_from_float(weight);
     if ((half & 0x7FFF) == 0x7C00) {
-      throw InvalidArgument(concat("conv: weight ", result.values.size(), " is ", weight,
-                                   ", f16 holds less than 65520"));
+      throw InvalidArgument(
+          concat("conv: weight ", result.values.size(), " is ", weight, ", f16 holds less than 65520"));
     }
     result.values.push_back(half);
   }
@@ -78,7 +78,8 @@ float int8_scale(const float* weight, size_t count) {
   for (size_t k = 0; k < count; ++k) largest = std::max(largest, std::fabs(weight[k]));
   const float scale = largest / 127;
   if (scale > kMaxScale) {
-    throw InvalidArgument(concat("conv: a weight's magnitude is ", largest, ", i8 holds up to ", 127 * kMaxScale));
+    throw InvalidArgument(
+        concat("conv: a weight's magnitude is ", largest, ", i8 holds up to ", 127 * kMaxScale));
   }
   // A subnormal scale has too few bits to be a 127th of anything.
   return largest == 0 ? 0 : std::max(scale, FLT_MIN);
@@ -155,7 +156,8 @@ EncodedConv encode_as(WeightEncoding encoding, ConvDescription conv, const std::
   std::vector<T> stored;
   int64_t cluster = 0;
   for_each_cluster(conv, [&](const Cluster& c) {
-    if (is_live(conv, cluster++)) for_each_in(c, conv, weights.values, [&](T value) { stored.push_back(value); });
+    if (is_live(conv, cluster++))
+      for_each_in(c, conv, weights.values, [&](T value) { stored.push_back(value); });
   });
 
   ByteWriter payload;
@@ -192,7 +194,8 @@ std::vector<WeightEncoding> candidates(EncodingChoice choice) {
 
 // Encodes in every way there is to choose from: a size that was computed could be wrong, this one cannot.
 template <typename T>
-EncodedConv encode_smallest(const ConvSource& source, const ConvDescription& conv, const Quantized<T>& weights) {
+EncodedConv encode_smallest(const ConvSource& source, const ConvDescription& conv,
+                            const Quantized<T>& weights) {
   std::vector<float> bias = source.bias;
   bias.resize(static_cast<size_t>(conv.out_channels));
   EncodedConv smallest;

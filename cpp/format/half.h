@@ -36,7 +36,8 @@ inline uint16_t half_from_float(float value) {
 
 // Exact.
 inline float float_from_half(uint16_t half) {
-  const uint32_t sign = uint32_t{half & 0x8000u} << 16, exponent = (half >> 10) & 0x1F, mantissa = half & 0x3FF;
+  const uint32_t sign = uint32_t{half & 0x8000u} << 16, exponent = (half >> 10) & 0x1F,
+                 mantissa = half & 0x3FF;
   uint32_t bits;
   if (exponent == 0) {
     const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;

@@ -67,7 +67,8 @@ NetDescription parse(ByteSpan file, bool verify_checksums) {
   net.input = parse_input(section(SectionKind::kInput));
   net.layers = parse_layers({section(SectionKind::kLayers), section(SectionKind::kConvs),
                              section(SectionKind::kStrings), section(SectionKind::kWeights)});
-  if (const ByteReader* labels = find_section(sections, SectionKind::kLabels)) net.labels = parse_labels(*labels);
+  if (const ByteReader* labels = find_section(sections, SectionKind::kLabels))
+    net.labels = parse_labels(*labels);
   if (const ByteReader* about = find_section(sections, SectionKind::kAbout)) net.about = parse_about(*about);
   return net;
 }

@@ -13,7 +13,8 @@ void check_floats(const ByteReader& payload, ByteSpan floats, const char* what, 
     float value;
     std::memcpy(&value, floats.data + at, sizeof value);
     if (value >= low && value <= high) continue;
-    payload.fail_at(begin + at, concat(what, " ", at / sizeof value, " is ", value, ", must be from ", low, " to ", high));
+    payload.fail_at(begin + at, concat(what, " ", at / sizeof value, " is ", value, ", must be from ", low,
+                                       " to ", high));
   }
 }
 
@@ -23,7 +24,8 @@ void check_halves(const ByteReader& payload, ByteSpan halves) {
     uint16_t half;
     std::memcpy(&half, halves.data + at, sizeof half);
     if ((half & 0x7C00) != 0x7C00) continue;
-    payload.fail_at(begin + at, concat("value ", at / sizeof half, " is ", hex(half), ", must be a finite f16"));
+    payload.fail_at(begin + at,
+                    concat("value ", at / sizeof half, " is ", hex(half), ", must be a finite f16"));
   }
 }
 
@@ -33,7 +35,8 @@ void check_int8(const ByteReader& payload, ByteSpan bytes) {
   const void* found = std::memchr(bytes.data, kLowest, bytes.size);
   if (found == nullptr) return;
   const auto index = static_cast<size_t>(static_cast<const uint8_t*>(found) - bytes.data);
-  payload.fail_at(payload.position() - bytes.size + index, concat("value ", index, " is -128, must be -127 to 127"));
+  payload.fail_at(payload.position() - bytes.size + index,
+                  concat("value ", index, " is -128, must be -127 to 127"));
 }
 
 ByteSpan read_occupancy(ByteReader& payload, const ConvDescription& conv) {
@@ -41,7 +44,8 @@ ByteSpan read_occupancy(ByteReader& payload, const ConvDescription& conv) {
   const ByteSpan occupancy = payload.take((clusters + 7) / 8, "occupancy");
   const uint64_t used_bits = clusters % 8;
   if (used_bits != 0 && occupancy.data[occupancy.size - 1] >> used_bits != 0) {
-    payload.fail(concat("spare bits of the occupancy's last byte must be 0, there are ", clusters, " clusters"));
+    payload.fail(
+        concat("spare bits of the occupancy's last byte must be 0, there are ", clusters, " clusters"));
   }
   return occupancy;
 }
@@ -83,8 +87,8 @@ ConvDescription read_fields(ByteReader& convs, bool may_be_absent) {
   convs.skip_zeros(1, "reserved");
   conv.activation_scale = convs.read<float>("activation_scale");
   if (!(conv.activation_scale >= 0 && conv.activation_scale <= (absent ? 0 : FLT_MAX))) {
-    convs.fail(concat("activation_scale is ", conv.activation_scale, ", must be finite, not negative, and 0 for ",
-                      "an absent conv"));
+    convs.fail(concat("activation_scale is ", conv.activation_scale,
+                      ", must be finite, not negative, and 0 for ", "an absent conv"));
   }
   convs.skip_zeros(4, "reserved");
   return conv;

@@ -13,8 +13,8 @@ const char* conv_name(LayerKind kind, int k) {
 int read_layer_count(const ByteReader& layers) {
   const size_t count = layers.left() / kLayerRecordBytes;
   if (layers.left() % kLayerRecordBytes != 0 || count < 1 || count > kMaxLayers) {
-    layers.fail(concat("section kLayers has ", layers.left(), " bytes, must be 1 to ", kMaxLayers, " records of ",
-                       kLayerRecordBytes));
+    layers.fail(concat("section kLayers has ", layers.left(), " bytes, must be 1 to ", kMaxLayers,
+                       " records of ", kLayerRecordBytes));
   }
   return static_cast<int>(count);
 }
@@ -57,7 +57,8 @@ std::vector<ConvDescription> read_convs(LayerSections& sections, LayerKind kind)
   std::vector<ConvDescription> convs;
   convs.reserve(static_cast<size_t>(conv_count(kind)));
   for (int k = 0; k < conv_count(kind); ++k) {
-    sections.convs.set_place(concat(sections.layers.place(), ": conv ", k, " (", conv_name(kind, k), ")"));
+    sections.convs.set_place(sections.layers.place() + ": conv " + std::to_string(k) + " (" +
+                             conv_name(kind, k) + ")");
     const bool is_expand = kind == LayerKind::kFire && k > 0;
     const bool last_hope = k == 2 && convs[1].out_channels == 0;  // of its Fire to have an output
     convs.push_back(parse_conv(sections.convs, sections.weights, is_expand && !last_hope));
@@ -68,12 +69,12 @@ std::vector<ConvDescription> read_convs(LayerSections& sections, LayerKind kind)
 LayerDescription read_layer(LayerSections& sections, int index, int next_conv) {
   ByteReader& layers = sections.layers;
   LayerDescription layer;
-  layers.set_place(concat("layer ", index));
+  layers.set_place("layer " + std::to_string(index));
   layer.kind = static_cast<LayerKind>(layers.read_int<uint8_t>(
       "kind", static_cast<int>(LayerKind::kConv), static_cast<int>(LayerKind::kGlobalAveragePool)));
   read_flags(layers, layer);
   layer.name = read_name(layers, sections.strings);
-  layers.set_place(concat("layer ", index, " '", layer.name, "'"));
+  layers.set_place(layers.place() + " '" + layer.name + "'");
   layer.inputs = read_inputs(layers, layer.kind, index);
   read_conv_range(layers, layer.kind, next_conv);
   layers.skip_zeros(1, "reserved");
@@ -98,16 +99,15 @@ void check_names_differ(const ByteReader& layers, const std::vector<LayerDescrip
   const auto equal = [](const LayerDescription* a, const LayerDescription* b) { return a->name == b->name; };
   const auto twin = std::adjacent_find(by_name.begin(), by_name.end(), equal);
   if (twin == by_name.end()) return;
-  const auto first = static_cast<size_t>(twin[0] - all.data()), second = static_cast<size_t>(twin[1] - all.data());
-  layers.fail_at(second * kLayerRecordBytes,
-                 concat("layer ", second, " has the same name as layer ", first, ": '", all[first].name, "'"));
+  const auto first = static_cast<size_t>(twin[0] - all.data()),
+             second = static_cast<size_t>(twin[1] - all.data());
+  layers.fail_at(second * kLayerRecordBytes, concat("layer ", second, " has the same name as layer ", first,
+                                                    ": '", all[first].name, "'"));
 }
 
 }  // namespace
 
-int conv_count(LayerKind kind) {
-  return kind == LayerKind::kConv ? 1 : kind == LayerKind::kFire ? 3 : 0;
-}
+int conv_count(LayerKind kind) { return kind == LayerKind::kConv ? 1 : kind == LayerKind::kFire ? 3 : 0; }
 
 int input_count(LayerKind kind) { return kind == LayerKind::kAdd ? 2 : 1; }
 

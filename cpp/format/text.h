@@ -10,7 +10,7 @@
 namespace squish {
 
 // "offset ", 64, " is odd" -> "offset 64 is odd". The C locale whatever the program's is: no "1.234".
-// Pass integers wider than a char, or they are taken for characters.
+// Pass integers wider than a char, or they are taken for characters. For what is thrown: it is slow and allocates.
 template <typename... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream text;

@@ -45,7 +45,8 @@ int64_t count_live_clusters(const ConvDescription& conv) {
   for_each_weight(conv, [&](const Weight& w) {
     const int64_t position = int64_t{w.y} * conv.window.kernel_w + w.x;
     const int64_t block = w.o / kClusterRows;
-    const auto cluster = static_cast<size_t>((block * conv.kernel_area() + position) * conv.in_channels + w.i);
+    const auto cluster =
+        static_cast<size_t>((block * conv.kernel_area() + position) * conv.in_channels + w.i);
     if (w.value == 0 || live[cluster]) return;
     live[cluster] = true;
     ++count;

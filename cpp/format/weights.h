@@ -46,7 +46,8 @@ void for_each_weight(const ConvDescription& conv, Visit&& visit) {
   const uint8_t *values = conv.values.data, *scale = conv.scale.data;
   switch (conv.type) {
     case WeightType::kF32:
-      return detail::visit_stored(conv, [=](int64_t k, int) { return detail::load<float>(values, k); }, visit);
+      return detail::visit_stored(
+          conv, [=](int64_t k, int) { return detail::load<float>(values, k); }, visit);
     case WeightType::kF16:
       return detail::visit_stored(
           conv, [=](int64_t k, int) { return float_from_half(detail::load<uint16_t>(values, k)); }, visit);

@@ -22,7 +22,8 @@ void put_window(ByteWriter& out, const Window& w) {
 
 void put_floats(ByteWriter& out, const std::vector<float>& values, int channels, const char* what) {
   if (values.size() != static_cast<size_t>(channels)) {
-    throw InvalidArgument(concat("input: ", what, " has ", values.size(), " values for ", channels, " channels"));
+    throw InvalidArgument(
+        concat("input: ", what, " has ", values.size(), " values for ", channels, " channels"));
   }
   for (float value : values) out.put(value);
 }
@@ -171,12 +172,13 @@ void check_parts(const NetDescription& want, const NetDescription& got) {
   for (size_t k = 0; k < want.layers.size(); ++k) {
     for (size_t c = 0; c < want.layers[k].convs.size(); ++c) {
       const ConvDescription &w = want.layers[k].convs[c], &g = got.layers[k].convs[c];
-      if (w.bias.size == g.bias.size && w.scale.size == g.scale.size && w.occupancy.size == g.occupancy.size &&
-          w.values.size == g.values.size) {
+      if (w.bias.size == g.bias.size && w.scale.size == g.scale.size &&
+          w.occupancy.size == g.occupancy.size && w.values.size == g.values.size) {
         continue;
       }
-      throw InvalidArgument(concat("layer ", k, " '", want.layers[k].name, "': conv ", c,
-                                   ": the parts of its payload do not have the sizes that its shape implies"));
+      throw InvalidArgument(
+          concat("layer ", k, " '", want.layers[k].name, "': conv ", c,
+                 ": the parts of its payload do not have the sizes that its shape implies"));
     }
   }
 }

@@ -31,7 +31,7 @@ struct Op {
 
 // The operations of a net in the order they run. A Fire becomes two convolutions: its squeeze, and its expands as
 // one, each writing its own slice of the concatenated output. A pool whose input nobody else reads is fused into
-// the convolution before it.
+// the convolution before it: a global average, or SqueezeNet's 3x3 maximum with stride 2.
 std::vector<Op> fuse(const Graph& graph);
 
 }  // namespace squish

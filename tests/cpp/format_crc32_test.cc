@@ -1,8 +1,8 @@
-#include "format/crc32.h"
-
 #include <gtest/gtest.h>
 
 #include <vector>
+
+#include "format/crc32.h"
 
 namespace squish {
 namespace {
@@ -44,7 +44,8 @@ TEST(Crc32, ContinuesWhereItStopped) {
   const std::vector<uint8_t> bytes = some_bytes(64);
   for (size_t split = 0; split <= bytes.size(); ++split) {
     const uint32_t first = crc32({bytes.data(), split});
-    ASSERT_EQ(crc32({bytes.data() + split, bytes.size() - split}, first), crc32({bytes.data(), bytes.size()}));
+    ASSERT_EQ(crc32({bytes.data() + split, bytes.size() - split}, first),
+              crc32({bytes.data(), bytes.size()}));
   }
 }
 

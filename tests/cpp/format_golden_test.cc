@@ -28,7 +28,8 @@ TEST(FormatGolden, Version1Loads) {
     EXPECT_EQ(net.layers[k].name, want[k].layer.name);
     ASSERT_EQ(net.layers[k].convs.size(), want[k].convs.size());
     for (size_t c = 0; c < want[k].convs.size(); ++c) {
-      EXPECT_EQ(decode_dense(net.layers[k].convs[c]), want[k].convs[c].weight) << want[k].layer.name << " " << c;
+      EXPECT_EQ(decode_dense(net.layers[k].convs[c]), want[k].convs[c].weight)
+          << want[k].layer.name << " " << c;
       EXPECT_EQ(decode_bias(net.layers[k].convs[c]), want[k].convs[c].bias) << want[k].layer.name << " " << c;
     }
   }

@@ -1,9 +1,9 @@
-#include "format/half.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
+
+#include "format/half.h"
 
 namespace squish {
 namespace {
@@ -62,7 +62,8 @@ TEST(Half, InfinityAndNanStayWhatTheyAre) {
   EXPECT_EQ(half_from_float(kInf), 0x7C00);
   EXPECT_EQ(half_from_float(-kInf), 0xFC00);
   EXPECT_TRUE(std::isnan(float_from_half(half_from_float(std::nanf("")))));
-  EXPECT_TRUE(std::isnan(float_from_half(half_from_float(float_of(0x7F800001)))));  // payload in low bits only
+  EXPECT_TRUE(
+      std::isnan(float_from_half(half_from_float(float_of(0x7F800001)))));  // payload in low bits only
 }
 
 TEST(Half, RoundsTheHardCases) {
@@ -70,13 +71,25 @@ TEST(Half, RoundsTheHardCases) {
     float value;
     uint16_t half;
   } cases[] = {
-      {0.0f, 0x0000},          {-0.0f, 0x8000},           {1.0f, 0x3C00},
-      {65504.0f, 0x7BFF},      {65519.996f, 0x7BFF},      {65520.0f, 0x7C00},         // overflow begins at a tie
-      {0x1p-14f, 0x0400},      {0x1.ff8p-15f, 0x03FF},    {0x1.ffcp-15f, 0x0400},     // largest subnormal, tie up
-      {0x1p-24f, 0x0001},      {0x1p-25f, 0x0000},        {0x1.000002p-25f, 0x0001},  // smallest, tie to zero
-      {0x1.8p-24f, 0x0002},    {-0x1.8p-24f, 0x8002},     {0x1p-149f, 0x0000},        // tie to even; f32 subnormal
-      {1 + 0x1p-11f, 0x3C00},  {1 + 0x3p-11f, 0x3C02},    {1 + 0x1.004p-11f, 0x3C01}, // ties both ways, just above
-      {0x1.ffep0f, 0x4000},                                                           // carry into the exponent
+      {0.0f, 0x0000},
+      {-0.0f, 0x8000},
+      {1.0f, 0x3C00},
+      {65504.0f, 0x7BFF},
+      {65519.996f, 0x7BFF},
+      {65520.0f, 0x7C00},  // overflow begins at a tie
+      {0x1p-14f, 0x0400},
+      {0x1.ff8p-15f, 0x03FF},
+      {0x1.ffcp-15f, 0x0400},  // largest subnormal, tie up
+      {0x1p-24f, 0x0001},
+      {0x1p-25f, 0x0000},
+      {0x1.000002p-25f, 0x0001},  // smallest, tie to zero
+      {0x1.8p-24f, 0x0002},
+      {-0x1.8p-24f, 0x8002},
+      {0x1p-149f, 0x0000},  // tie to even; f32 subnormal
+      {1 + 0x1p-11f, 0x3C00},
+      {1 + 0x3p-11f, 0x3C02},
+      {1 + 0x1.004p-11f, 0x3C01},  // ties both ways, just above
+      {0x1.ffep0f, 0x4000},        // carry into the exponent
   };
   for (const auto& c : cases) EXPECT_EQ(half_from_float(c.value), c.half) << std::hexfloat << c.value;
 }

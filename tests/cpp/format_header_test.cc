@@ -9,8 +9,8 @@ namespace squish {
 namespace {
 
 using testing::Bytes;
-using testing::FileParts;
 using testing::entry_at;
+using testing::FileParts;
 using testing::golden_file;
 using testing::rejects;
 using testing::set;
@@ -26,7 +26,9 @@ Bytes golden_with(size_t at, T value) {
   return file;
 }
 
-TEST(FormatHeader, RejectsAnEmptyFile) { EXPECT_TRUE(rejects(Bytes{}, "magic needs 8 bytes, file has 0 left")); }
+TEST(FormatHeader, RejectsAnEmptyFile) {
+  EXPECT_TRUE(rejects(Bytes{}, "magic needs 8 bytes, file has 0 left"));
+}
 
 TEST(FormatHeader, RejectsAnotherKindOfFile) {
   const std::string text = "PK\x03\x04 something else, but long enough to have a header";
@@ -146,7 +148,8 @@ TEST(FormatSections, RejectsDescendingKinds) {
 TEST(FormatSections, RejectsAnUnknownKind) {
   for (uint32_t kind : {0u, 6u, 0x7FFFFFFFu}) {
     FileParts file(golden_file());
-    file.sections.insert(kind == 0 ? file.sections.begin() : file.sections.begin() + 5, {kind, Bytes{1, 2, 3}});
+    file.sections.insert(kind == 0 ? file.sections.begin() : file.sections.begin() + 5,
+                         {kind, Bytes{1, 2, 3}});
     EXPECT_TRUE(rejects(file, "kind " + std::to_string(kind) + " is unknown")) << kind;
   }
 }
@@ -177,7 +180,8 @@ TEST(FormatSections, RejectsSizesBeyondTheFile) {
 
 TEST(FormatSections, RejectsPaddingThatIsNotZero) {
   Bytes file = golden_file();
-  const auto end = testing::get<uint64_t>(file, entry_at(0) + kOffsetAt) + testing::get<uint64_t>(file, entry_at(0) + kBytesAt);
+  const auto end = testing::get<uint64_t>(file, entry_at(0) + kOffsetAt) +
+                   testing::get<uint64_t>(file, entry_at(0) + kBytesAt);
   ASSERT_NE(end % kSectionAlignment, 0u);
   file[static_cast<size_t>(end)] = 1;
   EXPECT_TRUE(rejects(file, "padding is 1, must be 0"));

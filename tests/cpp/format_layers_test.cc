@@ -16,8 +16,9 @@ using testing::rejects;
 constexpr size_t kConv1 = 0, kPool1 = 1, kFire2 = 2, kBypass3 = 4, kPool7 = 10;
 
 // Positions in a record.
-constexpr size_t kKindAt = 0, kFlagsAt = 1, kNameBytesAt = 2, kNameOffsetAt = 4, kInput0At = 8, kInput1At = 10,
-                 kFirstConvAt = 12, kConvCountAt = 14, kReserved15At = 15, kWindowAt = 16, kReserved24At = 24;
+constexpr size_t kKindAt = 0, kFlagsAt = 1, kNameBytesAt = 2, kNameOffsetAt = 4, kInput0At = 8,
+                 kInput1At = 10, kFirstConvAt = 12, kConvCountAt = 14, kReserved15At = 15, kWindowAt = 16,
+                 kReserved24At = 24;
 
 template <typename T>
 FileParts golden_with(size_t layer, size_t at, T value) {
@@ -60,11 +61,13 @@ TEST(FormatLayers, RejectsFlagsThatTheKindDoesNotHave) {
 
 TEST(FormatLayers, RejectsNameSizesOutOfRange) {
   EXPECT_TRUE(rejects(golden_with(kPool1, kNameBytesAt, uint16_t{0}), "name_bytes is 0, must be 1 to 255"));
-  EXPECT_TRUE(rejects(golden_with(kPool1, kNameBytesAt, uint16_t{256}), "name_bytes is 256, must be 1 to 255"));
+  EXPECT_TRUE(
+      rejects(golden_with(kPool1, kNameBytesAt, uint16_t{256}), "name_bytes is 256, must be 1 to 255"));
 }
 
 TEST(FormatLayers, RejectsNamesBeyondTheirSection) {
-  EXPECT_TRUE(rejects(golden_with(kPool7, kNameBytesAt, uint16_t{6}), "name needs 6 bytes, section kStrings has 5"));
+  EXPECT_TRUE(
+      rejects(golden_with(kPool7, kNameBytesAt, uint16_t{6}), "name needs 6 bytes, section kStrings has 5"));
 }
 
 TEST(FormatLayers, RejectsNamesWithGapsOrOverlap) {
@@ -80,7 +83,7 @@ TEST(FormatLayers, RejectsStringsThatNobodyOwns) {
 }
 
 TEST(FormatLayers, RejectsNamesThatAreNotUtf8) {
-  for (uint8_t bad : {0x00, 0x80, 0xFF}) {
+  for (uint8_t bad : Bytes{0x00, 0x80, 0xFF}) {
     FileParts file(golden_file());
     file[SectionKind::kStrings][7] = bad;
     EXPECT_TRUE(rejects(file, "layer 1: name is not UTF-8 without NUL at its byte 2"));
@@ -95,13 +98,15 @@ TEST(FormatLayers, RejectsTwoLayersWithOneName) {
 
 TEST(FormatLayers, RejectsInputsThatDoNotComeBefore) {
   EXPECT_TRUE(rejects(golden_with(kConv1, kInput0At, uint16_t{1}), "layer 0 'conv1': input is 1"));
-  EXPECT_TRUE(rejects(golden_with(kFire2, kInput0At, uint16_t{3}), "layer 2 'fire2': input is 3, must be 0 to 2"));
+  EXPECT_TRUE(
+      rejects(golden_with(kFire2, kInput0At, uint16_t{3}), "layer 2 'fire2': input is 3, must be 0 to 2"));
   EXPECT_TRUE(rejects(golden_with(kFire2, kInput0At, uint16_t{0xFFFF}), "input is 65535, must be 0 to 2"));
   EXPECT_TRUE(rejects(golden_with(kBypass3, kInput1At, uint16_t{5}), "input is 5, must be 0 to 4"));
 }
 
 TEST(FormatLayers, RejectsASecondInputOfOthersThanAdd) {
-  EXPECT_TRUE(rejects(golden_with(kFire2, kInput1At, uint16_t{1}), "layer 2 'fire2': second input is 1, must be 0"));
+  EXPECT_TRUE(
+      rejects(golden_with(kFire2, kInput1At, uint16_t{1}), "layer 2 'fire2': second input is 1, must be 0"));
 }
 
 TEST(FormatLayers, RejectsConvsThatAreNotTheNext) {
@@ -127,17 +132,19 @@ TEST(FormatLayers, RejectsReservedBytesInUse) {
 TEST(FormatLayers, RejectsAWindowOfOthersThanPools) {
   for (size_t layer : {kConv1, kFire2, kBypass3, kPool7}) {
     for (size_t k = 0; k < 8; ++k) {
-      EXPECT_TRUE(rejects(golden_with(layer, kWindowAt + k, uint8_t{1}), "window of a layer that has none is 1"));
+      EXPECT_TRUE(
+          rejects(golden_with(layer, kWindowAt + k, uint8_t{1}), "window of a layer that has none is 1"));
     }
   }
 }
 
 TEST(FormatLayers, RejectsPoolWindowsOutOfRange) {
-  const char* const names[] = {"kernel_h", "kernel_w", "stride_h", "stride_w",
+  const char* const names[] = {"kernel_h", "kernel_w", "stride_h",   "stride_w",
                                "pad_top",  "pad_left", "pad_bottom", "pad_right"};
   for (size_t k = 0; k < 8; ++k) {
     const uint8_t wrong = k < 4 ? 0 : 3;  // padding: the kernel is 3
-    EXPECT_TRUE(rejects(golden_with(kPool1, kWindowAt + k, wrong), std::string("'pool1': ") + names[k] + " is "));
+    EXPECT_TRUE(
+        rejects(golden_with(kPool1, kWindowAt + k, wrong), std::string("'pool1': ") + names[k] + " is "));
   }
 }
 
@@ -150,7 +157,8 @@ TEST(FormatLayers, RejectsConvRecordsThatNobodyOwns) {
 TEST(FormatLayers, RejectsConvRecordsThatAreMissing) {
   FileParts file(golden_file());
   file[SectionKind::kConvs].resize(16 * kConvRecordBytes);
-  EXPECT_TRUE(rejects(file, "layer 9 'conv7': conv 0 (conv): out_channels needs 2 bytes, section kConvs has 0 left"));
+  EXPECT_TRUE(
+      rejects(file, "layer 9 'conv7': conv 0 (conv): out_channels needs 2 bytes, section kConvs has 0 left"));
 }
 
 }  // namespace

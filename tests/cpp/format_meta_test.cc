@@ -23,8 +23,10 @@ FileParts golden_with(SectionKind section, size_t at, T value) {
 }
 
 TEST(FormatInput, RejectsChannelsOutOfRange) {
-  EXPECT_TRUE(rejects(golden_with(SectionKind::kInput, 0, uint16_t{0}), "input: channels is 0, must be 1 to 4"));
-  EXPECT_TRUE(rejects(golden_with(SectionKind::kInput, 0, uint16_t{5}), "input: channels is 5, must be 1 to 4"));
+  EXPECT_TRUE(
+      rejects(golden_with(SectionKind::kInput, 0, uint16_t{0}), "input: channels is 0, must be 1 to 4"));
+  EXPECT_TRUE(
+      rejects(golden_with(SectionKind::kInput, 0, uint16_t{5}), "input: channels is 5, must be 1 to 4"));
 }
 
 TEST(FormatInput, RejectsAnEmptyImage) {
@@ -78,16 +80,19 @@ TEST(FormatLabels, RejectsCountsBeyondTheSection) {
 }
 
 TEST(FormatLabels, RejectsNamesBeyondTheSection) {
-  EXPECT_TRUE(rejects(golden_with(SectionKind::kLabels, 4 + 9 * 4, uint32_t{6}), "label 9: name needs 6 bytes"));
-  EXPECT_TRUE(rejects(golden_with(SectionKind::kLabels, 4, ~uint32_t{0}), "label 0: name needs 4294967295 bytes"));
+  EXPECT_TRUE(
+      rejects(golden_with(SectionKind::kLabels, 4 + 9 * 4, uint32_t{6}), "label 9: name needs 6 bytes"));
+  EXPECT_TRUE(
+      rejects(golden_with(SectionKind::kLabels, 4, ~uint32_t{0}), "label 0: name needs 4294967295 bytes"));
 }
 
 TEST(FormatLabels, RejectsBytesBehindTheNames) {
-  EXPECT_TRUE(rejects(golden_with(SectionKind::kLabels, 4 + 9 * 4, uint32_t{4}), "kLabels has 1 bytes too many"));
+  EXPECT_TRUE(
+      rejects(golden_with(SectionKind::kLabels, 4 + 9 * 4, uint32_t{4}), "kLabels has 1 bytes too many"));
 }
 
 TEST(FormatLabels, RejectsNamesThatAreNotUtf8) {
-  for (uint8_t bad : {0x00, 0xC3, 0xFF}) {
+  for (uint8_t bad : testing::Bytes{0x00, 0xC3, 0xFF}) {
     EXPECT_TRUE(rejects(golden_with(SectionKind::kLabels, 4 + 10 * 4, bad), "label 0: name is not UTF-8"));
   }
 }

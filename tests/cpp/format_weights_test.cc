@@ -1,11 +1,10 @@
 // The order of the weights, against the specification's own words: sorted by a key for each encoding.
-#include "format/weights.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
 
+#include "format/weights.h"
 #include "format/write.h"
 
 namespace squish {
@@ -92,7 +91,8 @@ TEST(WeightCounts, DoNotDependOnTheEncoding) {
     std::vector<Key> clusters, live_clusters;
     int64_t live = 0;
     for (int k = 0; k < size.out * size.in * size.height * size.width; ++k) {
-      const int x = k % size.width, y = k / size.width % size.height, i = k / (size.width * size.height) % size.in;
+      const int x = k % size.width, y = k / size.width % size.height,
+                i = k / (size.width * size.height) % size.in;
       const int o = k / (size.width * size.height * size.in);
       clusters.push_back({o / 16, y, x, i});
       if (!lives(k)) continue;

@@ -1,9 +1,8 @@
-#include "format/write.h"
-
 #include <gtest/gtest.h>
 
 #include "format/parse.h"
 #include "format/weights.h"
+#include "format/write.h"
 #include "format_file.h"
 #include "golden_net.h"
 #include "squish/error.h"
@@ -53,7 +52,8 @@ void expect_conv_eq(const ConvDescription& got, const ConvSource& want) {
   EXPECT_EQ(got.relu, want.relu);
   EXPECT_EQ(got.activation_scale, want.activation_scale);
   EXPECT_EQ(got.type, want.type);
-  EXPECT_EQ(static_cast<int>(got.encoding) + 1, static_cast<int>(want.encoding));  // EncodingChoice is one ahead
+  EXPECT_EQ(static_cast<int>(got.encoding) + 1,
+            static_cast<int>(want.encoding));  // EncodingChoice is one ahead
   EXPECT_EQ(decode_dense(got), want.weight);
   EXPECT_EQ(decode_bias(got), want.bias);
 }
@@ -102,9 +102,9 @@ std::string refusal(Break&& break_it) {
   return "";
 }
 
-#define EXPECT_REFUSED(statement, word)                                                    \
-  do {                                                                                     \
-    const std::string message = refusal([](NetDescription& net) { statement; });           \
+#define EXPECT_REFUSED(statement, word)                                                        \
+  do {                                                                                         \
+    const std::string message = refusal([](NetDescription& net) { statement; });               \
     EXPECT_NE(message.find(word), std::string::npos) << #statement << ": '" << message << "'"; \
   } while (false)
 
@@ -120,7 +120,8 @@ TEST(Write, RefusesWhatTheFieldsCannotHold) {
 
 TEST(Write, RefusesWhatTheParserWouldRefuse) {
   EXPECT_REFUSED(net.layers.clear(), "kLayers");
-  EXPECT_REFUSED(net.input.channels = 5; net.input.mean.resize(5); net.input.std.resize(5, 1.0f), "channels is 5");
+  EXPECT_REFUSED(net.input.channels = 5; net.input.mean.resize(5);
+                 net.input.std.resize(5, 1.0f), "channels is 5");
   EXPECT_REFUSED(net.input.std[0] = 0, "std");
   EXPECT_REFUSED(net.layers[2].name.clear(), "name_bytes");
   EXPECT_REFUSED(net.layers[2].name = std::string(256, 'n'), "name_bytes is 256, must be 1 to 255");
@@ -144,10 +145,11 @@ TEST(Write, RefusesListsThatDoNotFit) {
 
 TEST(Write, RefusesPartsThatWouldBeReadAsSomethingElse) {
   // 17 floats of bias moved to the front of the values: as many bytes, another meaning.
-  EXPECT_REFUSED(net.layers[0].convs[0].scale = net.layers[0].convs[0].bias; net.layers[0].convs[0].bias = {},
-                 "layer 0 'conv1': conv 0: the parts of its payload");
+  EXPECT_REFUSED(net.layers[0].convs[0].scale = net.layers[0].convs[0].bias;
+                 net.layers[0].convs[0].bias = {}, "layer 0 'conv1': conv 0: the parts of its payload");
   EXPECT_REFUSED(net.layers[0].convs[0].values.size -= 4, "values needs 1836 bytes, payload has 1832 left");
-  EXPECT_REFUSED(net.layers[6].convs[2].bias = net.layers[0].convs[0].bias, "layer 6 'fire5': conv 2: the parts");
+  EXPECT_REFUSED(net.layers[6].convs[2].bias = net.layers[0].convs[0].bias,
+                 "layer 6 'fire5': conv 2: the parts");
 }
 
 }  // namespace

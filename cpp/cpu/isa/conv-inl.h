@@ -41,8 +41,8 @@ void conv_tile(const ConvTask& task, const float* input, float* output) {
   unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
     float* y = output + (p / kPixels) * task.output_row + (p % kPixels) * kBlockFloats;
     unroll<kBlocks * kVecs>([&](auto i) SQUISH_LAMBDA_INLINE {
-      store(y + (i / kVecs) * task.output_block + (i % kVecs) * kLanes,
-            max(floor, sum[p][i / kVecs][i % kVecs]));
+      float* to = y + (i / kVecs) * task.output_block + (i % kVecs) * kLanes;
+      store(to, max(task.running_max ? load(to) : floor, sum[p][i / kVecs][i % kVecs]));
     });
   });
 }

@@ -11,7 +11,7 @@ inline int clip_low(int a) { return a < 0 ? 0 : a; }
 inline int clip_high(int a, int limit) { return a < limit ? a : limit; }
 
 // The maximum over rows x columns of pixels.
-SQUISH_ALWAYS_INLINE void max_window(const float* first, ptrdiff_t row, int rows, int columns, float* output) {
+void max_window(const float* first, ptrdiff_t row, int rows, int columns, float* output) {
   Vec best[kVecs];
   unroll<kVecs>([&](auto v) SQUISH_LAMBDA_INLINE { best[v] = load(first + v * kLanes); });
   for (int y = 0; y < rows; ++y) {
@@ -23,26 +23,50 @@ SQUISH_ALWAYS_INLINE void max_window(const float* first, ptrdiff_t row, int rows
   unroll<kVecs>([&](auto v) SQUISH_LAMBDA_INLINE { store(output + v * kLanes, best[v]); });
 }
 
-// One row of windows, clipped to the input at both ends.
-void max_pool_row(const PoolTask& task, const float* input, int rows, float* output) {
-  for (int column = 0; column < task.output_width; ++column, output += 16) {
-    const int left = column * task.stride_w - task.pad_left;
-    const int x0 = clip_low(left), x1 = clip_high(left + task.kernel_w, task.width);
-    const float* first = input + ptrdiff_t{x0} * 16;
-    if (rows == 3 && x1 - x0 == 3) {
-      max_window(first, task.input_row, 3, 3, output);  // SqueezeNet's: unrolled
-    } else {
-      max_window(first, task.input_row, rows, x1 - x0, output);
-    }
+template <int kRows>
+SQUISH_ALWAYS_INLINE Vec max_of_rows(const float* pixel, ptrdiff_t row) {
+  Vec best = load(pixel);
+  unroll<kRows - 1>([&](auto y) SQUISH_LAMBDA_INLINE { best = max(best, load(pixel + (y + 1) * row)); });
+  return best;
+}
+
+// SqueezeNet's windows, 3 wide with stride 2, where none is clipped: neighbours share a column, so 2 columns of loads
+// a window, not 3.
+template <int kRows>
+void max_pool_3_stride_2(const float* input, ptrdiff_t row, int windows, float* output) {
+  Vec shared[kVecs];
+  unroll<kVecs>([&](auto v)
+                    SQUISH_LAMBDA_INLINE { shared[v] = max_of_rows<kRows>(input + v * kLanes, row); });
+  for (int i = 0; i < windows; ++i, input += 32, output += 16) {
+    unroll<kVecs>([&](auto v) SQUISH_LAMBDA_INLINE {
+      const float* pixel = input + v * kLanes;
+      const Vec last = max_of_rows<kRows>(pixel + 32, row);
+      store(output + v * kLanes, max(max(shared[v], max_of_rows<kRows>(pixel + 16, row)), last));
+      shared[v] = last;
+    });
   }
 }
 
+// The number of windows that the fast path above has done: the first ones.
+int max_pool_fast(const PoolTask& task) {
+  if (task.kernel_w != 3 || task.stride_w != 2 || task.pad_left != 0 || task.width < 3) return 0;
+  const int windows = clip_high((task.width - 3) / 2 + 1, task.windows);
+  if (task.rows == 2) {
+    max_pool_3_stride_2<2>(task.input, task.input_row, windows, task.output);
+  } else if (task.rows == 3) {
+    max_pool_3_stride_2<3>(task.input, task.input_row, windows, task.output);
+  } else {
+    return 0;
+  }
+  return windows;
+}
+
 void max_pool(const PoolTask& task) {
-  for (int r = 0; r < task.rows; ++r) {
-    const int top = (task.first_row + r) * task.stride_h - task.pad_top;
-    const int y0 = clip_low(top), y1 = clip_high(top + task.kernel_h, task.height);
-    max_pool_row(task, task.input + (y0 - task.input_first_row) * task.input_row, y1 - y0,
-                 task.output + r * task.output_row);
+  for (int i = max_pool_fast(task); i < task.windows; ++i) {
+    const int left = i * task.stride_w - task.pad_left;
+    const int x0 = clip_low(left), x1 = clip_high(left + task.kernel_w, task.width);
+    max_window(task.input + ptrdiff_t{x0} * 16, task.input_row, task.rows, x1 - x0,
+               task.output + ptrdiff_t{i} * 16);
   }
 }
 

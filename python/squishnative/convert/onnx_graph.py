@@ -41,6 +41,7 @@ class Graph:
     input: str
     input_shape: tuple[Optional[int], ...]  # None: dynamic
     output: str
+    output_rank: int
     opset: int
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
@@ -81,6 +82,9 @@ def load_graph(path: Path) -> Graph:
             graph.constants[proto.output[0]] = _constant(attributes)
         elif op in _PASS_THROUGH:
             alias[proto.output[0]] = inputs[0]
+        elif op == "Reshape" and inputs[1] not in graph.constants:
+            # x.view(x.size(0), -1): nodes that compute the shape from the batch size die with this input.
+            graph.nodes.append(Node(op, proto.name, inputs[:1], proto.output[0], attributes))
         else:
             graph.nodes.append(Node(op, proto.name, inputs, proto.output[0], attributes))
     graph.output = alias.get(graph.output, graph.output)
@@ -105,6 +109,7 @@ def _frame(model: onnx.ModelProto) -> Graph:
         input=inputs[0].name,
         input_shape=tuple(d.dim_value if d.dim_value > 0 else None for d in dims),
         output=model.graph.output[0].name,
+        output_rank=len(model.graph.output[0].type.tensor_type.shape.dim),
         opset=max(opsets, default=1),
         constants=constants,
         metadata={entry.key: entry.value for entry in model.metadata_props},

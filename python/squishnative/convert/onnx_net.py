@@ -235,11 +235,18 @@ class _Builder:
         elif node.op == "Flatten" and node.attributes.get("axis", 1) % rank != 1:
             raise ConvertError(f"axis {node.attributes['axis']}, wanted 1")
         elif node.op == "Reshape":
-            shape = self._integers(node, 1)
-            if len(shape) != 2 or shape[1] not in (channels, -1, 0):
-                raise ConvertError(f"to {shape}, wanted (N, {channels})")
+            self._check_reshape(node, channels)
         self._rename(node)
         self._rank[node.output] = left
+
+    def _check_reshape(self, node: Node, channels: int) -> None:
+        if len(node.inputs) == 1:  # to a computed shape: the output's rank shows which
+            if self._graph.output_rank != 2:
+                raise ConvertError(f"the net's output has rank {self._graph.output_rank}, wanted 2")
+            return
+        shape = self._integers(node, 1)
+        if len(shape) != 2 or shape[1] not in (channels, -1, 0):
+            raise ConvertError(f"to {shape}, wanted (N, {channels})")
 
     def _softmax(self, node: Node) -> None:
         readers = [reader for reader in self._graph.nodes if node.output in reader.inputs]

@@ -1,0 +1,79 @@
+// Fuzz target of the parser, in libFuzzer's form. With clang:
+//   clang++ -std=c++17 -g -O1 -fsanitize=fuzzer,address,undefined -Icpp -Icpp/include tools/fuzz/fuzz_parse.cc cpp/format/*.cc
+// Without it mutate_main.cc calls the target. Whatever the bytes: a FormatError, or a net that decodes and that
+// write() turns into the same bytes again.
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <stdexcept>
+#include <vector>
+
+#include "format/parse.h"
+#include "format/weights.h"
+#include "format/write.h"
+#include "squish/error.h"
+
+namespace {
+
+using squish::NetDescription;
+
+// A sparse conv of a few bytes may have gigabytes of dense weights: those are not made here.
+constexpr int64_t kMaxDenseWeights = 1 << 20;
+
+void decode(const NetDescription& net) {
+  for (const squish::LayerDescription& layer : net.layers) {
+    for (const squish::ConvDescription& conv : layer.convs) {
+      squish::decode_bias(conv);
+      if (squish::count_live_weights(conv) > squish::stored_weights(conv)) {
+        throw std::logic_error("more live weights than stored ones");
+      }
+      if (squish::count_live_clusters(conv) > squish::count_clusters(conv)) {
+        throw std::logic_error("more live clusters than there are");
+      }
+      if (conv.weight_count() <= kMaxDenseWeights) squish::decode_dense(conv);
+    }
+  }
+}
+
+uint32_t section_count(const std::vector<uint8_t>& file) {
+  uint32_t count;
+  std::memcpy(&count, &file[24], sizeof count);
+  return count;
+}
+
+// The checksums are zeroed: the input's may be wrong.
+std::vector<uint8_t> without_checksums(std::vector<uint8_t> file) {
+  constexpr size_t kHeaderCrcAt = 12, kCrcBytes = 4;
+  std::memset(&file[kHeaderCrcAt], 0, kCrcBytes);
+  for (size_t k = 0; k < section_count(file); ++k) {
+    std::memset(&file[squish::kHeaderBytes + k * squish::kSectionEntryBytes + 4], 0, kCrcBytes);
+  }
+  return file;
+}
+
+// A net has one file only. write() drops optional sections that this version does not know.
+void check_write_gives_it_back(const NetDescription& net, const std::vector<uint8_t>& file) {
+  const std::vector<uint8_t> again = squish::write(net);
+  if (section_count(again) < section_count(file)) return;
+  if (without_checksums(again) != without_checksums(file)) {
+    throw std::logic_error("write() makes another file of what parse() accepted");
+  }
+}
+
+void load(const std::vector<uint8_t>& file, bool verify_checksums) {
+  try {
+    const NetDescription net = squish::parse({file.data(), file.size()}, verify_checksums);
+    decode(net);
+    check_write_gives_it_back(net, file);
+  } catch (const squish::FormatError&) {
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::vector<uint8_t> file(data, data + size);
+  load(file, true);
+  load(file, false);
+  return 0;
+}
