@@ -11,7 +11,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PACKAGE := pyproject.toml CMakeLists.txt $(shell find cmake cpp python -type f ! -name '*.pyc')
 CXX_FILES := $(shell find cpp tests tools -name '*.cc' -o -name '*.h')
 ARM_TOOLS := aarch64-linux-gnu-g++ qemu-aarch64-static
-MISSING_ARM_TOOLS := $(foreach tool,$(ARM_TOOLS),$(if $(shell command -v $(tool) 2>/dev/null),,$(tool)))
+MISSING_ARM_TOOLS := $(strip $(foreach tool,$(ARM_TOOLS),$(if $(shell command -v $(tool) 2>/dev/null),,$(tool))))
 
 export PATH := $(BIN):$(PATH)
 
@@ -63,12 +63,13 @@ clean:
 	rm -rf build dist $(VENV)
 
 # The stamps say what is installed in .venv: demo.stamp the package with the extra [demo], dev.stamp with [dev].
-$(VENV)/%.stamp: $(VENV)/torch $(PACKAGE)
-	pip install --quiet '.[$*]' -C build-dir=build/python
+# Without build isolation the build folder outlives the installation, so only what changed is compiled again.
+$(VENV)/%.stamp: $(VENV)/tools.stamp $(PACKAGE)
+	pip install --quiet --no-build-isolation -C build-dir=build/python '.[$*]'
 	touch $@
 
-$(VENV)/torch:
+$(VENV)/tools.stamp:
 	$(PYTHON) -m venv $(VENV)
 	pip install --quiet --upgrade pip
-	pip install --quiet '$(TORCH)'
+	pip install --quiet cmake ninja pybind11 scikit-build-core '$(TORCH)'
 	touch $@

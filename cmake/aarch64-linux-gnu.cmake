@@ -3,6 +3,7 @@
 
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)  # GoogleTest's build asks for one
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
 
 # A Cortex-A57 has no more than the ARMv8.0 baseline, so a newer instruction that slips in is found.

@@ -8,4 +8,5 @@ import sys
 from squishnative.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["convert", *sys.argv[1:]]))
+    sys.argv.insert(1, "convert")
+    main()

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cpu/steps.h"
+#include "cpu/winograd.h"
 
 namespace squish {
 namespace {
@@ -109,10 +110,10 @@ template <typename Body>
 void for_each_group_band(const PackedConv& packed, int rows, Share share, Body&& body) {
   const auto cost_of = [](const BlockGroup& group) { return (group.columns + 8) * group.blocks; };
   int64_t total = 0;
-  for (const BlockGroup& group : packed.groups) total += cost_of(group) * rows;
+  for (const BlockGroup& group : packed.direct_groups) total += cost_of(group) * rows;
   const int64_t begin = total * share.index / share.count, end = total * (share.index + 1) / share.count;
   int64_t before = 0;
-  for (const BlockGroup& group : packed.groups) {
+  for (const BlockGroup& group : packed.direct_groups) {
     const int64_t cost = cost_of(group);
     const auto row_at = [&](int64_t at) {
       return static_cast<int>(std::clamp<int64_t>((at - before + cost - 1) / cost, 0, rows));
@@ -125,10 +126,11 @@ void for_each_group_band(const PackedConv& packed, int rows, Share share, Body&&
 
 }  // namespace
 
-int64_t scratch_floats(const Op& op, const BoundConv& conv) {
+int64_t scratch_floats(const Op& op, const BoundConv& conv, const Layout& in) {
   const int64_t rows = op.pooled ? 2 : op.averaged ? conv.conv_output.height : 0;
   constexpr int kMaxBlocks = 2;
-  return rows * conv.conv_output.width * kChannelBlock * kMaxBlocks;
+  const int64_t direct = rows * conv.conv_output.width * kChannelBlock * kMaxBlocks;
+  return std::max(direct, winograd_scratch_floats(op, conv, in));
 }
 
 void run_conv(const KernelTable& kernels, const Op& op, const BoundConv& conv, ConstView in, MutableView out,
@@ -146,6 +148,7 @@ void run_conv(const KernelTable& kernels, const Op& op, const BoundConv& conv, C
       GroupConv(kernels, conv, group, in).rows(rows, target);
     }
   });
+  run_winograd(kernels, op, conv, in, out, scratch, share);
 }
 
 }  // namespace squish

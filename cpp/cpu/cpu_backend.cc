@@ -6,6 +6,7 @@
 
 #include "cpu/dispatch.h"
 #include "cpu/explain.h"
+#include "cpu/winograd.h"
 #include "finite.h"
 
 namespace squish {
@@ -46,8 +47,10 @@ CpuBackend::CpuBackend(std::shared_ptr<const Model> model, const SessionOptions&
       ops_(fuse(model_->graph())),
       normalisation_(normalisation_of(model_->description().input)),
       workspaces_(static_cast<size_t>(options.threads)) {
-  for (const Op& op : ops_)
-    packed_.push_back(op.kind == OpKind::kConv ? pack(op, kernels_.max_group) : PackedConv{});
+  const PackOptions packing{kernels_.max_group, options.winograd};
+  for (const Op& op : ops_) {
+    packed_.push_back(op.kind == OpKind::kConv ? pack(op, packing) : PackedConv{});
+  }
 }
 
 CpuBackend::BoundPlan CpuBackend::bind(int height, int width) const {
@@ -56,11 +59,12 @@ CpuBackend::BoundPlan CpuBackend::bind(int height, int width) const {
     BoundConv conv;
     if (ops_[k].kind == OpKind::kConv) {
       const Step& step = bound.plan.steps[k];
+      const Layout& in = bound.plan.buffers[static_cast<size_t>(step.inputs[0])].layout;
       conv.packed = &packed_[k];
-      conv.offsets =
-          column_offsets(packed_[k], bound.plan.buffers[static_cast<size_t>(step.inputs[0])].layout);
       conv.conv_output = step.conv_output;
-      bound.scratch_floats = std::max(bound.scratch_floats, scratch_floats(ops_[k], conv));
+      conv.tiles = tile_grid(conv.conv_output, ops_[k].pooled);
+      conv.offsets = column_offsets(packed_[k], in, conv.tiles.band_tiles());
+      bound.scratch_floats = std::max(bound.scratch_floats, scratch_floats(ops_[k], conv, in));
     }
     bound.convs.push_back(std::move(conv));
   }

@@ -17,9 +17,10 @@ double ratio(int64_t part, int64_t all) {
   return all == 0 ? 1 : static_cast<double>(part) / static_cast<double>(all);
 }
 
-int paired_blocks(const PackedConv& conv) {
+// Output blocks of the groups: all, or those in pairs.
+int count_blocks(const std::vector<BlockGroup>& groups, bool only_pairs = false) {
   int blocks = 0;
-  for (const BlockGroup& group : conv.groups) blocks += group.blocks == 2 ? 2 : 0;
+  for (const BlockGroup& group : groups) blocks += only_pairs && group.blocks == 1 ? 0 : group.blocks;
   return blocks;
 }
 
@@ -36,16 +37,27 @@ std::string why_conv(const PackedConv& conv) {
       why += ", though only " + percent(conv.live_weights, conv.all_weights) + " of weights";
     }
   }
-  const int paired = paired_blocks(conv);
+  const int paired = count_blocks(conv.direct_groups, true) + count_blocks(conv.winograd_groups, true);
   if (paired > 0)
     why += "; " + std::to_string(paired) + " of " + std::to_string(conv.blocks) + " blocks in pairs";
+  const int tiled = count_blocks(conv.winograd_groups);
+  if (tiled > 0) why += ", " + std::to_string(tiled) + " in 2x2 tiles";
   return why;
 }
 
+// "f32_cluster_16x1", "f32_winograd_2x2" or both.
+std::string conv_kernel_name(const PackedConv& conv) {
+  if (conv.winograd_groups.empty()) return "f32_cluster_16x1";
+  return conv.direct_groups.empty() ? "f32_winograd_2x2" : "f32_cluster_16x1+winograd_2x2";
+}
+
 int64_t macs_run(const PackedConv& conv, const Shape& out) {
-  int64_t macs = 0;
-  for (const BlockGroup& group : conv.groups) macs += group.columns * group.blocks * kChannelBlock;
-  return macs * out.height * out.width;
+  int64_t direct = 0, per_tile = 0;
+  for (const BlockGroup& group : conv.direct_groups) direct += group.columns * group.blocks * kChannelBlock;
+  for (const BlockGroup& group : conv.winograd_groups)
+    per_tile += 16 * group.columns * group.blocks * kChannelBlock;
+  const int64_t tiles = int64_t{(out.height + 1) / 2} * ((out.width + 1) / 2);
+  return direct * out.height * out.width + per_tile * tiles;
 }
 
 }  // namespace
@@ -70,7 +82,7 @@ StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& 
   const auto layout = [&](size_t i) { return plan.buffers[static_cast<size_t>(step.inputs[i])].layout; };
   switch (op.kind) {
     case OpKind::kConv:
-      info.kernel = "f32_cluster_16x1_" + isa;
+      info.kernel = conv_kernel_name(conv) + "_" + isa;
       info.why = why_conv(conv);
       info.density = ratio(conv.live_weights, conv.all_weights);
       info.cluster_density = ratio(conv.live_clusters, conv.all_clusters);

@@ -32,6 +32,30 @@ struct ConvTask {
 };
 using ConvKernel = void (*)(const ConvTask&);
 
+// Winograd's F(2x2, 3x3): the input of one row of 4x4 tiles, 2 pixels apart, of one block, to 16 frequencies:
+// output[f * frequency + 16 * tile], f = 4 * row + column.
+struct WinogradInputTask {
+  const float* input;  // the first tile's upper left pixel
+  ptrdiff_t input_row;
+  int tiles;
+  float* output;
+  ptrdiff_t frequency;
+};
+
+// And back: one row of 2x2 tiles of one block from products[f * frequency + 16 * tile], with bias and floor. `rows` (1 or
+// 2) x `width` pixels are written: the last tile may hang over the edge. With pair_max two rows are written, whatever
+// `rows`: the first, and the maximum of all.
+struct WinogradOutputTask {
+  const float* products;
+  ptrdiff_t frequency;
+  const float* bias;  // [16]
+  float floor;
+  float* output;
+  ptrdiff_t output_row;
+  int rows, width;
+  bool pair_max;
+};
+
 // Max pooling: one row of windows of one block. The caller clips the windows' rows, the kernel their columns.
 struct PoolTask {
   const float* input;   // column 0 of the windows' first row
@@ -80,6 +104,8 @@ struct KernelTable {
   int max_group;
   ConvKernel conv[kPixelSteps][2];  // [step][blocks - 1]
   ConvKernel conv_any_step[2];      // [blocks - 1]
+  void (*winograd_input)(const WinogradInputTask&);
+  void (*winograd_output)(const WinogradOutputTask&);
   void (*max_pool)(const PoolTask&);
   void (*average)(const AverageTask&);
   void (*add)(const AddTask&);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "cpu/winograd.h"
 #include "format/weights.h"
 
 namespace squish {
@@ -22,6 +23,7 @@ struct Block {
   const Column* columns;
   const ClusterWeights* weights;
   size_t count;
+  const ConvDescription* conv;
 };
 
 // A set of (output block, column) with the rank of each member, as a bitmap. Columns are numbered with input blocks
@@ -85,35 +87,124 @@ bool same_columns(const Block& a, const Block& b) {
   return std::equal(a.columns, a.columns + a.count, b.columns, b.columns + b.count);
 }
 
-std::vector<BlockGroup> group_blocks(const std::vector<Block>& blocks, int max_group) {
-  std::vector<BlockGroup> groups;
-  int64_t columns_at = 0, weights_at = 0;
-  for (size_t b = 0; b < blocks.size();) {
-    const bool pair = max_group >= 2 && b + 1 < blocks.size() && same_columns(blocks[b], blocks[b + 1]);
-    BlockGroup group;
-    group.first_block = static_cast<int>(b);
-    group.blocks = pair ? 2 : 1;
-    group.columns_at = columns_at;
-    group.columns = static_cast<int64_t>(blocks[b].count);
-    group.weights_at = weights_at;
-    groups.push_back(group);
-    columns_at += group.columns;
-    weights_at += group.columns * group.blocks * kChannelBlock;
-    b += static_cast<size_t>(group.blocks);
+// The input channels that living clusters of a group read.
+std::vector<int> live_channels(const Block* blocks, int count) {
+  std::vector<int> channels;
+  for (int b = 0; b < count; ++b) {
+    for (size_t k = 0; k < blocks[b].count; ++k) channels.push_back(blocks[b].columns[k].channel);
   }
-  return groups;
+  std::sort(channels.begin(), channels.end());
+  channels.erase(std::unique(channels.begin(), channels.end()), channels.end());
+  return channels;
 }
 
-void fill_group(PackedConv& packed, const BlockGroup& group, const std::vector<Block>& blocks) {
-  float* weights = packed.weights.data() + group.weights_at;
-  for (size_t k = 0; k < static_cast<size_t>(group.columns); ++k) {
-    packed.columns.push_back(blocks[static_cast<size_t>(group.first_block)].columns[k]);
+bool is_3x3_stride_1(const Window& w) {
+  return w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h == 1 && w.stride_w == 1;
+}
+
+// Makes the groups of one op, in the order of the blocks, and fills the arrays behind them.
+class GroupPacker {
+ public:
+  GroupPacker(PackedConv& packed, const std::vector<Block>& blocks, const PackOptions& options)
+      : packed_(packed), blocks_(blocks), options_(options) {}
+
+  void run() {
+    for (size_t b = 0; b < blocks_.size();) {
+      const bool in_tiles = takes_tiles(b), may_pair = options_.max_group >= 2 && b + 1 < blocks_.size();
+      const bool pair =
+          may_pair && (in_tiles ? takes_tiles(b + 1) : same_columns(blocks_[b], blocks_[b + 1]));
+      BlockGroup group;
+      group.first_block = static_cast<int>(b);
+      group.blocks = pair ? 2 : 1;
+      group.columns_at = static_cast<int64_t>(packed_.columns.size());
+      group.weights_at = static_cast<int64_t>(weights_.size());
+      if (in_tiles) {
+        add_tiled(group);
+      } else {
+        add_direct(group);
+      }
+      b += static_cast<size_t>(group.blocks);
+    }
+    packed_.weights = AlignedArray<float>(weights_.size());
+    std::copy(weights_.begin(), weights_.end(), packed_.weights.data());
+  }
+
+ private:
+  const Block& block(const BlockGroup& group, int b) const {
+    return blocks_[static_cast<size_t>(group.first_block + b)];
+  }
+
+  bool takes_tiles(size_t b) const {
+    const Block& block = blocks_[b];
+    if (!options_.winograd || !is_3x3_stride_1(block.conv->window)) return false;
+    return winograd_pays(static_cast<int64_t>(block.count),
+                         static_cast<int64_t>(live_channels(&block, 1).size()));
+  }
+
+  void add_direct(BlockGroup& group) {
+    group.columns = static_cast<int64_t>(block(group, 0).count);
+    for (size_t k = 0; k < block(group, 0).count; ++k) {
+      packed_.columns.push_back(block(group, 0).columns[k]);
+      for (int b = 0; b < group.blocks; ++b) {
+        const ClusterWeights& cluster = block(group, b).weights[k];
+        weights_.insert(weights_.end(), cluster.begin(), cluster.end());
+      }
+    }
+    packed_.direct_groups.push_back(group);
+  }
+
+  void add_tiled(BlockGroup& group) {
+    const Window& window = block(group, 0).conv->window;
+    packed_.winograd_pad_top = window.pad_top;
+    packed_.winograd_pad_left = window.pad_left;
+    const std::vector<int> channels = live_channels(&block(group, 0), group.blocks);
+    group.columns = static_cast<int64_t>(channels.size());
+    for (int channel : channels) packed_.columns.push_back({channel, 0, 0});
+    const size_t frequency = channels.size() * static_cast<size_t>(group.blocks) * kChannelBlock;
+    weights_.resize(weights_.size() + 16 * frequency);
+    float* const weights = weights_.data() + group.weights_at;
     for (int b = 0; b < group.blocks; ++b) {
-      const ClusterWeights& cluster = blocks[static_cast<size_t>(group.first_block + b)].weights[k];
-      weights = std::copy(cluster.begin(), cluster.end(), weights);
+      for (size_t c = 0; c < channels.size(); ++c) {
+        const size_t at = (c * static_cast<size_t>(group.blocks) + static_cast<size_t>(b)) * kChannelBlock;
+        transform_channel(block(group, b), channels[c], weights + at, frequency);
+      }
+    }
+    packed_.winograd_groups.push_back(group);
+  }
+
+  // The 3x3 kernels of one input channel to the 16 output channels of a block, frequency by frequency.
+  void transform_channel(const Block& block, int channel, float* weights, size_t frequency) const {
+    double kernels[kChannelBlock][9] = {};
+    for (size_t k = first_cluster(block, channel); k < block.count; ++k) {
+      const Column& column = block.columns[k];
+      if (column.channel / kChannelBlock != channel / kChannelBlock) break;
+      if (column.channel != channel) continue;
+      const int position =
+          (column.dy + block.conv->window.pad_top) * 3 + column.dx + block.conv->window.pad_left;
+      for (size_t lane = 0; lane < kChannelBlock; ++lane) kernels[lane][position] = block.weights[k][lane];
+    }
+    for (int lane = 0; lane < kChannelBlock; ++lane) {
+      float transformed[16];
+      transform_weights(kernels[lane], transformed);
+      for (size_t f = 0; f < 16; ++f) weights[f * frequency + static_cast<size_t>(lane)] = transformed[f];
     }
   }
-}
+
+  // Clusters are ordered by input block, so a channel's lie in one stretch.
+  static size_t first_cluster(const Block& block, int channel) {
+    const auto before = [](const Column& c, int input_block) {
+      return c.channel / kChannelBlock < input_block;
+    };
+    const Column* end = block.columns + block.count;
+    return static_cast<size_t>(std::lower_bound(block.columns, end, channel / kChannelBlock, before) -
+                               block.columns);
+  }
+
+  PackedConv& packed_;
+  const std::vector<Block>& blocks_;
+  const PackOptions& options_;
+  std::vector<float> weights_;
+};
 
 void fill_bias(PackedConv& packed, const Op& op) {
   packed.bias = AlignedArray<float>(static_cast<size_t>(packed.blocks) * kChannelBlock);
@@ -136,39 +227,48 @@ void count(PackedConv& packed, const Op& op) {
 
 }  // namespace
 
-PackedConv pack(const Op& op, int max_group) {
+PackedConv pack(const Op& op, const PackOptions& options) {
   PackedConv packed;
   std::vector<Clusters> convs;
   for (const ConvDescription* conv : op.convs) convs.push_back(clusters_of(*conv));
   std::vector<Block> blocks;
-  for (const Clusters& conv : convs) {
+  for (size_t c = 0; c < convs.size(); ++c) {
+    const Clusters& conv = convs[c];
     for (size_t b = 0; b + 1 < conv.block_begin.size(); ++b) {
       const size_t begin = conv.block_begin[b];
-      blocks.push_back(
-          {conv.columns.data() + begin, conv.weights.data() + begin, conv.block_begin[b + 1] - begin});
+      blocks.push_back({conv.columns.data() + begin, conv.weights.data() + begin,
+                        conv.block_begin[b + 1] - begin, op.convs[c]});
     }
   }
   packed.blocks = static_cast<int>(blocks.size());
   packed.relu = op.convs[0]->relu;
   packed.stride_h = op.convs[0]->window.stride_h;
   packed.stride_w = op.convs[0]->window.stride_w;
-  packed.groups = group_blocks(blocks, max_group);
-  const BlockGroup& last = packed.groups.back();
-  packed.weights =
-      AlignedArray<float>(static_cast<size_t>(last.weights_at + last.columns * last.blocks * kChannelBlock));
-  for (const BlockGroup& group : packed.groups) fill_group(packed, group, blocks);
+  // Tiles want blocks of 16 channels, which the net's input is not, and what is averaged is computed as a whole.
+  const bool winograd = options.winograd && op.inputs[0] >= 0 && !op.averaged;
+  GroupPacker(packed, blocks, {options.max_group, winograd}).run();
   fill_bias(packed, op);
   count(packed, op);
   return packed;
 }
 
-std::vector<int32_t> column_offsets(const PackedConv& conv, const Layout& input) {
-  std::vector<int32_t> offsets;
-  offsets.reserve(conv.columns.size());
-  for (const Column& column : conv.columns) {
-    const int64_t offset = input.channel_offset(column.channel) + column.dy * input.row_floats() +
-                           int64_t{column.dx} * input.channel_step();
-    offsets.push_back(static_cast<int32_t>(offset));  // plan.cc refuses buffers of 2^31 floats
+std::vector<int32_t> column_offsets(const PackedConv& conv, const Layout& input, int band_tiles) {
+  std::vector<int32_t> offsets(conv.columns.size());
+  // plan.cc refuses buffers of 2^31 floats.
+  for (const BlockGroup& group : conv.direct_groups) {
+    for (int64_t k = group.columns_at; k < group.columns_at + group.columns; ++k) {
+      const Column& column = conv.columns[static_cast<size_t>(k)];
+      const int64_t offset = input.channel_offset(column.channel) + column.dy * input.row_floats() +
+                             int64_t{column.dx} * input.channel_step();
+      offsets[static_cast<size_t>(k)] = static_cast<int32_t>(offset);
+    }
+  }
+  for (const BlockGroup& group : conv.winograd_groups) {
+    for (int64_t k = group.columns_at; k < group.columns_at + group.columns; ++k) {
+      const int64_t offset = input.channel_offset(conv.columns[static_cast<size_t>(k)].channel);
+      const int64_t block = offset / input.block_floats(), lane = offset % input.block_floats();
+      offsets[static_cast<size_t>(k)] = static_cast<int32_t>(block * band_tiles * kChannelBlock + lane);
+    }
   }
   return offsets;
 }

@@ -26,10 +26,15 @@ struct BlockGroup {
 };
 
 struct PackedConv {
-  std::vector<BlockGroup> groups;
+  // Computed directly, column by column. Weights of a group: [columns][blocks][16].
+  std::vector<BlockGroup> direct_groups;
+  // Dense 3x3 ones, computed in Winograd's tiles (winograd.h): a column is an input channel, the weights are
+  // [16 frequencies][columns][blocks][16].
+  std::vector<BlockGroup> winograd_groups;
+  int winograd_pad_top = 0, winograd_pad_left = 0;
   std::vector<Column> columns;
-  AlignedArray<float> weights;  // a group: [columns][blocks][16]
-  AlignedArray<float> bias;     // [blocks][16]
+  AlignedArray<float> weights;
+  AlignedArray<float> bias;  // [blocks][16]
   int blocks = 0;
   bool relu = false;
   int stride_h = 1, stride_w = 1;
@@ -37,12 +42,18 @@ struct PackedConv {
   int64_t live_weights = 0, all_weights = 0, live_clusters = 0, all_clusters = 0;
 };
 
+struct PackOptions {
+  int max_group = 1;     // blocks a group
+  bool winograd = true;  // where it pays
+};
+
 // Packs the convolutions of an op side by side. A cluster lives if one of its 16 weights is not zero, however
 // the file stored it: what costs time is what could change the result. Blocks whose clusters lie in the same places
-// (two dense ones, for instance) are grouped, at most max_group at a time.
-PackedConv pack(const Op& op, int max_group);
+// (two dense ones, for instance) are grouped.
+PackedConv pack(const Op& op, const PackOptions& options);
 
-// The offsets of the columns in an input of this layout, in floats.
-std::vector<int32_t> column_offsets(const PackedConv& conv, const Layout& input);
+// The offsets of the columns, in floats: in an input of this layout, or, for groups in tiles, in one frequency of
+// `band_tiles` tiles.
+std::vector<int32_t> column_offsets(const PackedConv& conv, const Layout& input, int band_tiles);
 
 }  // namespace squish

@@ -10,11 +10,9 @@
 namespace squish {
 namespace {
 
-void widen(Border& border, const Window& w) {
-  border.top = std::max(border.top, w.pad_top);
-  border.left = std::max(border.left, w.pad_left);
-  border.bottom = std::max(border.bottom, w.pad_bottom);
-  border.right = std::max(border.right, w.pad_right);
+// Backends may compute a 3x3 convolution in 2x2 tiles of output, the last of which hangs over an odd edge.
+int overhang(const Window& w) {
+  return w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h == 1 && w.stride_w == 1 ? 1 : 0;
 }
 
 // The border that the readers of an op's output (-1: of the net's input) need. Pools clip their windows instead.
@@ -22,7 +20,14 @@ Border border_for(const std::vector<Op>& ops, int producer) {
   Border border;
   for (const Op& op : ops) {
     if (op.kind != OpKind::kConv || op.inputs[0] != producer) continue;
-    for (const ConvDescription* conv : op.convs) widen(border, conv->window);
+    for (const ConvDescription* conv : op.convs) {
+      const Window& w = conv->window;
+      const int extra = producer < 0 ? 0 : overhang(w);  // the net's input may be planar, without tiles
+      border.top = std::max(border.top, w.pad_top);
+      border.left = std::max(border.left, w.pad_left);
+      border.bottom = std::max(border.bottom, w.pad_bottom + extra);
+      border.right = std::max(border.right, w.pad_right + extra);
+    }
   }
   return border;
 }

@@ -8,24 +8,49 @@
 namespace squish::reference {
 namespace {
 
-// One output value: sum of w x, of |w x| and of w^2 variance(x), and the number of products.
+// One output value: sum of w x, of what a float32 algorithm adds up in magnitude, and of w^2 variance(x), and the number
+// of products.
 struct Sums {
   double value = 0, magnitude = 0, variance = 0;
   int products = 0;
 };
 
-Sums dot(const Activation& in, const ConvDescription& conv, const float* weight, int top, int left) {
+// Weights that |x| is multiplied with to bound the terms an algorithm sums: |w| for a direct one. For 3x3 kernels with
+// stride 1 engines may use Winograd's F(2x2, 3x3), whose sums cancel: with S = |g0| + |g1| + |g2|, the terms of an
+// output are at most (S + |g2|) |x0| + S |x1| + (S + |g0|) |x2| in each direction.
+std::vector<double> magnitudes(const ConvDescription& conv, const std::vector<float>& weights) {
+  std::vector<double> out(weights.size());
+  std::transform(weights.begin(), weights.end(), out.begin(), [](float w) { return std::abs(double{w}); });
+  const Window& w = conv.window;
+  if (w.kernel_h != 3 || w.kernel_w != 3 || w.stride_h != 1 || w.stride_w != 1) return out;
+  const auto widen = [](double* g, int step) {
+    const double sum = g[0] + g[step] + g[2 * step], first = g[0], last = g[2 * step];
+    g[0] = sum + last;
+    g[step] = sum;
+    g[2 * step] = sum + first;
+  };
+  for (double* kernel = out.data(); kernel != out.data() + out.size(); kernel += 9) {
+    for (int y = 0; y < 3; ++y) widen(kernel + 3 * y, 1);
+    for (int x = 0; x < 3; ++x) widen(kernel + x, 3);
+  }
+  return out;
+}
+
+// Roundings beside one a product: Winograd's transforms, the bias.
+constexpr double kOtherRoundings = 13;
+
+Sums dot(const Activation& in, const ConvDescription& conv, const float* weight, const double* magnitude,
+         int top, int left) {
   const Window& w = conv.window;
   Sums sums;
   for (int i = 0; i < conv.in_channels; ++i) {
     for (int ky = 0; ky < w.kernel_h; ++ky) {
-      for (int kx = 0; kx < w.kernel_w; ++kx, ++weight) {
+      for (int kx = 0; kx < w.kernel_w; ++kx, ++weight, ++magnitude) {
         const int y = top + ky, x = left + kx;
-        if (y < 0 || x < 0 || y >= in.shape.height || x >= in.shape.width || *weight == 0) continue;
+        if (y < 0 || x < 0 || y >= in.shape.height || x >= in.shape.width || *magnitude == 0) continue;
         const size_t at = in.at(i, y, x);
-        const double product = double{*weight} * in.value[at];
-        sums.value += product;
-        sums.magnitude += std::abs(product);
+        sums.value += double{*weight} * in.value[at];
+        sums.magnitude += *magnitude * std::abs(in.value[at]);
         ++sums.products;
         if (in.tracks_variance()) sums.variance += double{*weight} * double{*weight} * in.variance[at];
       }
@@ -43,19 +68,21 @@ Activation conv(const Activation& in, const ConvDescription& conv) {
        conv_extent(in.shape.width, w.kernel_w, w.stride_w, w.pad_left, w.pad_right)},
       in.tracks_variance());
   const std::vector<float> weights = decode_dense(conv), bias = decode_bias(conv);
+  const std::vector<double> magnitude = magnitudes(conv, weights);
   const size_t per_output = static_cast<size_t>(conv.in_channels) * static_cast<size_t>(conv.kernel_area());
   for (int o = 0; o < conv.out_channels; ++o) {
-    const float* weight = weights.data() + static_cast<size_t>(o) * per_output;
+    const size_t first = static_cast<size_t>(o) * per_output;
     const double b = bias[static_cast<size_t>(o)];
     for (int y = 0; y < out.shape.height; ++y) {
       for (int x = 0; x < out.shape.width; ++x) {
-        const Sums sums = dot(in, conv, weight, y * w.stride_h - w.pad_top, x * w.stride_w - w.pad_left);
+        const Sums sums = dot(in, conv, weights.data() + first, magnitude.data() + first,
+                              y * w.stride_h - w.pad_top, x * w.stride_w - w.pad_left);
         const double value = sums.value + b;
         const size_t at = out.at(o, y, x);
         out.value[at] = conv.relu ? std::max(value, 0.0) : value;
         if (in.tracks_variance()) {
           const double rounding =
-              std::sqrt(sums.products + 1.0) * kUnitRoundoff * (sums.magnitude + std::abs(b));
+              std::sqrt(sums.products + kOtherRoundings) * kUnitRoundoff * (sums.magnitude + std::abs(b));
           out.variance[at] = sums.variance + rounding * rounding;
         }
       }

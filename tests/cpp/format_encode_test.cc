@@ -126,6 +126,17 @@ TEST(Encode, SmallestIsTheSmallestOfTheFour) {
   }
 }
 
+TEST(Encode, SmallestIsTheFirstOfEqualOnes) {
+  // Behind bias and scale: 8 values dense; sparse 1 byte of occupancy, 3 of padding, 4 values.
+  ConvSource source = conv_of({1, 2, 3, 4, 0, 0, 0, 0}, WeightType::kI8);
+  for (EncodingChoice encoding : kChoices) {
+    source.encoding = encoding;
+    EXPECT_EQ(encode(source).payload.size(), 4u + 4u + 8u);
+  }
+  source.encoding = EncodingChoice::kSmallest;
+  EXPECT_EQ(encode(source).description.encoding, WeightEncoding::kDense);
+}
+
 // Otherwise the test above would pass with an encoder that always says "dense".
 TEST(Encode, EachEncodingIsTheSmallestSomewhere) {
   const auto choose = [](const Sparsity& sparsity) {

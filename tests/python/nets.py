@@ -1,4 +1,4 @@
-"""Random nets for tests: as a NetSpec, and the same net as a torch module that shares no code with it."""
+"""Random nets for tests: as a NetSpec, and as a torch module that shares no code with it."""
 
 from __future__ import annotations
 
@@ -115,7 +115,13 @@ class _NetMaker:
         return int(self.rng.integers(1, 50))
 
     def _conv(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, pad: int = 0, relu: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        pad: int = 0,
+        relu: bool = True,
     ) -> ConvSpec:
         weight = self.rng.standard_normal((outputs, inputs, kernel, kernel), dtype=np.float32)
         weight = sparsify(weight, self._density, self._unit, self.rng)
@@ -153,7 +159,9 @@ def _module(layer: Layer) -> nn.Module:
     if isinstance(layer, Fire):
         return _FireModule(layer)
     if isinstance(layer, MaxPool):
-        return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding[:2], ceil_mode=layer.ceil_mode)
+        return nn.MaxPool2d(
+            layer.kernel, layer.stride, layer.padding[:2], ceil_mode=layer.ceil_mode
+        )
     if isinstance(layer, Add):
         return _AddModule(layer.relu)
     return nn.AdaptiveAvgPool2d((1, 1))
@@ -166,6 +174,7 @@ def _conv_module(spec: ConvSpec) -> nn.Module:
     )
     with torch.no_grad():
         conv.weight.copy_(torch.from_numpy(spec.weight))
+        assert conv.bias is not None
         conv.bias.copy_(torch.from_numpy(spec.bias))
     return nn.Sequential(conv, nn.ReLU()) if spec.relu else conv
 
@@ -194,15 +203,14 @@ class _AddModule(nn.Module):
 class SqueezeNet(nn.Module):
     """SqueezeNet with torchvision's module names, any widths: fires are (squeeze, e1x1, e3x3)."""
 
-    FIRES_1_1 = ((16, 64, 64),) * 2 + ((32, 128, 128),) * 2
-    FIRES_1_1 += ((48, 192, 192),) * 2 + ((64, 256, 256),) * 2
+    FIRES = tuple((width, 4 * width, 4 * width) for width in (16, 16, 32, 32, 48, 48, 64, 64))
 
     def __init__(
         self,
         version: str,
         classes: int = 10,
         conv1: int = 64,
-        fires: tuple[tuple[int, int, int], ...] = FIRES_1_1,
+        fires: tuple[tuple[int, int, int], ...] = FIRES,
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
@@ -224,15 +232,21 @@ class SqueezeNet(nn.Module):
 
 
 class TorchvisionFire(nn.Module):
+    """A Fire; an expand of zero channels is there but not run, which torch could not."""
+
     def __init__(self, inputs: int, squeeze: int, one: int, three: int, batch_norm: bool) -> None:
         super().__init__()
         self.squeeze = nn.Conv2d(inputs, squeeze, 1)
         self.expand1x1 = nn.Conv2d(squeeze, one, 1)
         self.expand3x3 = nn.Conv2d(squeeze, three, 3, padding=1)
-        norms = (squeeze, one, three) if batch_norm else ()
-        for name, channels in zip(("squeeze_bn", "expand1x1_bn", "expand3x3_bn"), norms):
-            self.add_module(name, nn.BatchNorm2d(channels))
+        self._expands = [
+            name for name, width in (("expand1x1", one), ("expand3x3", three)) if width
+        ]
         self._batch_norm = batch_norm
+        if batch_norm:
+            self.squeeze_bn = nn.BatchNorm2d(squeeze)
+            self.expand1x1_bn = nn.BatchNorm2d(one)
+            self.expand3x3_bn = nn.BatchNorm2d(three)
 
     def _run(self, name: str, x: torch.Tensor) -> torch.Tensor:
         x = getattr(self, name)(x)
@@ -240,4 +254,4 @@ class TorchvisionFire(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self._run("squeeze", x)
-        return torch.cat([self._run("expand1x1", x), self._run("expand3x3", x)], 1)
+        return torch.cat([self._run(name, x) for name in self._expands], 1)

@@ -4,6 +4,7 @@
 #include "cpu/isa/conv-inl.h"
 #include "cpu/isa/pixels-inl.h"
 #include "cpu/isa/pool-inl.h"
+#include "cpu/isa/winograd-inl.h"
 #include "cpu/kernel_table.h"
 
 namespace squish {
@@ -17,6 +18,8 @@ constexpr KernelTable make_table(const char* isa) {
            {conv_kernel<16, 1>(), conv_kernel<16, 2>()},
            {conv_kernel<32, 1>(), conv_kernel<32, 2>()}},
           {conv_kernel<0, 1>(), conv_kernel<0, 2>()},
+          &winograd_input,
+          &winograd_output,
           &max_pool,
           &average,
           &add,

@@ -19,6 +19,7 @@ inline Vec load(const float* p) { return {vld1q_f32(p)}; }
 inline void store(float* p, Vec a) { vst1q_f32(p, a.v); }
 inline Vec broadcast(const float* p) { return {vld1q_dup_f32(p)}; }
 inline Vec add(Vec a, Vec b) { return {vaddq_f32(a.v, b.v)}; }
+inline Vec sub(Vec a, Vec b) { return {vsubq_f32(a.v, b.v)}; }
 inline Vec mul(Vec a, Vec b) { return {vmulq_f32(a.v, b.v)}; }
 // NaN where one is NaN.
 inline Vec max(Vec a, Vec b) { return {vmaxq_f32(a.v, b.v)}; }

@@ -26,6 +26,9 @@ inline Vec broadcast(const float* p) { return {{*p, *p, *p, *p}}; }
 inline Vec add(Vec a, Vec b) {
   return map([&](int i) { return a.v[i] + b.v[i]; });
 }
+inline Vec sub(Vec a, Vec b) {
+  return map([&](int i) { return a.v[i] - b.v[i]; });
+}
 inline Vec mul(Vec a, Vec b) {
   return map([&](int i) { return a.v[i] * b.v[i]; });
 }

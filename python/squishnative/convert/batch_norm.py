@@ -1,7 +1,7 @@
 """Batch normalisation folded into the convolution before it.
 
-At inference y = gamma * (conv(x) - mean) / sqrt(var + eps) + beta is one convolution again, with weights
-scaled for each output channel. Computed in float64 and rounded once.
+At inference y = gamma * (conv(x) - mean) / sqrt(var + eps) + beta is one convolution again, with
+weights scaled for each output channel. Computed in float64 and rounded once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def fold(
     var: FloatArray,
     eps: float = TORCH_EPS,
 ) -> tuple[FloatArray, FloatArray]:
-    """weight (O, I, H, W), the others (O,) -> the folded weight and bias.
+    """The weight and bias of the convolution and norm in one.
+
+    weight is (O, I, H, W), the others (O,).
 
     Raises ConvertError where a size differs from O or var + eps is not positive.
     """
@@ -49,7 +51,8 @@ def fold(
 def fold_state_dict(tensors: Tensors, eps: float = TORCH_EPS) -> Tensors:
     """Folds every batch norm of a state dict; what is left has the names of a net without.
 
-    The norm `X_bn.*` or `X.bn.*` belongs to the convolution `X.weight` or `X.conv.weight`, which becomes `X`.
+    The norm `X_bn.*` or `X.bn.*` belongs to the convolution `X.weight` or `X.conv.weight`, which
+    becomes `X.weight`.
     """
     folded = dict(tensors)
     for mean_name in [name for name in tensors if name.endswith(".running_mean")]:
@@ -58,8 +61,8 @@ def fold_state_dict(tensors: Tensors, eps: float = TORCH_EPS) -> Tensors:
         conv = next((c for c in (stem, f"{stem}.conv") if f"{c}.weight" in folded), None)
         if not stem or conv is None:
             raise ConvertError(
-                f"batch norm {norm!r} belongs to no convolution: wanted a name such as 'X_bn' or 'X.bn' "
-                "beside 'X.weight' or 'X.conv.weight'"
+                f"batch norm {norm!r} belongs to no convolution: wanted a name such as 'X_bn' or "
+                "'X.bn' beside 'X.weight' or 'X.conv.weight'"
             )
         missing = [part for part in _PARTS if f"{norm}.{part}" not in folded]
         if missing:
@@ -68,7 +71,9 @@ def fold_state_dict(tensors: Tensors, eps: float = TORCH_EPS) -> Tensors:
         folded.pop(f"{norm}.num_batches_tracked", None)
         weight, bias = folded.pop(f"{conv}.weight"), folded.pop(f"{conv}.bias", None)
         try:
-            folded[f"{stem}.weight"], folded[f"{stem}.bias"] = fold(weight, bias, *parts, eps)
+            gamma, beta, mean, var = parts
+            weight, bias = fold(weight, bias, gamma, beta, mean, var, eps)
+            folded[f"{stem}.weight"], folded[f"{stem}.bias"] = weight, bias
         except ConvertError as error:
             raise ConvertError(f"{norm}: {error}") from None
     return folded

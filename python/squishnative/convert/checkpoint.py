@@ -1,4 +1,4 @@
-"""The converter's front: picks a reader by the file's suffix, adds labels and preprocessing, writes the file."""
+"""The converter's front: picks a reader, adds labels and preprocessing, writes the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 
 @dataclass
 class Conversion:
-    """What a conversion made. notes: what a person should know, a sentence each; bytes: of the file written."""
+    """What a conversion made.
+
+    notes: what a person should know, a sentence each. bytes: of the file written, 0 before.
+    """
 
     net: NetSpec
     notes: list[str] = field(default_factory=list)
@@ -41,11 +44,11 @@ def convert(
     """Reads a checkpoint and writes it as a `.squish` file.
 
     checkpoint, size, resize, mean, std, labels, about: as for `read`.
-    dtype: "f32", "f16" or "i8". encoding: "smallest" takes the cheapest form of each convolution's weights,
-    zeros left out; or "dense", "cluster16x1", "cluster16x4", "synapse" for all.
+    dtype, encoding: how weights are stored, as for `NetSpec.to_bytes`; "smallest" takes the
+    cheapest form for each convolution, zeros left out.
 
-    Raises ConvertError (a ValueError) on a checkpoint that is no such net, ValueError on a bad argument,
-    OSError where a file cannot be read or written.
+    Raises ConvertError (a ValueError) on a checkpoint that is no such net, ValueError on a bad
+    argument, OSError where a file cannot be read or written.
     """
     conversion = read(
         checkpoint, labels=labels, size=size, resize=resize, mean=mean, std=std, about=about
@@ -70,14 +73,19 @@ def read(
     checkpoint: `.pth`, `.pt`, `.safetensors` (torchvision's names) or `.onnx`.
     labels: the class names, or a file of them: a name a line or index<TAB>wnid<TAB>name.
     size: pixels, one side or (height, width). Default: what the checkpoint says, else 224.
-    resize: pixels of the shorter side before the crop to `size`, 0 to squash. Default: what the checkpoint
-    says; with a new size, size * 256 / 224.
-    mean, std: one value a channel, on the scale 0..1. Default: what the checkpoint says, else ImageNet's.
+    resize: pixels of the shorter side before the crop to `size`, 0 to squash. Default: what the
+    checkpoint says; where that says nothing or `size` is given, size * 256 / 224.
+    mean, std: a value a channel, on the scale 0..1. Default: what the checkpoint says, else
+    ImageNet's.
     about: free text for people.
     """
     path = Path(checkpoint)
-    conversion = _read_net(path, size)
+    conversion, prepared = _read_net(path, size)
     net = conversion.net
+    if not prepared and (mean is None or std is None):
+        conversion.notes.append(
+            "The checkpoint does not say how its images are prepared: ImageNet's mean and std."
+        )
     if size is not None:
         net.input.height, net.input.width = (size, size) if isinstance(size, int) else size
         net.input.resize = default_resize(net.input.height, net.input.width)
@@ -103,7 +111,8 @@ def default_resize(height: int, width: int) -> int:
     return round(min(height, width) * 256 / 224)
 
 
-def _read_net(path: Path, size: Union[int, Pair, None]) -> Conversion:
+def _read_net(path: Path, size: Union[int, Pair, None]) -> tuple[Conversion, bool]:
+    """The net, and whether the file says how its images are prepared."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ConvertError(f"{path}: suffix {suffix!r}, wanted one of {', '.join(SUFFIXES)}")
@@ -123,8 +132,8 @@ def _read_net(path: Path, size: Union[int, Pair, None]) -> Conversion:
     except ConvertError as error:
         raise ConvertError(f"{path}: {error}") from error
     if not prepared:
-        notes.append("The checkpoint does not say how images are prepared: ImageNet's mean and std, unless given.")
-    return Conversion(net, notes)
+        net.input.resize = default_resize(net.input.height, net.input.width)
+    return Conversion(net, notes), prepared
 
 
 def _labels(labels: Union[PathLike, Sequence[str]]) -> list[str]:

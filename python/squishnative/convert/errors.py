@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class ConvertError(ValueError):
-    """The checkpoint is not a net that a `.squish` file can hold; the message names the tensor or node."""
+    """The checkpoint is no net that a `.squish` file can hold; the message names tensor or node."""

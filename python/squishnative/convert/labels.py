@@ -8,7 +8,10 @@ from squishnative.convert.errors import ConvertError
 
 
 def read_labels(path: Path) -> list[str]:
-    """One name a line, or `index<TAB>wnid<TAB>name` in order of index. Raises ConvertError, naming the line."""
+    """One name a line, or `index<TAB>wnid<TAB>name` in order of index.
+
+    Raises ConvertError, naming the line.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -25,9 +28,13 @@ def _label(path: Path, number: int, line: str) -> str:
     fields = line.strip().split("\t")
     if len(fields) == 3:
         if fields[0] != str(number):
-            raise ConvertError(f"{where}: index {fields[0]!r}, wanted {number}: the lines must be in order")
+            raise ConvertError(
+                f"{where}: index {fields[0]!r}, wanted {number}: the lines must be in order"
+            )
     elif len(fields) != 1:
-        raise ConvertError(f"{where}: {len(fields)} fields, wanted a name or index<TAB>wnid<TAB>name")
+        raise ConvertError(
+            f"{where}: {len(fields)} fields, wanted a name or index<TAB>wnid<TAB>name"
+        )
     if not fields[-1]:
         raise ConvertError(f"{where}: the name is empty")
     return fields[-1]

@@ -1,6 +1,6 @@
-"""Labels and preprocessing as string pairs, which ONNX and safetensors files carry beside the weights.
+"""Labels and preprocessing as the string pairs that ONNX and safetensors files carry.
 
-The exporter writes them and the converter reads them back, so nothing is lost on the way out and in.
+The exporter writes them and the converter reads them back: nothing is lost on the way out and in.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from squishnative.convert.errors import ConvertError
 from squishnative.spec import InputSpec, NetSpec
@@ -16,6 +17,7 @@ _INPUT, _LABELS, _ABOUT = "squish.input", "squish.labels", "squish.about"
 
 
 def to_metadata(net: NetSpec) -> dict[str, str]:
+    """Of labels, preprocessing and the text about the net."""
     return {
         _INPUT: json.dumps(asdict(net.input)),
         _LABELS: json.dumps(net.labels, ensure_ascii=False),
@@ -33,15 +35,28 @@ def apply_metadata(net: NetSpec, metadata: Mapping[str, str]) -> bool:
     net.about = metadata.get(_ABOUT, net.about)
     if _INPUT not in metadata:
         return False
-    fields = _json(metadata, _INPUT)
-    try:
-        net.input = InputSpec(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
-    except (TypeError, KeyError) as error:
-        raise ConvertError(f"metadata {_INPUT!r}: wanted the fields of InputSpec ({error})") from error
+    net.input = _input(_json(metadata, _INPUT))
     return True
 
 
-def _json(metadata: Mapping[str, str], key: str) -> object:
+def _input(fields: Any) -> InputSpec:
+    try:
+        return InputSpec(
+            int(fields["channels"]),
+            int(fields["height"]),
+            int(fields["width"]),
+            tuple(float(value) for value in fields["mean"]),
+            tuple(float(value) for value in fields["std"]),
+            int(fields["resize"]),
+            str(fields["interpolation"]),
+        )
+    except (TypeError, KeyError, ValueError) as error:
+        raise ConvertError(
+            f"metadata {_INPUT!r}: wanted the fields of InputSpec ({error})"
+        ) from error
+
+
+def _json(metadata: Mapping[str, str], key: str) -> Any:
     try:
         return json.loads(metadata[key])
     except json.JSONDecodeError as error:

@@ -1,4 +1,7 @@
-"""An ONNX file as a plain list of nodes: constants collected, nodes that do nothing at inference taken out."""
+"""An ONNX file as a plain list of nodes.
+
+Constants are collected; nodes that do nothing at inference are taken out.
+"""
 
 from __future__ import annotations
 
@@ -59,6 +62,7 @@ def load_graph(path: Path) -> Graph:
     try:
         import onnx
         from google.protobuf.message import DecodeError
+        from onnx import inliner
     except ImportError as error:
         raise ConvertError("reading .onnx needs the package onnx: squishnative[convert]") from error
     try:
@@ -68,7 +72,7 @@ def load_graph(path: Path) -> Graph:
     except onnx.checker.ValidationError as error:
         raise ConvertError(f"its external data cannot be read ({error})") from error
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model)
     graph = _frame(model)
     alias: dict[str, str] = {}
     for proto in model.graph.node:
@@ -83,7 +87,7 @@ def load_graph(path: Path) -> Graph:
         elif op in _PASS_THROUGH:
             alias[proto.output[0]] = inputs[0]
         elif op == "Reshape" and inputs[1] not in graph.constants:
-            # x.view(x.size(0), -1): nodes that compute the shape from the batch size die with this input.
+            # x.view(x.size(0), -1): the nodes that compute the shape die with this input.
             graph.nodes.append(Node(op, proto.name, inputs[:1], proto.output[0], attributes))
         else:
             graph.nodes.append(Node(op, proto.name, inputs, proto.output[0], attributes))

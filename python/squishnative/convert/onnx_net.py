@@ -1,7 +1,8 @@
 """ONNX files of SqueezeNet shape to a NetSpec.
 
-Nodes are taken in order. A convolution waits under the name of the value that it makes; BatchNormalization and
-Relu change it in place, and a Concat of two expands behind one squeeze turns three of them into a Fire.
+Nodes are taken in order. A convolution waits under the name of the value that it makes;
+BatchNormalization and Relu change it in place, and a Concat of two expands behind one squeeze turns
+three of them into a Fire.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _FLATTENING = ("Flatten", "Reshape", "Squeeze")
 def read_onnx(
     path: Path, size: Union[int, Pair, None] = None
 ) -> tuple[NetSpec, dict[str, str], list[str]]:
-    """The net, the file's metadata, and notes for people. size: pixels, for a graph of dynamic size."""
+    """The net, the file's metadata, and notes for people. size: pixels, over the graph's own."""
     graph = load_graph(path)
     builder = _Builder(graph, _input_shape(graph, size))
     for node in graph.nodes:
@@ -99,7 +100,9 @@ class _Builder:
         handler = self._handlers.get(node.op)
         if handler is None:
             supported = ", ".join([*self._handlers, "Constant", "Dropout", "Identity"])
-            raise ConvertError(f"{node}: no such layer in a .squish file; supported are {supported}")
+            raise ConvertError(
+                f"{node}: no such layer in a .squish file; supported are {supported}"
+            )
         try:
             handler(node)
         except ValueError as error:
@@ -154,7 +157,7 @@ class _Builder:
         _, padding = self._window(node, kernel)
         if kernel != (height, width) or any(padding):
             raise ConvertError(
-                f"kernel {kernel} with padding {padding} on a map of {(height, width)}: wanted the whole map"
+                f"kernel {kernel} with padding {padding}, wanted the whole map: {(height, width)}"
             )
         self._append(node, GlobalAveragePool("", INPUT))
 
@@ -186,7 +189,9 @@ class _Builder:
         squeeze = self._steps[squeeze_value]
         convs = [_fire_conv(step.layer) for step in (squeeze, *expands)]
         if [conv.kernel for conv in convs[1:]] == [(3, 3), (1, 1)]:
-            raise ConvertError("expand3x3 comes before expand1x1: export the net with expand1x1 first")
+            raise ConvertError(
+                "expand3x3 comes before expand1x1: export the net with expand1x1 first"
+            )
         fire = Fire("", INPUT, *convs)
         shape = fire.output_shape(self._shape(squeeze.sources[0]))
         for value in set(reads):
@@ -216,7 +221,9 @@ class _Builder:
             step.layer.conv.relu = True
         elif isinstance(step.layer, Add):
             step.layer.relu = True
-        elif not isinstance(step.layer, Fire):  # a Fire's output is not negative: Relu changes nothing
+        elif not isinstance(
+            step.layer, Fire
+        ):  # a Fire's output is not negative: Relu changes nothing
             raise ConvertError(f"stands after {type(step.layer).__name__}, wanted a Conv or an Add")
         self._rename(node)
 
@@ -224,7 +231,9 @@ class _Builder:
         """(N, C, 1, 1) to (N, C): Flatten, Reshape or Squeeze behind the global pool."""
         channels, height, width = self._step_before(node).shape
         if (height, width) != (1, 1):
-            raise ConvertError(f"flattens a map of {height} x {width}, wanted 1 x 1 behind a global pool")
+            raise ConvertError(
+                f"flattens a map of {height} x {width}, wanted 1 x 1 behind a global pool"
+            )
         rank = self._rank.get(node.inputs[0], 4)
         left = 2
         if node.op == "Squeeze":
@@ -297,7 +306,7 @@ class _Builder:
             return None
         if not np.issubdtype(array.dtype, np.floating):
             raise ConvertError(f"input {node.inputs[index]!r} is {array.dtype}, wanted floats")
-        return np.ascontiguousarray(array, dtype=np.float32)
+        return np.array(array, dtype=np.float32, order="C")
 
     def _integers(self, node: Node, index: int) -> list[int]:
         array = self._constant(node, index)

@@ -39,6 +39,7 @@ def stride_and_padding(node: Node, kernel: Pair, shape: Shape) -> tuple[Pair, Pa
 
 
 def auto_pad(node: Node) -> str:
+    """The attribute, "NOTSET" where it is left out."""
     mode: bytes = node.attributes.get("auto_pad", b"NOTSET")
     return mode.decode()
 

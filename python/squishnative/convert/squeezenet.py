@@ -1,7 +1,8 @@
 """Torchvision-named SqueezeNet 1.0 and 1.1 state dicts to a NetSpec.
 
-The two versions differ in where the pools stand, and so in the numbers of the Fires in `features`. Widths and
-the class count are free: evolution changes them. torchvision's net ends in conv, ReLU, average pool.
+The two versions differ in where the pools stand, and so in the numbers of the Fires in `features`.
+Widths and the class count are free: evolution changes them. The net ends in conv, ReLU, average
+pool.
 """
 
 from __future__ import annotations
@@ -54,17 +55,16 @@ VERSIONS = (
 )
 
 
-def is_squeezenet(tensors: Tensors) -> bool:
-    return "features.0.weight" in tensors and f"{CLASSIFIER}.weight" in tensors
-
-
 def from_state_dict(tensors: Tensors) -> NetSpec:
-    """tensors: without batch norms (`batch_norm.fold_state_dict`). Raises ConvertError on what does not fit."""
-    if not is_squeezenet(tensors):
-        raise ConvertError(
-            f"not a torchvision-named SqueezeNet: wanted 'features.0.weight' and '{CLASSIFIER}.weight', "
-            f"got {_some(tensors)}"
-        )
+    """The net of tensors without batch norms (see `batch_norm.fold_state_dict`).
+
+    Raises ConvertError on what does not fit.
+    """
+    for wanted in ("features.0.weight", f"{CLASSIFIER}.weight"):
+        if wanted not in tensors:
+            raise ConvertError(
+                f"not a torchvision-named SqueezeNet: wanted {wanted!r}, got {_some(tensors)}"
+            )
     version = _version(tensors)
     reader = _Reader(tensors)
     layers: list[Layer] = []
@@ -79,7 +79,9 @@ def from_state_dict(tensors: Tensors) -> NetSpec:
         elif index in version.fires:
             fire = reader.fire(name, source, key, channels)
             layers.append(fire)
-            channels = sum(c.out_channels for c in (fire.expand1x1, fire.expand3x3) if c is not None)
+            channels = sum(
+                c.out_channels for c in (fire.expand1x1, fire.expand3x3) if c is not None
+            )
         else:
             layers.append(MaxPool(name, source))
     layers.append(Conv("conv10", len(layers) - 1, reader.conv(CLASSIFIER, channels, 1)))
@@ -119,9 +121,9 @@ class _Reader:
         if weight is None:
             return None
         self._used |= {name, f"{key}.bias"}
-        wanted = (in_channels, kernel, kernel)
-        if weight.ndim != 4 or weight.shape[1:] != wanted:
-            raise ConvertError(f"tensor {name!r} has shape {weight.shape}, wanted (any, {wanted})")
+        if weight.ndim != 4 or weight.shape[1:] != (in_channels, kernel, kernel):
+            wanted = f"(any, {in_channels}, {kernel}, {kernel})"
+            raise ConvertError(f"tensor {name!r} has shape {weight.shape}, wanted {wanted}")
         channels = weight.shape[0]
         bias = self._tensors.get(f"{key}.bias", np.zeros(channels, np.float32))
         if bias.shape != (channels,):

@@ -52,10 +52,12 @@ def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
-        raise ConvertError("reading .safetensors needs the package safetensors: squishnative[convert]") from error
+        raise ConvertError(
+            "reading .safetensors needs the package safetensors: squishnative[convert]"
+        ) from error
     try:
         with safe_open(path, framework="numpy") as file:
-            tensors = {_plain(name): _float32(name, file.get_tensor(name)) for name in file.keys()}
+            tensors = {_plain(name): _float32(name, file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
             return tensors, dict(file.metadata() or {})
     except SafetensorError as error:
         raise ConvertError(f"not a safetensors file: {error}") from error

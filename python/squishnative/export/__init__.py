@@ -1,7 +1,7 @@
 """`.squish` files back to formats that other programs run.
 
-    from squishnative.export import export
-    export("net.squish", "net.onnx")          # or "net.safetensors"
+from squishnative.export import export
+export("net.squish", "net.onnx")          # or "net.safetensors"
 """
 
 from __future__ import annotations

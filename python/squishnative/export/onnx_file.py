@@ -17,8 +17,8 @@ _IR_VERSION = 8  # the one of opset 17: newer ones lock older runtimes out
 def to_onnx(net: NetSpec) -> bytes:
     """The file's bytes.
 
-    Input "input": (N, C, H, W) float32, normalised, at the net's own size. Output "logits": (N, classes), or
-    (N, C, H, W) where the last map is not 1 x 1.
+    Input "input": (N, C, H, W) float32, normalised, at the net's own size. Output "logits":
+    (N, classes), or (N, C, H, W) where the last map is not 1 x 1.
     """
     try:
         import onnx
@@ -31,7 +31,7 @@ def to_onnx(net: NetSpec) -> bytes:
     for layer in net.layers:
         inputs = ["input" if source == INPUT else values[source] for source in layer.inputs]
         values.append(graph.layer(layer, inputs))
-    output_shape = net.output_shape
+    output_shape: tuple[int, ...] = net.output_shape
     if output_shape[1:] == (1, 1):
         graph.node("Flatten", "flatten", [values[-1]], "logits", axis=1)
         output_shape = output_shape[:1]

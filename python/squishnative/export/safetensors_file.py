@@ -1,4 +1,4 @@
-"""A net's weights as a safetensors file: torchvision's names where the net is a SqueezeNet 1.0 or 1.1."""
+"""A net's weights as a safetensors file, with torchvision's names where they say the whole net."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ def to_safetensors(net: NetSpec) -> bytes:
     try:
         from safetensors.numpy import save
     except ImportError as error:
-        raise ValueError("writing .safetensors needs the package safetensors: squishnative[convert]") from error
+        raise ValueError(
+            "writing .safetensors needs the package safetensors: squishnative[convert]"
+        ) from error
     return bytes(save(state_dict(net), {"format": "pt", **to_metadata(net)}))
 
 
 def state_dict(net: NetSpec) -> Tensors:
-    """torchvision's names if they say the whole net, else the layers' own: "fire2.squeeze.weight"."""
+    """The tensors under torchvision's names, or else the layers' own: "fire2.squeeze.weight"."""
     for version in VERSIONS:
         tensors = _torchvision(net, version)
         if tensors is not None:
@@ -41,7 +43,10 @@ def _torchvision(net: NetSpec, version: Version) -> Optional[Tensors]:
         if isinstance(layer, Conv):
             convs[key] = layer.conv
         elif isinstance(layer, Fire):
-            convs.update((key + name[len(layer.name) :].replace("/", "."), conv) for name, conv in layer.named_convs())
+            convs.update(
+                (key + name[len(layer.name) :].replace("/", "."), conv)
+                for name, conv in layer.named_convs()
+            )
     tensors = _tensors(convs)
     try:
         back = from_state_dict(tensors)
@@ -55,7 +60,7 @@ def _structure(net: NetSpec) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for layer in net.layers:
         convs = [(c.weight.shape, c.stride, c.padding, c.relu) for _, c in layer.named_convs()]
-        window = ()
+        window: tuple[object, ...] = ()
         if isinstance(layer, MaxPool):
             window = (layer.kernel, layer.stride, layer.padding, layer.ceil_mode)
         rows.append((type(layer), layer.inputs, convs, window))

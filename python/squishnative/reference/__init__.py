@@ -1,7 +1,7 @@
-"""A second opinion on the engine: its own small `.squish` reader and a PyTorch forward pass in float64.
+"""A second opinion on the engine: its own `.squish` reader and a PyTorch forward pass in float64.
 
-Shares no code with the engine, so a mistake would have to be made twice. It also says how far a float32
-execution may be from the exact logits, so that no test needs a tolerance chosen by hand:
+Shares no code with the engine, so a mistake would have to be made twice. It also says how far a
+float32 execution may be from the exact logits, so that no test needs a tolerance chosen by hand:
 
     logits, bound = reference.run("net.squish", batch)
     assert (abs(net.infer(batch) - logits) <= bound).all()

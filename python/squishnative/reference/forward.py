@@ -2,10 +2,10 @@
 
 The bound, derived
 ------------------
-Every rounding is fl(a op b) = (a op b)(1 + e), |e| <= u = 2^-24. The e are taken as independent with
-mean zero (N. Higham and T. Mary, A New Approach to Probabilistic Rounding Error Analysis, SIAM J.
-Sci. Comput. 41(5), 2019), and products of two e as nothing. Each activation carries the variance V
-of its error; V = 0 for the input.
+Every rounding is fl(a op b) = (a op b)(1 + e), |e| <= u = 2^-24. The e are taken as independent
+with mean zero (N. Higham and T. Mary, A New Approach to Probabilistic Rounding Error Analysis,
+SIAM J. Sci. Comput. 41(5), 2019), and products of two e as nothing. Each activation carries the
+variance V of its error; V = 0 for the input.
 
 Convolution: s = b + the sum over n living weights of w x, in any order. V(s) is the sum of
   * sum w^2 V(x), which the inputs bring;
@@ -52,7 +52,9 @@ LAMBDA = 8.0
 _CHUNK = 8  # images at a time, to bound the memory
 
 Float64Array = npt.NDArray[np.float64]
-Activation = tuple[torch.Tensor, torch.Tensor]  # value and variance of its error, (N, C, H, W) float64
+Activation = tuple[
+    torch.Tensor, torch.Tensor
+]  # value and variance of its error, (N, C, H, W) float64
 
 
 def run(
@@ -61,8 +63,9 @@ def run(
     """The exact logits and the bound on a float32 execution's distance from them.
 
     net: a path, the bytes of a file, or a NetSpec.
-    batch: (N, C, H, W) float32, normalised, or (N, H, W, C) uint8, which is normalised with the net's mean and std.
-    Returns two float64 arrays (N, classes), or (N, C, H, W) where the net's last map is not 1 x 1.
+    batch: (N, C, H, W) float32, normalised, or (N, H, W, C) uint8, normalised here with the net's
+    mean and std.
+    Returns two float64 arrays (N, classes), or (N, C, H, W) where the last map is not 1 x 1.
     """
     if isinstance(net, (str, os.PathLike)):
         net = Path(net).read_bytes()
@@ -110,10 +113,10 @@ def _forward(net: NetSpec, image: Activation) -> Activation:
     return made[-1]
 
 
-def _conv(conv: ConvSpec, input: Activation) -> Activation:
-    x, variance = input
-    weight = torch.from_numpy(conv.weight).double()
-    bias = torch.from_numpy(conv.bias).double()
+def _conv(conv: ConvSpec, source: Activation) -> Activation:
+    x, variance = source
+    weight = torch.from_numpy(conv.weight.astype(np.float64))
+    bias = torch.from_numpy(conv.bias.astype(np.float64))
     top, left, bottom, right = conv.padding
 
     def convolve(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -134,15 +137,15 @@ def _relu(x: torch.Tensor, variance: torch.Tensor) -> Activation:
     return x.clamp(min=0), variance.masked_fill(surely_negative, 0)
 
 
-def _fire(fire: Fire, input: Activation) -> Activation:
-    squeezed = _conv(fire.squeeze, input)
+def _fire(fire: Fire, source: Activation) -> Activation:
+    squeezed = _conv(fire.squeeze, source)
     expands = [_conv(c, squeezed) for c in (fire.expand1x1, fire.expand3x3) if c is not None]
     values, variances = zip(*expands)
     return torch.cat(values, dim=1), torch.cat(variances, dim=1)
 
 
-def _max_pool(pool: MaxPool, input: Activation) -> Activation:
-    x, variance = input
+def _max_pool(pool: MaxPool, source: Activation) -> Activation:
+    x, variance = source
     return _window_max(pool, x, -torch.inf), _window_max(pool, variance, 0.0)
 
 
@@ -159,7 +162,7 @@ def _reach(size: int, kernel: int, stride: int, before: int, after: int, ceil_mo
     """Pixels from the padding's begin to the last window's end."""
     begins = range(0, size + before + after - kernel + 1, stride)
     last = begins[-1]
-    # ceil_mode adds a window for pixels left over, if it begins inside the image or the padding before it.
+    # ceil_mode adds a window for pixels left over, if it begins in the image or the padding before.
     if ceil_mode and last + kernel < size + before + after and last + stride < size + before:
         last += stride
     return last + kernel
@@ -171,8 +174,8 @@ def _add(add: Add, a: Activation, b: Activation) -> Activation:
     return _relu(y, variance) if add.relu else (y, variance)
 
 
-def _global_average(input: Activation) -> Activation:
-    x, variance = input
+def _global_average(source: Activation) -> Activation:
+    x, variance = source
     count = x.shape[2] * x.shape[3]
     y = x.mean(dim=(2, 3), keepdim=True)
     largest = x.abs().mean(dim=(2, 3), keepdim=True)

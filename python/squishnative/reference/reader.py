@@ -1,7 +1,7 @@
-"""`.squish` bytes to a NetSpec, in Python and NumPy alone. cpp/format/layout.h says what the bytes mean.
+"""`.squish` bytes to a NetSpec, in Python and NumPy alone. cpp/format/layout.h specifies the bytes.
 
-A twin, not a guard: it checks magic, version and checksums and trusts the rest. The engine's parser is the one
-that stands before untrusted files.
+A twin, not a guard: it checks magic, version and checksums and trusts the rest. The engine's parser
+is the one that stands before untrusted files.
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ _LABELS, _ABOUT = 6 | _OPTIONAL, 7 | _OPTIONAL
 _LAYER_CONV, _LAYER_FIRE, _LAYER_MAX_POOL, _LAYER_ADD, _LAYER_MEAN = 1, 2, 3, 4, 5
 _DENSE, _CLUSTER_16X1, _CLUSTER_16X4, _SYNAPSE = 0, 1, 2, 3
 _F32, _F16, _I8 = 0, 1, 2
-_DTYPES = {_F32: np.dtype("<f4"), _F16: np.dtype("<f2"), _I8: np.dtype("i1")}
+_DTYPES: dict[int, npt.DTypeLike] = {
+    _F32: np.dtype("<f4"),
+    _F16: np.dtype("<f2"),
+    _I8: np.dtype("i1"),
+}
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 _RELU, _CEIL = 1, 2
 _CLUSTER_ROWS = 16
@@ -54,11 +58,10 @@ Indices = npt.NDArray[np.intp]
 def read(data: bytes) -> NetSpec:
     """The net in the bytes of a `.squish` file, weights widened to float32. Raises ValueError."""
     sections = _sections(data)
-    convs = [
-        _conv(record, sections[_WEIGHTS]) for record in _CONV.iter_unpack(sections[_CONVS])
-    ]
+    convs = [_conv(record, sections[_WEIGHTS]) for record in _CONV.iter_unpack(sections[_CONVS])]
     layers = [
-        _layer(record, convs, sections[_STRINGS]) for record in _LAYER.iter_unpack(sections[_LAYERS])
+        _layer(record, convs, sections[_STRINGS])
+        for record in _LAYER.iter_unpack(sections[_LAYERS])
     ]
     labels = _labels(sections[_LABELS]) if _LABELS in sections else []
     return NetSpec(
@@ -123,11 +126,7 @@ def _conv(record: tuple[Any, ...], weights: bytes) -> ConvSpec:
     bias = payload.take("<f4", out_channels)
     scale = payload.take("<f4", out_channels) if kind == _I8 else np.ones(out_channels, np.float32)
     shape = (out_channels, in_channels, window[0], window[1])
-    clusters = list(_clusters(encoding, np.arange(np.prod(shape)).reshape(shape)))
-    if encoding != _DENSE:
-        live = payload.take_bits(len(clusters))
-        clusters = [cluster for cluster, lives in zip(clusters, live) if lives]
-    where = np.concatenate([np.empty(0, np.intp), *clusters])
+    where = _stored(encoding, np.arange(np.prod(shape)).reshape(shape), payload)
     weight = np.zeros(shape, np.float32)
     weight.ravel()[where] = payload.take(_DTYPES[kind], len(where))
     return ConvSpec(
@@ -139,15 +138,23 @@ def _conv(record: tuple[Any, ...], weights: bytes) -> ConvSpec:
     )
 
 
-def _clusters(encoding: int, index: Indices) -> Iterator[Indices]:
-    """The flat indices of each unit that an occupancy bit stands for, in the file's order.
+def _stored(encoding: int, index: Indices, payload: _Payload) -> Indices:
+    """The flat indices of the weights that the payload holds, in its order.
 
     index: (O, I, H, W), each weight's own flat index.
     """
-    if encoding in (_DENSE, _SYNAPSE):
-        yield from index.reshape(-1, 1)
-        return
-    columns = {_CLUSTER_16X1: 1, _CLUSTER_16X4: 4}[encoding]
+    if encoding == _DENSE:
+        return index.ravel()
+    if encoding == _SYNAPSE:
+        return index.ravel()[payload.take_bits(index.size)]
+    clusters = list(_clusters(index, {_CLUSTER_16X1: 1, _CLUSTER_16X4: 4}[encoding]))
+    live = payload.take_bits(len(clusters))
+    alive = [cluster for cluster, lives in zip(clusters, live) if lives]
+    return np.concatenate([np.empty(0, np.intp), *alive])
+
+
+def _clusters(index: Indices, columns: int) -> Iterator[Indices]:
+    """The flat indices of each cluster of 16 x columns channels, in the file's order."""
     out_channels, in_channels, height, width = index.shape
     for row in range(0, out_channels, _CLUSTER_ROWS):
         for y in range(height):

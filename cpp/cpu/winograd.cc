@@ -1,0 +1,213 @@
+#include "cpu/winograd.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace squish {
+namespace {
+
+constexpr int kFrequencies = 16;
+constexpr int kBandTiles = 28;
+constexpr int kMaxBlocks = 2;
+// Frequencies are summed without bias and clipped to nothing: those come with the transform back.
+constexpr float kNoFloor = -std::numeric_limits<float>::infinity();
+constexpr float kNoBias[kMaxBlocks * kChannelBlock] = {};
+
+// A thread's scratch, in its parts.
+struct Scratch {
+  float* frequencies;  // [16][input blocks][tiles][16 channels]
+  float* products;     // [16][2][tiles][16 channels]
+  float* row;          // [width][16 channels]: the first of a tile row's two rows, where they are pooled
+  float* maxima;  // [2][blocks][width][16 channels]: the maximum of the two, of this tile row and the last
+};
+
+Scratch split(float* scratch, const BoundConv& conv, const Layout& in) {
+  const int64_t tile_floats = int64_t{conv.tiles.band_tiles()} * kChannelBlock * kFrequencies;
+  Scratch s{scratch, nullptr, nullptr, nullptr};
+  s.products = s.frequencies + tile_floats * in.blocks();
+  s.row = s.products + tile_floats * kMaxBlocks;
+  s.maxima = s.row + int64_t{conv.conv_output.width} * kChannelBlock;
+  return s;
+}
+
+// One convolution in tiles: load() a band of the input, then for each group multiply() and write its rows.
+class TiledConv {
+ public:
+  TiledConv(const KernelTable& kernels, const BoundConv& conv, ConstView in, const Scratch& scratch)
+      : kernels_(kernels), conv_(conv), packed_(*conv.packed), in_(in), scratch_(scratch) {}
+
+  void load(Range tile_rows) {
+    tile_rows_ = tile_rows;
+    WinogradInputTask task{};
+    task.input_row = in_.layout->row_floats();
+    task.tiles = conv_.tiles.columns;
+    task.frequency = in_.layout->blocks() * block_floats();
+    for (int block = 0; block < in_.layout->blocks(); ++block) {
+      for (int r = tile_rows.begin; r < tile_rows.end; ++r) {
+        task.input = in_.pixel(block, 2 * r - packed_.winograd_pad_top, -packed_.winograd_pad_left);
+        task.output = scratch_.frequencies + block * block_floats() + tile_at(r) * kChannelBlock;
+        kernels_.winograd_input(task);
+      }
+    }
+  }
+
+  void multiply(const BlockGroup& group) {
+    ConvTask task{};
+    task.input_step = kChannelBlock;
+    task.offsets = conv_.offsets.data() + group.columns_at;
+    task.columns = group.columns;
+    task.bias = kNoBias;
+    task.floor = kNoFloor;
+    task.output_block = block_floats();
+    task.rows = 1;
+    task.width = tile_rows_.size() * conv_.tiles.columns;
+    for (int f = 0; f < kFrequencies; ++f) {
+      task.input = scratch_.frequencies + f * in_.layout->blocks() * block_floats();
+      task.weights =
+          packed_.weights.data() + group.weights_at + f * group.columns * group.blocks * kChannelBlock;
+      task.output = scratch_.products + f * kMaxBlocks * block_floats();
+      kernels_.conv[kStep16][group.blocks - 1](task);
+    }
+  }
+
+  // The rows of one tile row (two, or one at an odd edge) of the group's block b.
+  void write(const BlockGroup& group, int b, int tile_row, float* output, ptrdiff_t output_row,
+             bool pair_max) const {
+    WinogradOutputTask task{};
+    task.products = scratch_.products + b * block_floats() + tile_at(tile_row) * kChannelBlock;
+    task.frequency = kMaxBlocks * block_floats();
+    task.bias = packed_.bias.data() + (group.first_block + b) * kChannelBlock;
+    task.floor = floor_for(packed_.relu);
+    task.output = output;
+    task.output_row = output_row;
+    task.rows = rows_of(tile_row).size();
+    task.width = conv_.conv_output.width;
+    task.pair_max = pair_max;
+    kernels_.winograd_output(task);
+  }
+
+  Range rows_of(int tile_row) const {
+    return {2 * tile_row, std::min(2 * tile_row + 2, conv_.conv_output.height)};
+  }
+
+ private:
+  int64_t block_floats() const { return int64_t{conv_.tiles.band_tiles()} * kChannelBlock; }
+  int64_t tile_at(int tile_row) const { return int64_t{tile_row - tile_rows_.begin} * conv_.tiles.columns; }
+
+  const KernelTable& kernels_;
+  const BoundConv& conv_;
+  const PackedConv& packed_;
+  ConstView in_;
+  Scratch scratch_;
+  Range tile_rows_;
+};
+
+// Bands outermost, so that one transform of the input serves all groups of a share.
+void run_bands(TiledConv& tiled, const BoundConv& conv, MutableView out, Share share) {
+  const auto& groups = conv.packed->winograd_groups;
+  const TileGrid& tiles = conv.tiles;
+  for_each_band(tiles.bands(), static_cast<int>(groups.size()), share, [&](int band, Range of_groups) {
+    const Range tile_rows{band * tiles.rows_per_band, std::min((band + 1) * tiles.rows_per_band, tiles.rows)};
+    tiled.load(tile_rows);
+    for (int g = of_groups.begin; g < of_groups.end; ++g) {
+      const BlockGroup& group = groups[static_cast<size_t>(g)];
+      tiled.multiply(group);
+      for (int b = 0; b < group.blocks; ++b) {
+        const int block = group.first_block + b;
+        clear_border(out, block,
+                     {tiled.rows_of(tile_rows.begin).begin, tiled.rows_of(tile_rows.end - 1).end});
+        for (int r = tile_rows.begin; r < tile_rows.end; ++r) {
+          tiled.write(group, b, r, out.pixel(block, 2 * r, 0), out.layout->row_floats(), false);
+        }
+      }
+    }
+  });
+}
+
+// Pools 3x3 windows with stride 2: window row r covers the two rows of tile row r and the first of the next.
+void run_pooled(const KernelTable& kernels, TiledConv& tiled, const Op& op, const BoundConv& conv,
+                MutableView out, const Scratch& scratch, Share share) {
+  const auto& groups = conv.packed->winograd_groups;
+  const int64_t row_floats = int64_t{conv.conv_output.width} * kChannelBlock;
+  const Range of_groups = share_of(static_cast<int>(groups.size()), share);
+  const auto maximum = [&](int tile_row, int block) {
+    return scratch.maxima + (tile_row % 2 * conv.packed->blocks + block) * row_floats;
+  };
+  PoolTask pool = pool_task(op, conv.conv_output.width, *out.layout);
+  const auto pool_row = [&](int r, int block, int rows) {
+    pool.input = maximum(r, block);
+    pool.input_row = scratch.row - pool.input;
+    pool.rows = rows;
+    pool.output = out.pixel(block, r, 0);
+    kernels.max_pool(pool);
+  };
+  for (int r = 0; r < conv.tiles.rows && of_groups.size() > 0; ++r) {
+    tiled.load({r, r + 1});
+    for (int g = of_groups.begin; g < of_groups.end; ++g) {
+      const BlockGroup& group = groups[static_cast<size_t>(g)];
+      tiled.multiply(group);
+      for (int b = 0; b < group.blocks; ++b) {
+        const int block = group.first_block + b;
+        float* const upper = maximum(r, block);
+        tiled.write(group, b, r, scratch.row, upper - scratch.row, true);
+        if (r > 0) pool_row(r - 1, block, 2);
+        // A last window that is clipped at the bottom has no third row.
+        if (r + 1 == out.layout->height && r + 1 == conv.tiles.rows) pool_row(r, block, 1);
+      }
+    }
+  }
+  for (int g = of_groups.begin; g < of_groups.end; ++g) {
+    const BlockGroup& group = groups[static_cast<size_t>(g)];
+    for (int b = 0; b < group.blocks; ++b) clear_border(out, group.first_block + b, {0, out.layout->height});
+  }
+}
+
+}  // namespace
+
+void transform_weights(const double (&kernel)[9], float (&out)[16]) {
+  constexpr double kG[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+  for (int a = 0; a < 4; ++a) {
+    for (int b = 0; b < 4; ++b) {
+      double sum = 0;
+      for (int y = 0; y < 3; ++y) {
+        for (int x = 0; x < 3; ++x) sum += kG[a][y] * kG[b][x] * kernel[3 * y + x];
+      }
+      out[4 * a + b] = static_cast<float>(sum);
+    }
+  }
+}
+
+bool winograd_pays(int64_t clusters, int64_t channels) { return 5 * channels + 16 < clusters; }
+
+TileGrid tile_grid(const Shape& conv_output, bool pooled) {
+  TileGrid grid;
+  grid.columns = (conv_output.width + 1) / 2;
+  grid.rows = (conv_output.height + 1) / 2;
+  const int rows = pooled ? 1 : std::clamp(kBandTiles / grid.columns, 1, grid.rows);
+  // Bands as equal as they can be.
+  const int bands = (grid.rows + rows - 1) / rows;
+  grid.rows_per_band = (grid.rows + bands - 1) / bands;
+  return grid;
+}
+
+int64_t winograd_scratch_floats(const Op& op, const BoundConv& conv, const Layout& in) {
+  if (conv.packed->winograd_groups.empty()) return 0;
+  const int64_t tile_floats = int64_t{conv.tiles.band_tiles()} * kChannelBlock * kFrequencies;
+  const int64_t row_floats = int64_t{conv.conv_output.width} * kChannelBlock;
+  const int64_t rows = op.pooled ? 1 + 2 * conv.packed->blocks : 0;
+  return tile_floats * (in.blocks() + kMaxBlocks) + rows * row_floats;
+}
+
+void run_winograd(const KernelTable& kernels, const Op& op, const BoundConv& conv, ConstView in,
+                  MutableView out, float* scratch, Share share) {
+  if (conv.packed->winograd_groups.empty()) return;
+  const Scratch parts = split(scratch, conv, *in.layout);
+  TiledConv tiled(kernels, conv, in, parts);
+  if (op.pooled) {
+    run_pooled(kernels, tiled, op, conv, out, parts, share);
+  } else {
+    run_bands(tiled, conv, out, share);
+  }
+}
+
+}  // namespace squish
