@@ -3,6 +3,7 @@
 
 #include "bindings/convert.h"
 #include "bindings/register.h"
+#include "bindings/released_gil.h"
 #include "format/weights.h"
 #include "model/graph.h"
 #include "squish/model.h"
@@ -45,7 +46,8 @@ std::vector<std::tuple<int, int, int>> layer_shapes(const Model& model, int heig
 py::array_t<float> weight_of(const ConvInfo& info) {
   const ConvDescription& c = *info.conv;
   const std::vector<float> values = decode_dense(c);
-  const std::vector<py::ssize_t> shape = {c.out_channels, c.in_channels, c.window.kernel_h, c.window.kernel_w};
+  const std::vector<py::ssize_t> shape = {c.out_channels, c.in_channels, c.window.kernel_h,
+                                          c.window.kernel_w};
   return py::array_t<float>(shape, values.data());
 }
 
@@ -56,13 +58,13 @@ py::array_t<float> bias_of(const ConvInfo& info) {
 
 ModelPtr from_bytes(const py::bytes& data) {
   const std::string_view bytes = data;
-  py::gil_scoped_release release;
+  const ReleasedGil released;
   return Model::from_bytes(bytes.data(), bytes.size());
 }
 
 ModelPtr load(py::handle path) {
   const std::string file = file_path(path);
-  py::gil_scoped_release release;
+  const ReleasedGil released;
   return Model::load(file);
 }
 

@@ -8,6 +8,7 @@
 #include "bindings/batch.h"
 #include "bindings/convert.h"
 #include "bindings/register.h"
+#include "bindings/released_gil.h"
 #include "squish/session.h"
 
 namespace py = pybind11;
@@ -35,7 +36,7 @@ class GuardedSession {
   auto call(Function&& function) {
     if (forked())
       throw std::runtime_error("the net was loaded before a fork, load it again in the child process");
-    py::gil_scoped_release release;
+    const ReleasedGil released;
     const std::lock_guard<std::mutex> lock(mutex_);
     return function(*session_);
   }
@@ -55,7 +56,7 @@ std::unique_ptr<GuardedSession> make_session(std::shared_ptr<const Model> model,
   options.device = std::move(device);
   options.threads = threads;
   options.isa = std::move(isa);
-  py::gil_scoped_release release;
+  const ReleasedGil released;
   return std::make_unique<GuardedSession>(std::move(model), options);
 }
 

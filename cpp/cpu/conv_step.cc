@@ -22,8 +22,6 @@ ConvKernel kernel_for(const KernelTable& kernels, ptrdiff_t step, int blocks) {
       return kernels.conv[kStep2][blocks - 1];
     case 16:
       return kernels.conv[kStep16][blocks - 1];
-    case 32:
-      return kernels.conv[kStep32][blocks - 1];
     default:
       return kernels.conv_any_step[blocks - 1];
   }

@@ -51,7 +51,9 @@ std::string conv_kernel_name(const PackedConv& conv) {
   return conv.direct_groups.empty() ? "f32_winograd_2x2" : "f32_cluster_16x1+winograd_2x2";
 }
 
-int64_t macs_run(const PackedConv& conv, const Shape& out) {
+}  // namespace
+
+int64_t conv_macs_run(const PackedConv& conv, const Shape& out) {
   int64_t direct = 0, per_tile = 0;
   for (const BlockGroup& group : conv.direct_groups) direct += group.columns * group.blocks * kChannelBlock;
   for (const BlockGroup& group : conv.winograd_groups)
@@ -59,8 +61,6 @@ int64_t macs_run(const PackedConv& conv, const Shape& out) {
   const int64_t tiles = int64_t{(out.height + 1) / 2} * ((out.width + 1) / 2);
   return direct * out.height * out.width + per_tile * tiles;
 }
-
-}  // namespace
 
 StepInfo explain_input(const Plan& plan) {
   StepInfo info;
@@ -87,7 +87,7 @@ StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& 
       info.density = ratio(conv.live_weights, conv.all_weights);
       info.cluster_density = ratio(conv.live_clusters, conv.all_clusters);
       info.macs = count_macs(op, step);
-      info.macs_run = macs_run(conv, step.conv_output);
+      info.macs_run = conv_macs_run(conv, step.conv_output);
       break;
     case OpKind::kMaxPool:
       info.kernel = "f32_max_pool_" + isa;

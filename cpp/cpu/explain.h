@@ -1,6 +1,7 @@
-// What the CPU backend runs and why, in words. Called by CpuBackend::explain.
+// What the CPU backend runs and why, in words. Called by CpuBackend::explain and by tools/bench.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "cpu/pack.h"
@@ -12,5 +13,8 @@ namespace squish {
 StepInfo explain_input(const Plan& plan);
 StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& conv, const std::string& isa);
 StepInfo explain_output(const Plan& plan);
+
+// The multiply-adds that the kernels do for an output of this shape, before pooling.
+int64_t conv_macs_run(const PackedConv& conv, const Shape& out);
 
 }  // namespace squish

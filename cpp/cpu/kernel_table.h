@@ -94,8 +94,8 @@ struct PixelTask {
   ptrdiff_t plane;
 };
 
-// Pixel steps that have their own convolution kernels: planar and blocked input at stride 1 and 2.
-enum PixelStep { kStep1, kStep2, kStep16, kStep32, kPixelSteps };
+// Pixel steps that have their own convolution kernels, SqueezeNet's: planar input at stride 1 and 2, blocked at 1.
+enum PixelStep { kStep1, kStep2, kStep16, kPixelSteps };
 
 struct KernelTable {
   const char* isa;

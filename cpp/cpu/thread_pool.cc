@@ -1,5 +1,10 @@
 #include "cpu/thread_pool.h"
 
+#include <exception>
+#include <string>
+
+#include "squish/error.h"
+
 namespace squish {
 namespace {
 
@@ -32,11 +37,19 @@ bool spin_until(Ready ready) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  workers_.reserve(static_cast<size_t>(threads - 1));
-  for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+  try {
+    for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+  } catch (const std::exception& error) {
+    const int started = size();
+    stop();  // a thread that is not joined would end the program
+    throw DeviceError("threads: got " + std::to_string(threads) + ", the system gives no more than " +
+                      std::to_string(started) + " (" + error.what() + ")");
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;

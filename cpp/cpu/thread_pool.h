@@ -13,6 +13,7 @@ namespace squish {
 
 class ThreadPool {
  public:
+  // Throws DeviceError where the system does not give as many.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -34,6 +35,7 @@ class ThreadPool {
 
   void run(Function function, void* body);
   void work(int worker);
+  void stop();
   bool wait_for_job(uint32_t last_job);
 
   // A job is published by adding 1 to job_; each worker that has done it takes 1 from pending_.

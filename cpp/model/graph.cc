@@ -54,10 +54,10 @@ std::string layer_place(int k, const LayerDescription& layer) {
 Graph::Graph(NetDescription net) : net_(std::move(net)), consumers_(net_.layers.size() + 1) {
   if (net_.layers.empty()) throw FormatError("the net has no layers");
   for (int k = 0; k < size(); ++k) check_layer(k);
-  for (int k = -1; k + 1 < size(); ++k) {
+  for (int k = 0; k + 1 < size(); ++k) {  // the net's input is used: the first layer has no other
     if (!consumers(k).empty()) continue;
-    const std::string what = k < 0 ? "the net's input" : layer_place(k, layers()[static_cast<size_t>(k)]);
-    throw FormatError(what + ": no layer uses it, each output but the last must be used");
+    throw FormatError(layer_place(k, layers()[static_cast<size_t>(k)]) +
+                      ": no layer uses it, each output but the last must be used");
   }
   const auto& labels = net_.labels;
   if (!labels.empty() && static_cast<int>(labels.size()) != channels(size() - 1)) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backend.h"
+#include "finite.h"
 #include "format/weights.h"
 #include "reference/run.h"
 
@@ -21,9 +22,10 @@ class ReferenceBackend final : public Backend {
 
   // One step: the whole net.
   void run(const ImageBatch& input, float* output, double* seconds) override {
+    const Shape shape{model_->input_shape().channels, input.height, input.width};
+    check_finite(input, shape);
     const auto start = std::chrono::steady_clock::now();
     const bool is_uint8 = input.format == PixelFormat::kU8Nhwc;
-    const Shape shape{model_->input_shape().channels, input.height, input.width};
     const int64_t image_bytes = shape.elements() * (is_uint8 ? 1 : 4);
     for (int64_t n = 0; n < input.count; ++n) {
       const auto* data = static_cast<const uint8_t*>(input.data) + n * image_bytes;

@@ -2,11 +2,11 @@
 
     import squishnative
     net = squishnative.load("net.squish")
-    logits = net.infer(batch)            # (N, 3, H, W) float32 or (N, H, W, 3) uint8 -> (N, classes) float32
-    net.predict(["cat.jpg"], k=5)        # labels and probabilities
+    logits = net.infer(batch)            # (N, 3, H, W) float32 or (N, H, W, 3) uint8 -> (N,
+    classes) float32 net.predict(["cat.jpg"], k=5)        # labels and probabilities
 
-Checkpoints become `.squish` files through `squishnative.convert`, `.squish` files become ONNX or safetensors
-through `squishnative.export`.
+Checkpoints become `.squish` files through `squishnative.convert`, `.squish` files become ONNX or
+safetensors through `squishnative.export`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What callers hand to `Net.infer`, as NumPy arrays without a copy.
 
-Shape and dtype are checked by the engine's binding, which must not trust anybody; here is only the protocol.
+Shape and dtype are checked by the engine's binding, which must not trust anybody; here is only the
+protocol.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ _HOST_DEVICES = (1, 3, 11, 13)
 
 
 def as_array(batch: Any) -> npt.NDArray[Any]:
-    """The same memory as a C-contiguous array; a copy only where `batch` is not contiguous or not aligned.
+    """The same memory as a C-contiguous array; a copy where it is not contiguous and aligned.
 
-    batch: a NumPy array, a torch CPU tensor, or anything with `__dlpack__`, `__array_interface__` or
-    `__array__`. Raises TypeError for anything else, ValueError where the memory is a device's.
+    batch: a NumPy array, a torch CPU tensor, or anything with `__dlpack__`, `__array_interface__`
+    or `__array__`. Raises TypeError for anything else, ValueError where the memory is a device's.
     """
     array = batch if isinstance(batch, np.ndarray) else _from_protocol(batch)
     if array.flags.c_contiguous and array.flags.aligned:
@@ -32,8 +33,8 @@ def _from_protocol(batch: Any) -> npt.NDArray[Any]:
     if hasattr(batch, "__array_interface__") or hasattr(batch, "__array__"):
         return np.asarray(batch)
     raise TypeError(
-        f"batch: got {type(batch).__name__}, wanted a NumPy array, a torch CPU tensor or an object with "
-        "__dlpack__, __array_interface__ or __array__"
+        f"batch: got {type(batch).__name__}, wanted a NumPy array, a torch CPU tensor or an object "
+        "with __dlpack__, __array_interface__ or __array__"
     )
 
 
@@ -41,7 +42,9 @@ def _from_dlpack(batch: Any) -> npt.NDArray[Any]:
     device, _ = batch.__dlpack_device__()
     if int(device) not in _HOST_DEVICES:
         where = getattr(batch, "device", f"DLPack device type {int(device)}")
-        raise ValueError(f"batch: is on {where}, wanted CPU memory: batch.cpu() copies a torch tensor")
+        raise ValueError(
+            f"batch: is on {where}, wanted CPU memory: batch.cpu() copies a torch tensor"
+        )
     try:
         return np.from_dlpack(batch)
     except (BufferError, RuntimeError) as error:  # bfloat16, a tensor that requires grad, ...

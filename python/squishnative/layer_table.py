@@ -1,4 +1,4 @@
-"""The layer table of `squish inspect`: what a file stores, a row for each convolution and weightless layer."""
+"""The layer table of `squish inspect`: a row a convolution or layer without weights."""
 
 from __future__ import annotations
 
@@ -12,24 +12,28 @@ _FIRE = ("squeeze", "expand1x1", "expand3x3")
 
 
 class LayerRow(NamedTuple):
-    """One row. Without weights: encoding and dtype None, density 1, bytes and MACs 0."""
+    """One row.
+
+    Without weights: encoding and dtype None, density 1, bytes and MACs 0. Without a window: kernel
+    and stride None.
+    """
 
     name: str
     kind: str
     output: tuple[int, int, int]  # (channels, height, width)
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    encoding: Optional[str]
-    dtype: Optional[str]
-    density: float  # weights that live / all
-    weights: int  # as if dense
-    live_weights: int
-    bytes: int
-    macs: int  # multiply-adds an image, as if dense
+    kernel: Optional[tuple[int, int]]
+    stride: Optional[tuple[int, int]]
+    encoding: Optional[str] = None
+    dtype: Optional[str] = None
+    density: float = 1.0  # weights that live / all
+    weights: int = 0  # as if dense
+    live_weights: int = 0
+    bytes: int = 0
+    macs: int = 0  # multiply-adds an image, as if dense
 
 
 def layer_rows(model: _core.Model, height: int, width: int) -> list[LayerRow]:
-    """The rows for images of height x width. Raises ValueError where the net does not admit that size."""
+    """The rows for images of height x width. Raises ValueError on a size the net does not admit."""
     shapes = model.layer_shapes(height, width)
     return [row for layer, shape in zip(model.layers, shapes) for row in _rows(layer, shape)]
 
@@ -38,15 +42,18 @@ def layer_table(rows: Sequence[LayerRow]) -> str:
     """The rows and their totals as text."""
     header = ("layer", "kind", "encoding", "dtype", "window", "output")
     numbers = ("density", "weights", "bytes", "MMACs")
-    return format_table(
-        [*header, *numbers], [*(_cells(row) for row in rows), _total(rows)], left=5
-    )
+    return format_table([*header, *numbers], [*(_cells(row) for row in rows), _total(rows)], left=5)
 
 
 def _rows(layer: _core.LayerInfo, shape: tuple[int, int, int]) -> Iterator[LayerRow]:
     if not layer.convs:
+        pool = layer.kind == "max_pool"
         yield LayerRow(
-            layer.name, layer.kind, shape, layer.kernel, layer.stride, None, None, 1.0, 0, 0, 0, 0
+            name=layer.name,
+            kind=layer.kind,
+            output=shape,
+            kernel=layer.kernel if pool else None,
+            stride=layer.stride if pool else None,
         )
     for part, conv in enumerate(layer.convs):
         name = f"{layer.name}/{_FIRE[part]}" if layer.kind == "fire" else layer.name
@@ -72,13 +79,12 @@ def _rows(layer: _core.LayerInfo, shape: tuple[int, int, int]) -> Iterator[Layer
 
 def _cells(row: LayerRow) -> list[str]:
     weighted = row.encoding is not None
-    windowed = row.kernel != (0, 0)
     return [
         row.name,
         row.kind,
         row.encoding or "",
         row.dtype or "",
-        f"{shape_text(row.kernel)} / {shape_text(row.stride)}" if windowed else "",
+        f"{shape_text(row.kernel)} / {shape_text(row.stride)}" if row.kernel and row.stride else "",
         shape_text(row.output),
         percent(row.density) if weighted else "",
         f"{row.weights:,}" if weighted else "",

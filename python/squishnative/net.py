@@ -22,29 +22,29 @@ PathLike = Union[str, "os.PathLike[str]"]
 FloatArray = npt.NDArray[np.float32]
 
 
-def load(
-    path: PathLike, device: str = "cpu", threads: int = 1, isa: Optional[str] = None
-) -> Net:
+def load(path: PathLike, device: str = "cpu", threads: int = 1, isa: Optional[str] = None) -> Net:
     """Loads a `.squish` file.
 
     device: "cpu", or "reference", plain loops in double precision that tests compare with.
     threads: threads that compute, obeyed exactly, at least 1. Results do not depend on it.
-    isa: CPU instruction set, one of `available_isas()`. None: $SQUISH_FORCE_ISA if set, else the best here.
+    isa: CPU instruction set, one of `available_isas()`. None: $SQUISH_FORCE_ISA if set, else the
+    best here.
 
-    Raises OSError (FileNotFoundError, ...) where the file cannot be read, FormatError (a ValueError) where it
-    is no valid net, ValueError on bad options, DeviceError (a RuntimeError) where the device or the instruction
-    set is absent.
+    Raises OSError (FileNotFoundError, ...) where the file cannot be read, FormatError (a
+    ValueError) where it is no valid net, ValueError on bad options, DeviceError (a RuntimeError)
+    where the device or the instruction set is absent.
     """
     return Net(path, device, threads, isa)
 
 
 class Net:
-    """A classifier in memory, ready to run. Made by `load`; also a context manager, which closes it.
+    """A classifier in memory, made by `load`. A context manager, which closes it.
 
-    Threads: calls from several threads are safe and wait for each other; the GIL is released while the engine
-    works. For throughput on many cores give each thread its own net, or one net several `threads`.
-    Processes: a net is pickled by its path. After a fork the child must load its own: calls on an inherited net
-    raise RuntimeError, because the threads that computed did not come along.
+    Threads: calls from several threads are safe and wait for each other; the GIL is released while
+    the engine works. For throughput on many cores give each thread its own net, or one net several
+    `threads`.
+    Processes: a net is pickled by its path. After a fork the child must load its own: calls on an
+    inherited net raise RuntimeError, because the threads that computed did not come along.
     """
 
     def __init__(
@@ -52,7 +52,9 @@ class Net:
     ) -> None:
         """The same as `load`."""
         file = os.fspath(path)
-        with open(file, "rb"):  # Python's own OSErrors: FileNotFoundError, IsADirectoryError, with errno
+        with open(
+            file, "rb"
+        ):  # Python's own OSErrors: FileNotFoundError, IsADirectoryError, with errno
             pass
         self._arguments = (os.path.abspath(file), device, threads, isa)
         self._model = _core.Model.load(file)
@@ -73,7 +75,7 @@ class Net:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) that the net was made for; `infer` takes any size that its layers admit."""
+        """(channels, height, width) it was made for; `infer` takes any size its layers admit."""
         return self._model.input_shape
 
     @property
@@ -88,21 +90,22 @@ class Net:
 
     @property
     def isa(self) -> str:
-        """The instruction set that runs: "avx512", "avx2", "neon" or "scalar"; "" on devices without one."""
+        """The instruction set that runs: "avx512", "avx2", "neon", "scalar"; "" on "reference"."""
         return self._open().isa
 
     def infer(self, batch: Any, out: Optional[FloatArray] = None) -> FloatArray:
         """Runs a batch.
 
-        batch: (N, C, H, W) float32, normalised by the caller with the file's mean and std, or (N, H, W, C)
-        uint8, 0..255, which the engine normalises. A NumPy array, a torch CPU tensor, or anything with
-        `__dlpack__`, `__array_interface__` or `__array__`. Not copied where it is C-contiguous; copied to
-        C order where it is not. Other dtypes are refused, never converted.
-        out: a C-contiguous, writable float32 array of the result's shape, to be filled and returned.
+        batch: (N, C, H, W) float32, normalised by the caller with the file's mean and std, or (N,
+        H, W, C) uint8, 0..255, which the engine normalises. A NumPy array, a torch CPU tensor, or
+        anything with `__dlpack__`, `__array_interface__` or `__array__`. Not copied where it is
+        C-contiguous; copied to C order where it is not. Other dtypes are refused, never converted.
+        out: a C-contiguous, writable float32 array of the result's shape, to be filled and
+        returned.
 
         Returns logits, (N, classes) float32; (N, classes, H, W) where the net ends in a map.
-        Raises TypeError on a wrong dtype, ValueError on a wrong shape, an empty batch, a size that the net does
-        not admit, input that is not finite, or a closed net.
+        Raises TypeError on a wrong dtype, ValueError on a wrong shape, an empty batch, a size that
+        the net does not admit, input that is not finite, or a closed net.
         """
         if out is not None and not isinstance(out, np.ndarray):
             raise TypeError(f"out: got {type(out).__name__}, wanted a float32 NumPy array")
@@ -113,14 +116,17 @@ class Net:
     ) -> list[list[Prediction]]:
         """The k likeliest classes of each image, likeliest first.
 
-        images: paths, Pillow images or (H, W, 3) uint8 arrays, each of its own size. They are turned upright
-        (EXIF), made RGB, resized and cropped as the file says. Transparency is dropped.
+        images: paths, Pillow images or (H, W, 3) uint8 arrays, each of its own size. They are
+        turned upright (EXIF), made RGB, resized and cropped as the file says. Transparency is
+        dropped.
         batch_size: images that run, and are in memory, at a time.
 
         Raises ValueError on an image that cannot be read, OSError on a file that cannot be opened.
         """
         if isinstance(images, (str, os.PathLike, Image.Image)):
-            raise TypeError(f"images: got one {type(images).__name__}, wanted a list: predict([image])")
+            raise TypeError(
+                f"images: got one {type(images).__name__}, wanted a list: predict([image])"
+            )
         if batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size}, must be at least 1")
         remaining = iter(images)
@@ -131,7 +137,7 @@ class Net:
         return predictions
 
     def preprocess(self, image: ImageSource) -> npt.NDArray[np.uint8]:
-        """One image -> (H, W, C) uint8 as `predict` hands it to the engine; for errors see `predict`."""
+        """One image -> (H, W, C) uint8 as `predict` hands it to the engine. Errors as there."""
         return self._preprocessing(image)
 
     def rank(self, logits: FloatArray, k: int = 5) -> list[list[Prediction]]:
@@ -143,14 +149,14 @@ class Net:
         return top_k(logits, self.labels, k)
 
     def explain(self, size: Optional[tuple[int, int]] = None) -> str:
-        """A text table of what runs for images of size (height, width): layer, kernel, why, density, MACs.
+        """A text table of what runs for images of size (height, width).
 
         size: default the file's.
         """
         return explain_table(self.steps(size))
 
     def profile(self, batch: Any, iterations: int = 20) -> str:
-        """`explain` with the time each step takes for an image of this batch: the least of the iterations."""
+        """`explain` with the time each step takes an image: the least of the iterations."""
         return profile_table(self._open().profile(as_array(batch), iterations))
 
     def steps(self, size: Optional[tuple[int, int]] = None) -> list[_core.StepInfo]:
@@ -158,7 +164,7 @@ class Net:
         return self._open().explain(*(size or self.input_shape[1:]))
 
     def close(self) -> None:
-        """Frees the engine's memory and threads, after calls that are under way. Closing twice is fine."""
+        """Frees the engine's memory and threads, after calls under way. Closing twice is fine."""
         self._session = None
 
     def __enter__(self) -> Net:

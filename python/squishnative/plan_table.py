@@ -11,8 +11,11 @@ _HEADER = ("layer", "kernel", "why", "output", "density", "clusters", "MMACs", "
 
 
 def explain_table(steps: Sequence[_core.StepInfo]) -> str:
-    """One line a step and a total. density: of weights; clusters: of 16x1 clusters; MMACs: millions of
-    multiply-adds an image, first those of the dense mathematics, then those that run."""
+    """One line a step and a total.
+
+    density: of weights; clusters: of 16x1 clusters; MMACs: millions of multiply-adds an image,
+    first those of the dense mathematics, then those that run.
+    """
     rows = [_cells(step) for step in steps]
     return format_table(_HEADER, [*rows, _total(steps)], left=3)
 

@@ -1,7 +1,7 @@
 """Images to the uint8 pixels that a net eats: decode, orient, resize, centre crop.
 
-The geometry is torchvision's `Resize(resize)` and `CenterCrop((height, width))` on Pillow images, to the pixel,
-so that a net sees here what it saw in training. Mean and std are the engine's part.
+The geometry is torchvision's `Resize(resize)` and `CenterCrop((height, width))` on Pillow images,
+to the pixel, so that a net sees here what it saw in training. Mean and std are the engine's part.
 """
 
 from __future__ import annotations
@@ -44,11 +44,13 @@ class Preprocessing(NamedTuple):
     def __call__(self, source: ImageSource) -> npt.NDArray[np.uint8]:
         """One image of any size -> (height, width, channels) uint8.
 
-        Raises OSError where a file cannot be opened, ValueError where it is no image that can be read or the
-        net does not take grey or RGB images, TypeError for an object that is no image.
+        Raises OSError where a file cannot be opened, ValueError where it is no image that can be
+        read or the net does not take grey or RGB images, TypeError for an object that is no image.
         """
         if self.channels not in _MODES:
-            raise ValueError(f"the net takes {self.channels} channels, images have 1 or 3: use infer()")
+            raise ValueError(
+                f"the net takes {self.channels} channels, images have 1 or 3: use infer()"
+            )
         image = _open(source)
         pixels = np.asarray(self._fit(_to_mode(image, _MODES[self.channels])))
         return pixels.reshape(self.height, self.width, self.channels)
@@ -60,11 +62,13 @@ class Preprocessing(NamedTuple):
         image = image.resize(_shorter_side(image.size, self.resize), resample)
         left = _crop_offset(image.width, self.width)
         top = _crop_offset(image.height, self.height)
-        return image.crop((left, top, left + self.width, top + self.height))  # black outside the image
+        return image.crop(
+            (left, top, left + self.width, top + self.height)
+        )  # black outside the image
 
 
 def _shorter_side(size: tuple[int, int], target: int) -> tuple[int, int]:
-    """(width, height) scaled so that the shorter side is `target`; the longer one is cut to whole pixels."""
+    """(width, height) scaled: the shorter side to `target`, the longer one cut to whole pixels."""
     width, height = size
     if width <= height:
         return target, int(target * height / width)
@@ -72,7 +76,7 @@ def _shorter_side(size: tuple[int, int], target: int) -> tuple[int, int]:
 
 
 def _crop_offset(extent: int, crop: int) -> int:
-    """Where a centred crop begins; below 0 where it is larger than the image, which is then padded."""
+    """Where a centred crop begins; below 0 where it is the larger one, and the image padded."""
     if crop > extent:
         return -((crop - extent) // 2)
     return round((extent - crop) / 2)
@@ -94,7 +98,8 @@ def _read(path: Union[str, os.PathLike[str]]) -> Image.Image:
         with Image.open(path) as image:
             return ImageOps.exif_transpose(image)  # a copy, decoded: the file may be closed
     except Exception as error:
-        # Pillow's decoders raise what their formats make them stumble over: SyntaxError, struct.error, ...
+        # Pillow's decoders raise what their formats make them stumble over: SyntaxError,
+        # struct.error, ...
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the file system: missing, forbidden, a directory
         raise ValueError(f"'{os.fspath(path)}': no image that can be read: {error}") from error
@@ -104,7 +109,9 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I;16"):
         image = _eight_bits(image)
     if image.mode in ("I", "F"):  # Pillow would cut off at 255, whatever the values mean
-        raise ValueError(f"image: mode {image.mode!r} has no fixed range, convert it to 8 bits first")
+        raise ValueError(
+            f"image: mode {image.mode!r} has no fixed range, convert it to 8 bits first"
+        )
     return image if image.mode == mode else image.convert(mode)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 
-class Prediction(NamedTuple):
+@dataclass(frozen=True)
+class Prediction:
     """One of the likeliest classes of an image."""
 
     label: str  # str(index) in a net without labels
@@ -25,12 +27,11 @@ def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
-def top_k(
-    logits: npt.NDArray[np.float32], labels: Sequence[str], k: int
-) -> list[list[Prediction]]:
-    """The k likeliest classes of each row of (N, classes) logits, likeliest first; all where there are fewer.
+def top_k(logits: npt.NDArray[np.float32], labels: Sequence[str], k: int) -> list[list[Prediction]]:
+    """The k likeliest classes of each row of (N, classes) logits, likeliest first.
 
-    Equal logits keep the order of their indices. labels: empty, or one a class.
+    All classes where there are fewer. Equal logits keep the order of their indices. labels: empty,
+    or one a class.
     """
     if k < 1:
         raise ValueError(f"k: got {k}, must be at least 1")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Columns as wide as their widest cell; the first `left` columns flush left, the others right."""
+    """Columns as wide as their widest cell; the first `left` flush left, the others right."""
     cells = [list(header), *(list(row) for row in rows)]
     widths = [max(len(row[c]) for row in cells) for c in range(len(header))]
 

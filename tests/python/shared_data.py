@@ -31,5 +31,8 @@ def _prepare(path: Path) -> FloatArray:
     left, top = (width - 224) // 2, (height - 224) // 2
     image = image.resize((width, height), Image.Resampling.BILINEAR)
     pixels = np.asarray(image.crop((left, top, left + 224, top + 224)), np.float32) / 255
-    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    mean, std = (
+        np.array([0.485, 0.456, 0.406], np.float32),
+        np.array([0.229, 0.224, 0.225], np.float32),
+    )
     return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))

@@ -211,8 +211,12 @@ def test_auto_pad(tmp_path: Path, mode: str, size: int) -> None:
 def test_batch_normalization_is_folded(tmp_path: Path) -> None:
     g = GraphMaker()
     x = g.conv("x", 4, 3, 3, relu=False)
-    parts = [np.float32([0.5, -1, 2, 1]), np.float32([1, 0, -1, 2]), np.float32([0, 1, 2, -3])]
-    parts.append(np.float32([1, 0.5, 2, 3]))
+    parts = [
+        np.array([0.5, -1, 2, 1], np.float32),
+        np.array([1, 0, -1, 2], np.float32),
+        np.array([0, 1, 2, -3], np.float32),
+    ]
+    parts.append(np.array([1, 0.5, 2, 3], np.float32))
     x = g.node("BatchNormalization", x, *map(g.constant, parts), epsilon=1e-3)
     g.node("GlobalAveragePool", g.node("Relu", x))
     path = g.save(tmp_path / "net.onnx")
@@ -220,7 +224,7 @@ def test_batch_normalization_is_folded(tmp_path: Path) -> None:
     assert [type(layer) for layer in net.layers] == [Conv, GlobalAveragePool]
     batch = random_batch(2, 3, 16, 16)
     weight, bias = (numpy_helper.to_array(t).astype(np.float64) for t in g.initializers[:2])
-    gamma, beta, mean, var = (part.astype(np.float64)[:, None, None] for part in parts)
+    gamma, beta, mean, var = (part.reshape(-1, 1, 1).astype(np.float64) for part in parts)
     x64 = torch.nn.functional.conv2d(
         torch.from_numpy(batch).double(), torch.from_numpy(weight), torch.from_numpy(bias)
     ).numpy()

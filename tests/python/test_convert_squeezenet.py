@@ -15,8 +15,10 @@ from squishnative.convert import ConvertError, convert, read
 from squishnative.spec import FloatArray
 from torch import nn
 
-ODD_FIRES = ((5, 7, 9), (3, 17, 1), (16, 16, 16), (1, 1, 1), (8, 33, 20), (9, 5, 4), (6, 2, 50))
-ODD_FIRES += ((11, 19, 23),)
+ODD_FIRES = (
+    *((5, 7, 9), (3, 17, 1), (16, 16, 16), (1, 1, 1)),
+    *((8, 33, 20), (9, 5, 4), (6, 2, 50), (11, 19, 23)),
+)
 
 
 def batch_of(size: int, count: int = 2) -> FloatArray:

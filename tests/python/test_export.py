@@ -53,7 +53,7 @@ def test_padding_on_each_side(
     tmp_path: Path, ceil_mode: bool, padding: tuple[int, int, int, int], size: tuple[int, int]
 ) -> None:
     weight = np.random.default_rng(0).standard_normal((4, 3, 3, 3), dtype=np.float32)
-    conv = ConvSpec(weight, np.float32([0, 1, 2, 3]), (2, 1), padding)
+    conv = ConvSpec(weight, np.array([0, 1, 2, 3], np.float32), (2, 1), padding)
     net = NetSpec(
         InputSpec(height=size[0], width=size[1]),
         [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def torch_logits(net: NetSpec, batch: FloatArray) -> FloatArray:
     return logits
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(16))
 def test_float32_execution_stays_within_the_bound(seed: int) -> None:
     net, batch = random_net(seed)
     logits, bound = reference.run(net, batch)
@@ -55,9 +56,11 @@ def test_bound_is_too_small_for_float16_weights(seed: int) -> None:
 
 
 @needs_shared_data
-def test_bound_holds_and_is_tight_on_photographs(record_property: pytest.RecordProperty) -> None:
+def test_bound_holds_and_is_tight_on_photographs(
+    record_property: Callable[[str, object], None],
+) -> None:
     net = read(SQUEEZENET).net
-    batch = photographs(8)
+    batch = photographs(4)
     logits, bound = reference.run(net, batch)
     ratio = (abs(torch_logits(net, batch) - logits) / bound).max()
     record_property("largest error / bound", ratio)
@@ -73,7 +76,7 @@ def test_correlated_paths_stay_within_half_of_lambda(monkeypatch: pytest.MonkeyP
     """
     torch.manual_seed(1)
     net = spec_of(SqueezeNet("1.1"))
-    batch = np.random.default_rng(1).standard_normal((1, 3, 97, 97), dtype=np.float32)
+    batch = np.random.default_rng(1).standard_normal((1, 3, 65, 65), dtype=np.float32)
     logits, bound = reference.run(net, batch)
     exact_conv = forward._conv
 
@@ -84,7 +87,7 @@ def test_correlated_paths_stay_within_half_of_lambda(monkeypatch: pytest.MonkeyP
         return x.clamp(min=0) if conv.relu else x, torch.zeros_like(x)
 
     monkeypatch.setattr(forward, "_conv", noisy_conv)
-    errors = np.stack([reference.run(net, batch)[0] - logits for _ in range(30)])
+    errors = np.stack([reference.run(net, batch)[0] - logits for _ in range(24)])
     measured = np.sqrt((errors**2).mean(axis=0))
     predicted = bound / reference.LAMBDA
     assert (measured > 0).any()
@@ -93,7 +96,7 @@ def test_correlated_paths_stay_within_half_of_lambda(monkeypatch: pytest.MonkeyP
 
 def test_constant_maps_are_averaged_within_the_bound() -> None:
     """Equal values round equally: the case that independent errors do not describe."""
-    conv = ConvSpec(np.zeros((1, 3, 1, 1), np.float32), np.float32([0.1]))
+    conv = ConvSpec(np.zeros((1, 3, 1, 1), np.float32), np.array([0.1], np.float32))
     net = NetSpec(InputSpec(), [Conv("conv", INPUT, conv), GlobalAveragePool("mean", 0)])
     logits, bound = reference.run(net, np.zeros((1, 3, 64, 64), np.float32))
     total = np.float32(0)
@@ -107,8 +110,10 @@ def test_uint8_batch_is_normalised() -> None:
     net, _ = random_net(3)
     side = net.input.height
     pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
-    scaled = (pixels / np.float32(255) - np.float32(net.input.mean)) / np.float32(net.input.std)
-    batch = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+    scaled = (pixels / np.float32(255) - np.array(net.input.mean, np.float32)) / np.array(
+        net.input.std, np.float32
+    )
+    batch = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
     logits, bound = reference.run(net, pixels)
     assert (abs(torch_logits(net, batch) - logits) <= bound).all()
 
@@ -159,8 +164,8 @@ def assert_same(got: NetSpec, wanted: NetSpec) -> None:
     assert got.labels == wanted.labels
     assert got.about == wanted.about
     assert got.shapes() == wanted.shapes()
-    np.testing.assert_array_equal(got.input.mean, np.float32(wanted.input.mean))
-    np.testing.assert_array_equal(got.input.std, np.float32(wanted.input.std))
+    np.testing.assert_array_equal(got.input.mean, np.array(wanted.input.mean, np.float32))
+    np.testing.assert_array_equal(got.input.std, np.array(wanted.input.std, np.float32))
     for a, b in zip(got.layers, wanted.layers):
         assert (type(a), a.name, a.inputs) == (type(b), b.name, b.inputs)
         for (name, conv), (wanted_name, wanted_conv) in zip(a.named_convs(), b.named_convs()):

@@ -66,6 +66,7 @@ void load(const std::vector<uint8_t>& file, bool verify_checksums) {
     decode(net);
     check_write_gives_it_back(net, file);
   } catch (const squish::FormatError&) {
+    // What a damaged file is to give.
   }
 }
 

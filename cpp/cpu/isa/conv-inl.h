@@ -49,21 +49,12 @@ void conv_tile(const ConvTask& task, const float* input, float* output) {
 
 using TileFunction = void (*)(const ConvTask&, const float*, float*);
 
-template <int... kValues>
-struct Sequence {};
-template <int kCount, int... kValues>
-struct MakeSequence : MakeSequence<kCount - 1, kCount, kValues...> {};
-template <int... kValues>
-struct MakeSequence<0, kValues...> {
-  using type = Sequence<kValues...>;  // 1 .. kCount
-};
-
 // The tiles of 1 .. kCount pixels: table[pixels - 1].
 template <int kRows, int kStep, int kBlocks, typename Pixels>
 struct TileTable;
 template <int kRows, int kStep, int kBlocks, int... kPixels>
 struct TileTable<kRows, kStep, kBlocks, Sequence<kPixels...>> {
-  static constexpr TileFunction table[] = {&conv_tile<kRows, kPixels, kStep, kBlocks>...};
+  static constexpr TileFunction table[] = {&conv_tile<kRows, kPixels + 1, kStep, kBlocks>...};
 };
 
 // Rows of tiles as equal as they can be: a narrow last tile would leave the multipliers waiting for its few sums.
@@ -81,10 +72,18 @@ void conv_row(const ConvTask& task, const float* input, float* output) {
   }
 }
 
+// The widest tile that registers hold; where the step is not known, addresses need registers too, and no SqueezeNet
+// has such a layer: a few small tiles will do.
+template <int kRows, int kStep, int kBlocks>
+constexpr int max_pixels() {
+  const int pixels = kMaxTile / kBlocks / kRows;
+  return kStep == 0 && pixels > 4 ? 4 : pixels;
+}
+
 // As many bands of kRows rows as there are; returns the rows done.
 template <int kRows, int kStep, int kBlocks>
 int conv_bands(const ConvTask& task, int first_row) {
-  constexpr int kMaxPixels = kMaxTile / kBlocks / kRows;
+  constexpr int kMaxPixels = max_pixels<kRows, kStep, kBlocks>();
   int row = first_row;
   if constexpr (kMaxPixels > 0) {
     if (kRows > 1 && task.width > kMaxPixels) return row;

@@ -18,13 +18,25 @@ struct Index {
   constexpr operator int() const { return kValue; }
 };
 
+// <utility>'s integer_sequence, without a standard header in files with -m flags.
+template <int... kValues>
+struct Sequence {};
+template <int kCount, int... kValues>
+struct MakeSequence : MakeSequence<kCount - 1, kCount - 1, kValues...> {};
+template <int... kValues>
+struct MakeSequence<0, kValues...> {
+  using type = Sequence<kValues...>;  // 0 .. kCount - 1
+};
+
+template <typename Body, int... kValues>
+SQUISH_ALWAYS_INLINE void unroll_over(Body& body, Sequence<kValues...>) {
+  (body(Index<kValues>()), ...);
+}
+
 // body(Index<0>), body(Index<1>), ... body(Index<kCount - 1>).
 template <int kCount, typename Body>
 SQUISH_ALWAYS_INLINE void unroll(Body&& body) {
-  if constexpr (kCount > 0) {
-    unroll<kCount - 1>(body);
-    body(Index<kCount - 1>());
-  }
+  unroll_over(body, typename MakeSequence<kCount>::type());
 }
 
 }  // namespace

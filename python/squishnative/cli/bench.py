@@ -1,4 +1,4 @@
-"""`squish bench`: the engine as Python sees it. The C++ binary squish-bench measures it without Python."""
+"""`squish bench`: the engine as Python sees it; squish-bench measures it without Python."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bench(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measures how long a net takes, and how long others take with the same weights.
+    r"""Measures how long a net takes, and how long others take with the same weights.
 
     \b
     squish bench net.squish
@@ -116,7 +116,7 @@ def _text(report: dict[str, Any]) -> str:
     threads = report["threads"]
     lines = [
         f"{report['net']}, batch {batch} float32",
-        f"{report['machine']}, ISA {report['isa'] or 'none'}, {threads} thread{'s' * (threads != 1)}",
+        f"{report['machine']}, ISA {report['isa'] or 'none'}, threads {threads}",
         "",
         format_table(["", "min", "median", "p90", "images/s", "calls"], rows),
     ]

@@ -41,7 +41,7 @@ def convert(
         Optional[Path],
         typer.Option(
             show_default=False,
-            help="Class names: a name a line, or index<TAB>id<TAB>name. [default: the checkpoint's]",
+            help="Class names: a name a line or index<TAB>id<TAB>name. [default: the checkpoint's]",
         ),
     ] = None,
     dtype: Annotated[Dtype, typer.Option(help="Type of the stored weights.")] = Dtype.F32,
@@ -65,10 +65,10 @@ def convert(
         ),
     ] = None,
 ) -> None:
-    """Turns a checkpoint into a .squish file.
+    r"""Turns a checkpoint into a .squish file.
 
-    Reads torchvision's SqueezeNet 1.0 and 1.1, of any widths and number of classes, and ONNX files of SqueezeNet
-    shape.
+    Reads torchvision's SqueezeNet 1.0 and 1.1, of any widths and number of classes, and ONNX files
+    of SqueezeNet shape.
 
     \b
     squish convert squeezenet1_1.pth -o net.squish --labels imagenet.txt

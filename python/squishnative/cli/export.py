@@ -23,7 +23,7 @@ def export(
         ),
     ],
 ) -> None:
-    """Writes a net for other programs, with its weights as float32.
+    r"""Writes a net for other programs, with its weights as float32.
 
     \b
     squish export net.squish -o net.onnx

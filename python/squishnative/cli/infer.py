@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Optional
 
@@ -15,7 +16,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from squishnative.cli.parameters import Device, Isa, Json, NetFile, Threads
+from squishnative.cli.messages import one_line
+from squishnative.cli.parameters import Device, Isa, NetFile, Threads
 from squishnative.net import Net, load
 from squishnative.ranking import Prediction
 
@@ -33,7 +35,7 @@ class Result(NamedTuple):
         """One line of `--json`."""
         if self.error is not None:
             return {"file": str(self.file), "error": self.error}
-        return {"file": str(self.file), "predictions": [p._asdict() for p in self.predictions]}
+        return {"file": str(self.file), "predictions": [asdict(p) for p in self.predictions]}
 
     def as_text(self) -> str:
         """The file and a line for each prediction."""
@@ -58,7 +60,7 @@ def infer(
         bool, typer.Option("--json", help="Print a JSON object a line for each photo.")
     ] = False,
 ) -> None:
-    """Prints the likeliest labels of photos.
+    r"""Prints the likeliest labels of photos.
 
     Photos that cannot be read are named on stderr and skipped; the exit code is then 1.
 
@@ -72,7 +74,7 @@ def infer(
         for result in _with_progress(classify(loaded, files, k, batch), len(files)):
             if result.error is not None:
                 failed = True
-                typer.echo(f"squish: skipped {result.file}: {result.error}", err=True)
+                typer.echo(f"squish: skipped {result.error}", err=True)
             if as_json:
                 print(json.dumps(result.as_json(), ensure_ascii=False))
             elif result.error is None:
@@ -82,7 +84,7 @@ def infer(
 
 
 def find_photos(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files as they are named; of folders, everything below that has the suffix of an image, sorted.
+    """Files as they are named; of folders, all below that have the suffix of an image, sorted.
 
     Raises ValueError on a folder without photos.
     """
@@ -106,7 +108,7 @@ def classify(net: Net, files: Iterable[Path], k: int, batch: int) -> Iterator[Re
             try:
                 pixels[file] = net.preprocess(file)
             except (OSError, ValueError) as error:
-                errors[file] = str(error)
+                errors[file] = one_line(error)
         ranked: dict[Path, list[Prediction]] = {}
         if pixels:
             ranked = dict(zip(pixels, net.rank(net.infer(np.stack(list(pixels.values()))), k)))

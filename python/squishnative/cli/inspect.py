@@ -21,7 +21,7 @@ def inspect(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Prints what a net is made of: shapes, encoding, density, bytes and multiply-adds.
+    r"""Prints what a net is made of: shapes, encoding, density, bytes and multiply-adds.
 
     \b
     squish inspect net.squish

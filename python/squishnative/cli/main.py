@@ -10,6 +10,7 @@ import typer
 
 from squishnative import __version__
 from squishnative.cli import bench, convert, demo, export, infer, inspect
+from squishnative.cli.messages import one_line
 
 # Help stays plain text: it is read through pipes and over serial lines of boards too.
 app = typer.Typer(
@@ -38,14 +39,14 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
-    version: Annotated[
+    _version: Annotated[
         bool,
         typer.Option(
             "--version", help="Print the version.", callback=_print_version, is_eager=True
         ),
     ] = False,
 ) -> None:
-    """Runs, makes and examines .squish files: SqueezeNet-family image classifiers.
+    r"""Runs, makes and examines .squish files: SqueezeNet-family image classifiers.
 
     \b
     squish demo                                  from data to a net on the engine, in about a minute
@@ -67,13 +68,5 @@ def main() -> None:
     except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:
         if _debug:
             raise
-        print(f"squish: error: {_line(error)}", file=sys.stderr)
+        print(f"squish: error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
-
-
-def _line(error: BaseException) -> str:
-    """The message on one line, with the name of the file that an OSError keeps beside it."""
-    text = str(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        text = f"'{os.fsdecode(error.filename)}': {error.strerror}"
-    return " ".join(text.split()) or type(error).__name__

@@ -1,3 +1,3 @@
-"""The main job in small: train a net with PyTorch, convert it, run it on the engine (`squish demo`)."""
+"""`squish demo`, the main job in small: train a net with PyTorch, convert it, run it."""
 
 from __future__ import annotations

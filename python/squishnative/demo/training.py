@@ -1,4 +1,4 @@
-"""A SqueezeNet 1.1 of half the usual widths and its training. The converter folds its batch norms."""
+"""A SqueezeNet 1.1 of half the usual widths and its training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from squishnative.demo.digits import Classes, Pixels
 
 MEAN = (0.5, 0.5, 0.5)  # on the scale 0..1
 STD = (0.5, 0.5, 0.5)
-EPOCHS = 20
+EPOCHS = 30
 BATCH = 64
 PEAK_LEARNING_RATE = 5e-3
 
 
 class NormedConv(nn.Sequential):
-    """A convolution and its batch norm. The names are those the converter looks for."""
+    """A convolution and its batch norm, which the converter finds by these names and folds."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, pad: int = 0) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, pad: int = 0
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, pad, bias=False)
         self.bn = nn.BatchNorm2d(outputs)
@@ -63,10 +65,8 @@ class SqueezeNet(nn.Module):
         )
         final = nn.Conv2d(256, classes, 1)
         # A ReLU follows: a class whose logits begin below it for every image would never learn.
-        nn.init.ones_(final.bias)
-        self.classifier = nn.Sequential(
-            nn.Dropout(0.2), final, nn.ReLU(), nn.AdaptiveAvgPool2d(1)
-        )
+        final.bias = nn.Parameter(torch.ones(classes))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), final, nn.ReLU(), nn.AdaptiveAvgPool2d(1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) normalised -> (N, classes) logits."""
@@ -84,8 +84,11 @@ def normalise(images: Pixels) -> torch.Tensor:
 def train(
     images: Pixels, classes: Classes, seed: int, report: Callable[[int, float], None]
 ) -> SqueezeNet:
-    """Trains for EPOCHS and calls report(epoch, mean loss) after each. The same seed gives the same net on the
-    same machine."""
+    """Trains for EPOCHS and calls report(epoch, mean loss) after each.
+
+    The same seed gives the same net on the same machine. Meant for one thread: convolutions this
+    small gain nothing from more, and lose much where another process wants the cores.
+    """
     torch.manual_seed(seed)
     inputs, targets = normalise(images), torch.from_numpy(classes)
     net = SqueezeNet(int(targets.max()) + 1)
@@ -108,4 +111,3 @@ def train(
 
 def _pool() -> nn.MaxPool2d:
     return nn.MaxPool2d(3, stride=2, ceil_mode=True)
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from squishnative import _core
@@ -27,5 +26,5 @@ def export(net_path: PathLike, output: PathLike) -> None:
     if writer is None:
         wanted = " or ".join(_WRITERS)
         raise ValueError(f"{path}: suffix {path.suffix!r}, wanted {wanted}")
-    net = NetSpec.from_model(_core.Model.load(os.fspath(net_path)))
+    net = NetSpec.from_model(_core.Model.from_bytes(Path(net_path).read_bytes()))
     path.write_bytes(writer(net))

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from squishnative.convert.metadata import to_metadata
-from squishnative.spec import INPUT, Add, Conv, ConvSpec, Fire, MaxPool, NetSpec, Padding
+from squishnative.spec import (
+    INPUT,
+    Add,
+    Conv,
+    ConvSpec,
+    Fire,
+    Layer,
+    MaxPool,
+    NetSpec,
+    Padding,
+    Shape,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -28,7 +40,7 @@ def to_onnx(net: NetSpec) -> bytes:
     net.validate()
     graph = _Graph()
     values: list[str] = []
-    for layer in net.layers:
+    for layer in _portable_layers(net):
         inputs = ["input" if source == INPUT else values[source] for source in layer.inputs]
         values.append(graph.layer(layer, inputs))
     output_shape: tuple[int, ...] = net.output_shape
@@ -68,7 +80,7 @@ class _Graph:
         self.nodes.append(helper.make_node(op, inputs, [output], name, **attributes))
         return output
 
-    def layer(self, layer: Any, inputs: list[str]) -> str:
+    def layer(self, layer: Layer, inputs: list[str]) -> str:
         name = layer.name
         if isinstance(layer, Conv):
             return self.conv(name, layer.conv, inputs)
@@ -115,6 +127,36 @@ class _Graph:
         squeezed = self.conv(squeeze_name, squeeze, inputs)
         outputs = [self.conv(name, conv, [squeezed]) for name, conv in expands]
         return self.node("Concat", fire.name, outputs, fire.name, axis=1)
+
+
+def _portable_layers(net: NetSpec) -> list[Layer]:
+    """The layers, pools changed where opset 17 would make another size of them.
+
+    It does not say that the last window of a ceil pool must begin inside the image, as PyTorch and
+    this library have it. That matters with padding, or with a stride beyond the kernel: there the
+    pool becomes a floor pool, padded up to the end of its last window at the net's own size.
+    """
+    shapes = {INPUT: (net.input.channels, net.input.height, net.input.width)}
+    shapes.update(enumerate(net.shapes()))
+    return [
+        _floor_pool(layer, shapes[layer.input], shapes[k])
+        if isinstance(layer, MaxPool) and _is_ambiguous(layer)
+        else layer
+        for k, layer in enumerate(net.layers)
+    ]
+
+
+def _is_ambiguous(pool: MaxPool) -> bool:
+    steps_over = pool.stride[0] > pool.kernel[0] or pool.stride[1] > pool.kernel[1]
+    return pool.ceil_mode and (any(pool.padding) or steps_over)
+
+
+def _floor_pool(pool: MaxPool, source: Shape, made: Shape) -> MaxPool:
+    top, left, _, _ = pool.padding
+    rows = (made[1] - 1) * pool.stride[0] + pool.kernel[0]
+    columns = (made[2] - 1) * pool.stride[1] + pool.kernel[1]
+    bottom, right = max(rows - top - source[1], 0), max(columns - left - source[2], 0)
+    return replace(pool, padding=(top, left, bottom, right), ceil_mode=False)
 
 
 def _pads(padding: Padding) -> list[int]:

@@ -1,0 +1,21 @@
+# The instruction sets of the target architecture. Each has one source file a library, the only one that is
+# built with its flags.
+set(SQUISH_ISAS scalar)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
+  list(APPEND SQUISH_ISAS avx2 avx512)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  list(APPEND SQUISH_ISAS neon)  # part of every 64-bit ARM: no flags
+endif()
+set(SQUISH_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
+set(SQUISH_ISA_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)
+
+# Adds STEM_<isa>.cc of every instruction set to a target. SQUISH_HAVE_<ISA> tells its other files which there are.
+function(squish_add_isa_sources target stem)
+  foreach(isa IN LISTS SQUISH_ISAS)
+    set(source ${stem}_${isa}.cc)
+    target_sources(${target} PRIVATE ${source})
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${SQUISH_ISA_FLAGS_${isa}}")
+    string(TOUPPER SQUISH_HAVE_${isa} have_isa)
+    target_compile_definitions(${target} PRIVATE ${have_isa})
+  endforeach()
+endfunction()

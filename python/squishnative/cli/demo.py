@@ -1,0 +1,30 @@
+"""`squish demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the net and some images.")
+    ] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
+) -> None:
+    r"""Trains a small net, converts it and runs it on the engine, in about a minute.
+
+    The data are scikit-learn's 1797 scans of handwritten digits; three quarters train a SqueezeNet
+    of half the
+    usual widths, the others measure it: accuracy, agreement with PyTorch, speed of both.
+    Needs the extra [demo].
+
+    \b
+    squish demo
+    squish demo --output /tmp/demo --seed 1
+    """
+    from squishnative.demo.run import run  # PyTorch takes seconds to import
+
+    run(output, seed)

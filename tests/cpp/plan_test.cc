@@ -1,0 +1,157 @@
+#include "plan/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "squish/error.h"
+#include "support/net_builder.h"
+#include "support/random_net.h"
+#include "support/throws.h"
+
+namespace squish {
+namespace {
+
+using testing::NetBuilder;
+using testing::square;
+using testing::throws;
+
+struct Planned {
+  Planned(const Graph& graph, int height, int width)
+      : ops(fuse(graph)), plan(make_plan(graph, ops, height, width)) {}
+  std::vector<Op> ops;
+  Plan plan;
+};
+
+Plan plan_of(NetBuilder& net, int height, int width) {
+  const Graph graph(net.net());
+  return Planned(graph, height, width).plan;
+}
+
+// The last step that reads a buffer. The net's output is read behind the last step.
+int last_use(const Plan& plan, int buffer) {
+  const bool is_output = buffer + 1 == static_cast<int>(plan.buffers.size());
+  int last = is_output ? static_cast<int>(plan.steps.size()) : -1;
+  for (size_t k = 0; k < plan.steps.size(); ++k) {
+    const auto& inputs = plan.steps[k].inputs;
+    if (std::count(inputs.begin(), inputs.end(), buffer) > 0) last = std::max(last, static_cast<int>(k));
+  }
+  return last;
+}
+
+// Buffer b is written by step b - 1.
+bool live_together(const Plan& plan, int a, int b) {
+  return a - 1 <= last_use(plan, b) && b - 1 <= last_use(plan, a);
+}
+
+TEST(Plan, NoBufferIsOverwrittenBeforeItsLastReader) {
+  for (uint32_t seed = 0; seed < 60; ++seed) {
+    const testing::RandomNet net = testing::random_net(seed);
+    const Plan plan = Planned(net.model->graph(), net.height, net.width).plan;
+    const auto begin = [&](int b) { return plan.buffers[static_cast<size_t>(b)].offset; };
+    const auto end = [&](int b) {
+      return begin(b) + 4 * plan.buffers[static_cast<size_t>(b)].layout.floats();
+    };
+    for (int a = 0; a < static_cast<int>(plan.buffers.size()); ++a) {
+      EXPECT_EQ(begin(a) % 64, 0) << "seed " << seed;
+      EXPECT_LE(end(a), plan.arena_bytes) << "seed " << seed;
+      for (int b = 0; b < a; ++b) {
+        if (!live_together(plan, a, b)) continue;
+        EXPECT_TRUE(end(a) <= begin(b) || end(b) <= begin(a))
+            << "seed " << seed << ": buffers " << b << " and " << a;
+      }
+    }
+  }
+}
+
+TEST(Plan, ShapesAreTheGraphs) {
+  for (uint32_t seed = 0; seed < 60; ++seed) {
+    const testing::RandomNet net = testing::random_net(seed);
+    const Planned planned(net.model->graph(), net.height, net.width);
+    const auto shapes = net.model->graph().shapes(net.height, net.width);
+    for (size_t k = 0; k < planned.ops.size(); ++k) {
+      const int layer = planned.ops[k].last_layer;
+      if (layer < 0) continue;
+      EXPECT_EQ(planned.plan.steps[k].output_shape, shapes[static_cast<size_t>(layer)]) << "seed " << seed;
+      const Layout& layout = planned.plan.buffers[k + 1].layout;
+      EXPECT_EQ((Shape{layout.channels(), layout.height, layout.width}), shapes[static_cast<size_t>(layer)]);
+    }
+  }
+}
+
+// Every pixel that a convolution's windows touch, and that tiles of 2x2 outputs touch, is in the buffer.
+TEST(Plan, BordersHoldTheWindowsOfAllReaders) {
+  for (uint32_t seed = 0; seed < 60; ++seed) {
+    const testing::RandomNet net = testing::random_net(seed);
+    const Planned planned(net.model->graph(), net.height, net.width);
+    for (size_t k = 0; k < planned.ops.size(); ++k) {
+      const Step& step = planned.plan.steps[k];
+      const Layout& in = planned.plan.buffers[static_cast<size_t>(step.inputs[0])].layout;
+      for (const ConvDescription* conv : planned.ops[k].convs) {
+        const Window& w = conv->window;
+        EXPECT_GE(in.border.top, w.pad_top);
+        EXPECT_GE(in.border.left, w.pad_left);
+        const bool in_tiles = w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h == 1 && w.stride_w == 1 &&
+                              planned.ops[k].inputs[0] >= 0;
+        const int even = in_tiles ? 1 : 0;
+        const int rows = step.conv_output.height + even * step.conv_output.height % 2;
+        const int columns = step.conv_output.width + even * step.conv_output.width % 2;
+        EXPECT_GE(in.height + in.border.bottom, (rows - 1) * w.stride_h - w.pad_top + w.kernel_h) << seed;
+        EXPECT_GE(in.width + in.border.right, (columns - 1) * w.stride_w - w.pad_left + w.kernel_w) << seed;
+      }
+    }
+  }
+}
+
+TEST(Plan, ReadsTheCallersImageWhereNothingMustBeAdded) {
+  NetBuilder bare(1, 3), padded(1, 3), pooled(1, 3), added(1, 3);
+  bare.conv(-1, 8, square(3, 2));
+  padded.conv(-1, 8, square(3, 2, 1));
+  pooled.max_pool(-1, square(3, 2));
+  added.add(added.conv(-1, 3, square(1)), -1);
+  EXPECT_TRUE(plan_of(bare, 9, 9).reads_input_in_place);
+  EXPECT_FALSE(plan_of(padded, 9, 9).reads_input_in_place) << "wants a border";
+  EXPECT_FALSE(plan_of(pooled, 9, 9).reads_input_in_place) << "wants blocks";
+  EXPECT_FALSE(plan_of(added, 9, 9).reads_input_in_place) << "wants blocks";
+  EXPECT_TRUE(plan_of(padded, 9, 9).buffers[0].layout.planar);
+  EXPECT_FALSE(plan_of(added, 9, 9).buffers[0].layout.planar);
+}
+
+TEST(Plan, FiresOutputHasASegmentAnExpand) {
+  NetBuilder net(1, 3);
+  net.max_pool(net.fire(-1, {4, 17, 3}), square(2, 2));
+  const Plan plan = plan_of(net, 8, 8);
+  EXPECT_EQ(plan.buffers[2].layout.segments, (std::vector<int>{17, 3}));
+  EXPECT_EQ(plan.buffers[3].layout.segments, (std::vector<int>{17, 3})) << "a pool keeps them";
+}
+
+TEST(Plan, CountsMultiplyAdds) {
+  NetBuilder net(1, 3);
+  net.max_pool(net.conv(-1, 10, square(3, 2)), square(3, 2));
+  net.fire(1, {4, 5, 6});
+  const Graph graph(net.net());
+  const Planned planned(graph, 21, 25);  // conv0: 10x12, pool1: 4x5
+  EXPECT_EQ(count_macs(planned.ops[0], planned.plan.steps[0]), 10 * 12 * 10 * 3 * 9) << "before the pool";
+  EXPECT_EQ(count_macs(planned.ops[1], planned.plan.steps[1]), 4 * 5 * 4 * 10);
+  EXPECT_EQ(count_macs(planned.ops[2], planned.plan.steps[2]), 4 * 5 * (5 * 4 + 6 * 4 * 9));
+}
+
+TEST(Plan, RejectsActivationsBeyond32Bits) {
+  NetBuilder net(1, 3);
+  net.conv(-1, 600, square(1));
+  EXPECT_TRUE(throws<InvalidArgument>([&] { plan_of(net, 1 << 20, 1 << 20); }, "at most 2^31 - 1"));
+  // 600 channels are 608 with their padding.
+  EXPECT_TRUE(
+      throws<InvalidArgument>([&] { plan_of(net, 1880, 1880); },
+                              "image: got 1880x1880 pixels: an activation would need 2148915200 values"));
+  EXPECT_GT(plan_of(net, 1879, 1879).arena_bytes, int64_t{1} << 33) << "planned, nothing allocated";
+}
+
+TEST(Plan, RejectsSizesThatTheNetDoesNotAdmit) {
+  NetBuilder net(1, 3);
+  net.conv(-1, 8, square(3));
+  EXPECT_TRUE(throws<InvalidArgument>([&] { plan_of(net, 2, 9); }, "too small for the net"));
+}
+
+}  // namespace
+}  // namespace squish

@@ -1,0 +1,62 @@
+#include "support/check_net.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "reference/run.h"
+#include "support/expected.h"
+
+namespace squish::testing {
+namespace {
+
+// The reference's output for one image and how far a float32 engine may be from it.
+std::vector<Expected> reference_output(const Model& model, const ImageBatch& image) {
+  const bool is_uint8 = image.format == PixelFormat::kU8Nhwc;
+  const auto input = reference::read_image(model.description().input, {image.data, is_uint8}, image.height,
+                                           image.width, true);
+  const auto output = reference::run(model.graph(), input);
+  std::vector<Expected> expected;
+  for (size_t i = 0; i < output.value.size(); ++i) {
+    expected.push_back({output.value[i], reference::kLambda * std::sqrt(output.variance[i])});
+  }
+  return expected;
+}
+
+}  // namespace
+
+SessionOptions session_options(const std::string& isa, int threads, bool winograd) {
+  SessionOptions options;
+  options.isa = isa;
+  options.threads = threads;
+  options.winograd = winograd;
+  return options;
+}
+
+void check_net(const std::shared_ptr<const Model>& model, const Images& images, bool winograd) {
+  const auto expected = reference_output(*model, images.part(0, 1));
+  for (const std::string& isa : available_isas()) {
+    SCOPED_TRACE(isa);
+    Session alone(model, session_options(isa, 1, winograd));
+    std::vector<float> wanted;
+    for (int64_t n = 0; n < images.count(); ++n) {
+      const auto output = run(alone, images.part(n, 1));
+      wanted.insert(wanted.end(), output.begin(), output.end());
+    }
+    ASSERT_TRUE(all_within(wanted.data(), expected));
+    for (int threads : {1, 2, 3, 5}) {
+      Session session(model, session_options(isa, threads, winograd));
+      ASSERT_TRUE(all_equal(run(session, images.batch()), wanted)) << threads << " threads";
+      ASSERT_TRUE(all_equal(run(session, images.batch()), wanted)) << threads << " threads, second run";
+    }
+  }
+}
+
+void check_net(const std::shared_ptr<const Model>& model, int height, int width) {
+  const Shape shape{model->input_shape().channels, height, width};
+  check_net(model, Images(PixelFormat::kF32Nchw, kImages, shape, 1), true);
+  check_net(model, Images(PixelFormat::kU8Nhwc, kImages, shape, 2), false);
+}
+
+}  // namespace squish::testing

@@ -1,0 +1,106 @@
+#include "cpu/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace squish {
+namespace {
+
+constexpr int kSizes[] = {1, 2, 3, 5, 8};
+
+TEST(ThreadPool, CallsEachWorkerOnceForEachJob) {
+  constexpr int kJobs = 3000;
+  for (int size : kSizes) {
+    ThreadPool pool(size);
+    ASSERT_EQ(pool.size(), size);
+    std::vector<int> calls(static_cast<size_t>(size));  // no atomics: each() orders what workers do
+    for (int job = 1; job <= kJobs; ++job) {
+      pool.each([&](int worker) { ++calls.at(static_cast<size_t>(worker)); });
+      for (int count : calls) ASSERT_EQ(count, job) << size << " threads";
+    }
+  }
+}
+
+TEST(ThreadPool, RunsEachWorkerOnItsOwnThread) {
+  ThreadPool pool(4);
+  std::vector<std::thread::id> first(4), second(4);
+  pool.each([&](int worker) { first[static_cast<size_t>(worker)] = std::this_thread::get_id(); });
+  pool.each([&](int worker) { second[static_cast<size_t>(worker)] = std::this_thread::get_id(); });
+  EXPECT_EQ(first, second);
+  EXPECT_EQ(first[0], std::this_thread::get_id()) << "worker 0 is the caller";
+  for (size_t a = 0; a < 4; ++a) {
+    for (size_t b = 0; b < a; ++b) EXPECT_NE(first[a], first[b]);
+  }
+}
+
+// Long enough for the workers to stop spinning and sleep.
+void let_workers_sleep() { std::this_thread::sleep_for(std::chrono::milliseconds(30)); }
+
+TEST(ThreadPool, WakesWorkersThatSleep) {
+  ThreadPool pool(3);
+  std::vector<int> calls(3);
+  for (int job = 1; job <= 5; ++job) {
+    let_workers_sleep();
+    pool.each([&](int worker) { ++calls[static_cast<size_t>(worker)]; });
+    EXPECT_EQ(calls, std::vector<int>(3, job));
+  }
+}
+
+TEST(ThreadPool, WaitsForSlowWorkers) {
+  ThreadPool pool(3);
+  bool done = false;
+  pool.each([&](int worker) {
+    if (worker != 2) return;
+    let_workers_sleep();
+    done = true;
+  });
+  EXPECT_TRUE(done);
+}
+
+TEST(ThreadPool, EndsAtOnceAndWhileItsWorkersSleep) {
+  for (int round = 0; round < 100; ++round) {
+    for (int size : kSizes) const ThreadPool pool(size);
+  }
+  const ThreadPool pool(5);
+  let_workers_sleep();
+}
+
+// Threads of this process, as the kernel counts them; 0 where it does not say.
+int os_threads() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    int count = 0;
+    if (word == "Threads:" && status >> count) return count;
+  }
+  return 0;
+}
+
+// A thread that was joined stays in the kernel's count for a moment. Returns the count when it is `wanted` or stays
+// different for a second.
+int settled_os_threads(int wanted) {
+  for (int wait = 0; wait < 1000 && os_threads() != wanted; ++wait) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return os_threads();
+}
+
+TEST(ThreadPool, HasExactlyAsManyThreadsAsAskedFor) {
+  const int before = os_threads();
+  if (before == 0) GTEST_SKIP() << "no thread count in /proc/self/status";
+  for (int size : kSizes) {
+    {
+      const ThreadPool pool(size);
+      EXPECT_EQ(settled_os_threads(before + size - 1), before + size - 1);
+    }
+    EXPECT_EQ(settled_os_threads(before), before);
+  }
+}
+
+}  // namespace
+}  // namespace squish
