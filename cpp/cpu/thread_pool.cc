@@ -1,7 +1,7 @@
 #include "cpu/thread_pool.h"
 
-#include <exception>
 #include <string>
+#include <system_error>
 
 #include "squish/error.h"
 
@@ -39,9 +39,9 @@ bool spin_until(Ready ready) {
 ThreadPool::ThreadPool(int threads) {
   try {
     for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
-  } catch (const std::exception& error) {
+  } catch (const std::system_error& error) {
     const int started = size();
-    stop();  // a thread that is not joined would end the program
+    stop();  // a thread that nobody joins would end the program
     throw DeviceError("threads: got " + std::to_string(threads) + ", the system gives no more than " +
                       std::to_string(started) + " (" + error.what() + ")");
   }

@@ -216,7 +216,8 @@ TEST_P(ConvKernels, KeepWhatIsLargerInARunningMaximum) {
   for (const Geometry& geometry : kGeometries) {
     for (int blocks = 1; blocks <= kernels().max_group; ++blocks) {
       for (int width : kWidths) {
-        KernelCall call(geometry, blocks, 1, width, kAllColumns / 10, ++seed, kEdges[seed % 2]);
+        ++seed;
+        KernelCall call(geometry, blocks, 1, width, kAllColumns / 10, seed, kEdges[seed % 2]);
         call.take_running_max();
         const auto expected = call.expected();
         call.run(kernels());

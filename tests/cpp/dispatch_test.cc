@@ -9,6 +9,7 @@
 #include <string>
 
 #include "squish/error.h"
+#include "squish/session.h"
 #include "support/environment.h"
 #include "support/net_builder.h"
 #include "support/throws.h"

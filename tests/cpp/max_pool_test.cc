@@ -123,7 +123,7 @@ TEST(MaxPool, TakesNoPaddingForAValue) {
   net.max_pool(-1, square(3, 2, 1), true);
   const std::vector<float> below_zero(6 * 6, -5.0f);
   Session session(net.model());
-  const auto output = run(session, {below_zero.data(), PixelFormat::kF32Nchw, 1, 6, 6});
+  const auto output = testing::run(session, {below_zero.data(), PixelFormat::kF32Nchw, 1, 6, 6});
   for (float value : output) EXPECT_EQ(value, -5.0f);
 }
 

@@ -21,6 +21,7 @@ namespace {
 using testing::all_equal;
 using testing::Images;
 using testing::NetBuilder;
+using testing::run;
 using testing::session_options;
 using testing::square;
 using testing::throws;

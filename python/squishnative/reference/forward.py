@@ -12,8 +12,8 @@ Convolution: s = b + the sum over n living weights of w x, in any order. V(s) is
   * (n + 1) u^2 A^2, its own roundings. No partial sum exceeds A = |b| + sum |w x|, so n fused
     multiply-adds make n errors of at most u A. By Hoeffding's lemma these are sub-Gaussian with
     variance n u^2 A^2. Products rounded on their own add at most u^2 sum (w x)^2 <= u^2 A^2.
-    A 3x3 convolution of stride 1 may be computed in Winograd's tiles: its A is theirs, which is
-    larger, and n + 8 stands for n.
+    A 3x3 convolution of stride 1 may be computed in Winograd's tiles: A is then the larger of the
+    two sums, and the transforms count as 8 more.
 
 Add: both variances, and u^2 s^2 for the one rounding.
 
@@ -124,21 +124,13 @@ def _conv(conv: ConvSpec, source: Activation) -> Activation:
     x, variance = (F.pad(t, (left, right, top, bottom)) for t in (x, variance))
     y = F.conv2d(x, weight, stride=conv.stride) + bias
     brought = F.conv2d(variance, weight**2, stride=conv.stride)
-    rounded = brought + _roundings(conv, x.abs(), weight.abs(), bias.abs())
-    return _relu(y, rounded) if conv.relu else (y, rounded)
-
-
-def _roundings(
-    conv: ConvSpec, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
-) -> torch.Tensor:
-    """The variance of a convolution's own roundings, from absolute values."""
+    largest = F.conv2d(x.abs(), weight.abs(), stride=conv.stride)
     count = (weight != 0).sum(dim=(1, 2, 3)).view(1, -1, 1, 1) + 1
     if conv.kernel == (3, 3) and conv.stride == (1, 1):
-        largest = winograd.largest_sums(x, weight) + bias
+        largest = torch.maximum(largest, winograd.largest_sums(x, weight))
         count = count + winograd.TRANSFORM_ROUNDINGS
-    else:
-        largest = F.conv2d(x, weight, stride=conv.stride) + bias
-    return count * (UNIT_ROUNDOFF * largest) ** 2
+    rounded = brought + count * (UNIT_ROUNDOFF * (largest + bias.abs())) ** 2
+    return _relu(y, rounded) if conv.relu else (y, rounded)
 
 
 def _relu(x: torch.Tensor, variance: torch.Tensor) -> Activation:

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstring>
 
 namespace squish::testing {
 
@@ -19,6 +18,7 @@ class GuardedBytes {
   GuardedBytes& operator=(const GuardedBytes&) = delete;
 
   void* data() { return data_; }
+  const void* data() const { return data_; }
 
  private:
   void* mapping_;
@@ -35,6 +35,7 @@ class Guarded {
 
   T* data() { return static_cast<T*>(bytes_.data()); }
   T& operator[](size_t k) { return data()[k]; }
+  const T& operator[](size_t k) const { return static_cast<const T*>(bytes_.data())[k]; }
   size_t size() const { return size_; }
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <random>
 
 namespace squish::testing {
@@ -15,7 +16,7 @@ class Random {
     return low + static_cast<int>(engine_() % (static_cast<uint32_t>(high - low) + 1));
   }
   // From 0 to 1, 1 excluded.
-  double unit() { return engine_() * 0x1p-32; }
+  double unit() { return static_cast<double>(engine_()) * 0x1p-32; }
   bool chance(double probability) { return unit() < probability; }
   // From -magnitude to magnitude.
   float value(double magnitude = 1) { return static_cast<float>((2 * unit() - 1) * magnitude); }
