@@ -1,36 +1,44 @@
 """Checks that objects built for one instruction set share no code with the rest of the program.
 
 Of an inline function that several objects hold, the linker keeps any one copy. Were it the one
-compiled with AVX-512, the program would die on every CPU without it. So the kernel files may define
-no symbol that the linker merges.
+compiled with AVX-512, the program would die on every CPU without it. So all that a kernel file
+shows the linker, strong, weak or unique, is its kernel table.
 
     check_object_symbols.py NM OBJECT...
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
-MERGED = {"V": "weak object", "W": "weak function", "u": "unique object"}
+KERNEL_TABLE = re.compile(r"squish::k\w+Kernels")
 
 
-def merged_symbols(nm: str, path: str) -> list[str]:
-    """Lists the symbols of an object that the linker merges with others of their name.
-
-    Raises ValueError where the object defines no symbol at all: then `nm` has not read it.
-    """
-    command = [nm, "--demangle", "--defined-only", path]
+def external_symbols(nm: str, path: str) -> list[str]:
+    """Lists the names that an object defines for the linker, demangled."""
+    command = [nm, "--demangle", "--extern-only", "--defined-only", path]
     listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    symbols = [line.split(maxsplit=2)[1:] for line in listing.splitlines()]
-    if not symbols:
-        raise ValueError(f"{path}: no symbols")
-    return [f"{path}: {MERGED[kind]} {name}" for kind, name in symbols if kind in MERGED]
+    return [line.split(maxsplit=2)[2] for line in listing.splitlines()]
+
+
+def complaints(nm: str, path: str) -> list[str]:
+    """Lists what is wrong with an object, a line each."""
+    tables, others = 0, []
+    for name in external_symbols(nm, path):
+        if KERNEL_TABLE.fullmatch(name):
+            tables += 1
+        else:
+            others.append(f"{path}: shows the linker {name}")
+    if tables != 1:
+        others.append(f"{path}: {tables} kernel tables, wanted 1")
+    return others
 
 
 def main(nm: str, paths: list[str]) -> int:
-    """Prints the offending symbols; returns the exit status."""
-    found = [symbol for path in paths for symbol in merged_symbols(nm, path)]
+    """Prints the complaints; returns the exit status."""
+    found = [line for path in paths for line in complaints(nm, path)]
     print("\n".join(found) or f"{len(paths)} objects share no code")
     return 1 if found else 0
 

@@ -1,6 +1,8 @@
 #include "bindings/batch.h"
 
+#include <algorithm>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "squish/error.h"

@@ -18,11 +18,13 @@ class Timing(NamedTuple):
 
 
 def time_interleaved(
-    rivals: Mapping[str, Callable[[], object]], seconds: float, warmup: int = 3
+    rivals: Mapping[str, Callable[[], object]], seconds: float, warmup: int = 3, turn: int = 1
 ) -> dict[str, Timing]:
     """Calls the rivals in turn until `seconds` are spent on each on average, at least 5 rounds.
 
     In turn, because a machine that slows down, by heat or by neighbours, must slow all of them.
+    turn: calls that a rival makes in a row. Of more than one the first is not timed: it finds the
+    caches full of the others' data.
     """
     for _ in range(warmup):
         for call in rivals.values():
@@ -31,9 +33,11 @@ def time_interleaved(
     end = time.perf_counter() + seconds * len(rivals)
     while time.perf_counter() < end or any(len(taken) < 5 for taken in samples.values()):
         for name, call in rivals.items():
-            begin = time.perf_counter()
-            call()
-            samples[name].append(time.perf_counter() - begin)
+            for k in range(turn):
+                begin = time.perf_counter()
+                call()
+                if k > 0 or turn == 1:
+                    samples[name].append(time.perf_counter() - begin)
     return {name: _summary(taken) for name, taken in samples.items()}
 
 

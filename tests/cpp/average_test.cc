@@ -56,7 +56,8 @@ TEST(Average, AgreesWithTheReferenceAfterAnyLayer) {
   of_fire.global_average_pool(of_fire.fire(-1, {8, 20, 40}));
   of_pool.global_average_pool(of_pool.max_pool(-1, testing::square(2)));
   const int shared = of_two_readers.conv(-1, 5, testing::square(1));
-  of_two_readers.add(of_two_readers.global_average_pool(shared), of_two_readers.global_average_pool(shared));
+  const int first = of_two_readers.global_average_pool(shared);
+  of_two_readers.add(first, of_two_readers.global_average_pool(shared));
   for (int height : {3, 14}) {
     for (int width : {4, 13}) {
       for (const auto* net : {&of_conv, &of_fire, &of_pool, &of_two_readers}) {

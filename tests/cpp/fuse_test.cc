@@ -84,7 +84,9 @@ TEST(Fuse, PoolsOfOtherWindowsStandAlone) {
 TEST(Fuse, PoolWhoseInputOthersReadStandsAlone) {
   NetBuilder net(1, 3);
   net.conv(-1, 8, square(3));
-  net.add(net.max_pool(0, square(3, 2)), net.conv(0, 8, square(3, 2)));
+  net.max_pool(0, square(3, 2));
+  net.conv(0, 8, square(3, 2));
+  net.add(1, 2);
   const Fused fused(net);
   EXPECT_EQ(fused.names(), (Names{"conv0", "pool1", "conv2", "add3"}));
   EXPECT_EQ(fused[3].inputs, (std::vector<int>{1, 2}));
@@ -109,7 +111,9 @@ TEST(Fuse, LayersBetweenAConvolutionAndItsPoolStay) {
   NetBuilder net(1, 3);
   net.conv(-1, 8, square(3));
   net.conv(-1, 8, square(3));
-  net.add(net.max_pool(0, square(3, 2)), net.max_pool(1, square(3, 2)), true);
+  net.max_pool(0, square(3, 2));
+  net.max_pool(1, square(3, 2));
+  net.add(2, 3, true);
   const Fused fused(net);
   EXPECT_EQ(fused.names(), (Names{"conv0+pool2", "conv1+pool3", "add4"}));
   EXPECT_EQ(fused[2].inputs, (std::vector<int>{0, 1}));

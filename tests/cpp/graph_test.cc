@@ -163,7 +163,9 @@ TEST(Graph, NamesTheLayerThatAnImageIsTooSmallFor) {
 
 TEST(Graph, NamesTheAdditionThatASizeBreaks) {
   NetBuilder net(1, 3);
-  net.add(net.max_pool(-1, square(2, 2), true), net.max_pool(-1, square(2, 2), false));
+  net.max_pool(-1, square(2, 2), true);
+  net.max_pool(-1, square(2, 2), false);
+  net.add(0, 1);
   const Graph graph(net.net());
   EXPECT_EQ(graph.shapes(8, 6).back(), (Shape{3, 4, 3}));
   EXPECT_TRUE(throws<InvalidArgument>([&] { graph.shapes(8, 7); }, "layer 2 'add2' would add 4x4 to 4x3"));

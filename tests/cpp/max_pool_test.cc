@@ -106,12 +106,9 @@ TEST(MaxPool, AgreesWithTheReferenceForAnyWindow) {
       of_conv.max_pool(of_conv.conv(-1, 35, square(3)), window, ceil_mode);
       of_fire.max_pool(of_fire.fire(-1, {32, 20, 40}), window, ceil_mode);
       of_input.max_pool(-1, window, ceil_mode);
-      for (int height : {11, 12}) {
-        for (int width : {9, 10}) {
-          testing::check_net(of_conv.model(), height, width);
-          testing::check_net(of_fire.model(), height, width);
-          testing::check_net(of_input.model(), height, width);
-        }
+      for (const auto* net : {&of_conv, &of_fire, &of_input}) {
+        testing::check_net(net->model(), 11, 10);
+        testing::check_net(net->model(), 12, 9);
       }
     }
   }

@@ -91,8 +91,9 @@ TEST(Session, RejectsSizesThatTheNetDoesNotAdmit) {
     EXPECT_TRUE(throws<InvalidArgument>([&] { session.prepare(2, 24); }, "layer 0 'conv0' gets 2x24"));
     EXPECT_TRUE(throws<InvalidArgument>([&] { session.prepare(24, 0); }, "each side must be 1 to 1048576"));
     EXPECT_TRUE(throws<InvalidArgument>([&] { session.explain(24, -5); }, "each side must be 1 to 1048576"));
-    EXPECT_TRUE(throws<InvalidArgument>([&] { session.arena_bytes(1, 1); }, "too small for the net"));
   }
+  Session session(varied_model());
+  EXPECT_TRUE(throws<InvalidArgument>([&] { session.arena_bytes(1, 1); }, "too small for the net"));
 }
 
 // A size that a caller may have read from a file must not cost memory before it is refused.

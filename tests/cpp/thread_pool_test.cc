@@ -1,17 +1,23 @@
 #include "cpu/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "squish/error.h"
+#include "support/throws.h"
+
 namespace squish {
 namespace {
 
-constexpr int kSizes[] = {1, 2, 3, 5, 8};
+constexpr int kSizes[] = {1, 2, 3, 5};
 
 TEST(ThreadPool, CallsEachWorkerOnceForEachJob) {
   constexpr int kJobs = 3000;
@@ -101,6 +107,29 @@ TEST(ThreadPool, HasExactlyAsManyThreadsAsAskedFor) {
     EXPECT_EQ(settled_os_threads(before), before);
   }
 }
+
+#if SQUISH_TEST_MEMORY_LIMITS
+// Leaves address space for the stacks of a few more threads only.
+void limit_memory() {
+  std::ifstream statm("/proc/self/statm");
+  rlim_t pages = 0;
+  statm >> pages;
+  const rlim_t bytes = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (rlim_t{40} << 20);
+  const rlimit limit{bytes, bytes};
+  if (setrlimit(RLIMIT_AS, &limit) != 0) std::exit(2);
+}
+
+// Where some threads have started and the next cannot: an exception, not the end of the program.
+TEST(ThreadPoolDeathTest, SaysHowManyThreadsTheSystemGives) {
+  const auto ask_for_many = [] {
+    limit_memory();
+    const bool says_so = testing::throws<DeviceError>([] { ThreadPool pool(1000); },
+                                                      "threads: got 1000, the system gives no more than ");
+    std::exit(says_so ? 0 : 1);
+  };
+  EXPECT_EXIT(ask_for_many(), ::testing::ExitedWithCode(0), "");
+}
+#endif
 
 }  // namespace
 }  // namespace squish

@@ -94,6 +94,38 @@ def test_correlated_paths_stay_within_half_of_lambda(monkeypatch: pytest.MonkeyP
     assert (measured <= reference.LAMBDA / 2 * predicted).all()
 
 
+def winograd_float32(x: FloatArray, weight: FloatArray) -> FloatArray:
+    """F(2x2, 3x3) on one image (C, H, W) with H and W even: (O, H - 2, W - 2)."""
+    bt = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np.float32)
+    g = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)
+    at = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], np.float32)
+    transformed = g @ weight @ g.T
+    y = np.empty((weight.shape[0], x.shape[1] - 2, x.shape[2] - 2), np.float32)
+    for row in range(0, y.shape[1], 2):
+        for column in range(0, y.shape[2], 2):
+            tile = bt @ x[:, row : row + 4, column : column + 4] @ bt.T
+            products = np.zeros((weight.shape[0], 4, 4), np.float32)
+            for channel in range(x.shape[0]):
+                products += transformed[:, channel] * tile[channel]
+            y[:, row : row + 2, column : column + 2] = at @ products @ at.T
+    return y
+
+
+@pytest.mark.parametrize("density", [1.0, 0.05])
+def test_winograds_tiles_stay_within_the_bound(density: float) -> None:
+    """Lone pixels leave errors in outputs of their tile that do not see them."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((24, 16, 18), dtype=np.float32)
+    x *= rng.random(x.shape) < density
+    weight = rng.standard_normal((8, 24, 3, 3), dtype=np.float32)
+    conv = ConvSpec(weight, np.zeros(8, np.float32), relu=False)
+    net = NetSpec(InputSpec(24, 16, 18), [Conv("conv", INPUT, conv)])
+    exact, bound = reference.run(net, x[None])
+    error = abs(winograd_float32(x, weight) - exact[0])
+    assert error.max() > 0
+    assert (error <= bound[0]).all()
+
+
 def test_constant_maps_are_averaged_within_the_bound() -> None:
     """Equal values round equally: the case that independent errors do not describe."""
     conv = ConvSpec(np.zeros((1, 3, 1, 1), np.float32), np.array([0.1], np.float32))

@@ -6,6 +6,15 @@
 namespace squish::bench {
 namespace {
 
+constexpr int kTimedCallsATurn = 4;
+
+double timed(const std::function<void()>& call) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
+  call();
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
 double quantile(const std::vector<double>& sorted, double fraction) {
   const double place = fraction * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<size_t>(place);
@@ -22,16 +31,15 @@ Summary summarise(std::vector<double> samples) {
 
 std::vector<std::vector<double>> time_in_turn(const std::vector<std::function<void()>>& rivals, int warmup,
                                               int iterations) {
-  using Clock = std::chrono::steady_clock;
   for (int i = 0; i < warmup; ++i) {
     for (const auto& rival : rivals) rival();
   }
   std::vector<std::vector<double>> seconds(rivals.size());
-  for (int i = 0; i < iterations; ++i) {
+  for (int done = 0; done < iterations; done += kTimedCallsATurn) {
+    const int calls = std::min(kTimedCallsATurn, iterations - done);
     for (size_t r = 0; r < rivals.size(); ++r) {
-      const Clock::time_point start = Clock::now();
       rivals[r]();
-      seconds[r].push_back(std::chrono::duration<double>(Clock::now() - start).count());
+      for (int i = 0; i < calls; ++i) seconds[r].push_back(timed(rivals[r]));
     }
   }
   return seconds;

@@ -40,9 +40,8 @@ def bench(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    r"""Measures how long a net takes, and how long others take with the same weights.
+    """Measures how long a net takes, and how long others take with the same weights.
 
-    \b
     squish bench net.squish
     squish bench net.squish --batch 8 --threads 2
     squish bench net.squish --against onnxruntime

@@ -65,12 +65,11 @@ def convert(
         ),
     ] = None,
 ) -> None:
-    r"""Turns a checkpoint into a .squish file.
+    """Turns a checkpoint into a .squish file.
 
     Reads torchvision's SqueezeNet 1.0 and 1.1, of any widths and number of classes, and ONNX files
     of SqueezeNet shape.
 
-    \b
     squish convert squeezenet1_1.pth -o net.squish --labels imagenet.txt
     squish convert evolved.onnx -o evolved.squish --dtype f16
     """

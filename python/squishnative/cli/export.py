@@ -23,9 +23,8 @@ def export(
         ),
     ],
 ) -> None:
-    r"""Writes a net for other programs, with its weights as float32.
+    """Writes a net for other programs, with its weights as float32.
 
-    \b
     squish export net.squish -o net.onnx
     squish export net.squish -o net.safetensors
     """

@@ -60,11 +60,10 @@ def infer(
         bool, typer.Option("--json", help="Print a JSON object a line for each photo.")
     ] = False,
 ) -> None:
-    r"""Prints the likeliest labels of photos.
+    """Prints the likeliest labels of photos.
 
     Photos that cannot be read are named on stderr and skipped; the exit code is then 1.
 
-    \b
     squish infer net.squish cat.jpg
     squish infer net.squish holiday/ --json -k 1 > labels.jsonl
     """

@@ -21,9 +21,8 @@ def inspect(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    r"""Prints what a net is made of: shapes, encoding, density, bytes and multiply-adds.
+    """Prints what a net is made of: shapes, encoding, density, bytes and multiply-adds.
 
-    \b
     squish inspect net.squish
     squish inspect net.squish --size 128
     squish inspect net.squish --plan

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
@@ -20,14 +22,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("convert")(convert.convert)
-app.command("export")(export.export)
-app.command("infer")(infer.infer)
-app.command("inspect")(inspect.inspect)
-app.command("bench")(bench.bench)
-app.command("demo")(demo.demo)
-
 _debug = False
+
+
+def _help(command: Callable[..., None]) -> str:
+    """The docstring, with the mark that keeps its examples from being wrapped like prose."""
+    return cleandoc(command.__doc__ or "").replace("\n\nsquish ", "\n\n\b\nsquish ")
 
 
 def _print_version(wanted: bool) -> None:
@@ -36,7 +36,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
     _version: Annotated[
@@ -46,15 +45,26 @@ def options(
         ),
     ] = False,
 ) -> None:
-    r"""Runs, makes and examines .squish files: SqueezeNet-family image classifiers.
+    """Runs, makes and examines .squish files: SqueezeNet-family image classifiers.
 
-    \b
     squish demo                                  from data to a net on the engine, in about a minute
     squish convert net.pth -o net.squish         a checkpoint to a .squish file
     squish infer net.squish photo.jpg holiday/   labels of photos
     """
     global _debug
     _debug = debug
+
+
+app.callback(help=_help(options))(options)
+for _command in (
+    convert.convert,
+    export.export,
+    infer.infer,
+    inspect.inspect,
+    bench.bench,
+    demo.demo,
+):
+    app.command(_command.__name__, help=_help(_command))(_command)
 
 
 def main() -> None:

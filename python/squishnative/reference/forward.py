@@ -29,8 +29,8 @@ a deviation of n u A / lambda.
 The bound is lambda sqrt(V), lambda = 8. Were all errors independent, a logit would miss it with a
 probability below 2 exp(-lambda^2 / 2) = 3e-14. They are not quite: paths from one rounding meet
 again further on. Random errors of the modelled size, sent through SqueezeNet 1.1, reach the logits
-with 2 to 3.3 times the deviation sqrt(V) (tests/python/test_reference.py does this); that leaves
-lambda = 2.4. But the model takes every partial sum at its largest, and so real errors are a
+with 2 to 3 times the deviation sqrt(V) (tests/python/test_reference.py does this); that leaves
+lambda = 2.7. But the model takes every partial sum at its largest, and so real errors are a
 small part of the modelled: PyTorch's float32 on photographs stays below 0.1 of the bound.
 """
 

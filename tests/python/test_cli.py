@@ -1,0 +1,208 @@
+"""The command line as a shell sees it: output, exit codes, and one line for what went wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import squishnative
+from PIL import Image
+from squishnative.cli.main import app
+from squishnative.convert import read
+from tiny_net import CLASSES, LABELS, SIZE, pixels, tiny_spec
+from typer.testing import CliRunner
+
+COMMANDS = ("convert", "export", "infer", "inspect", "bench", "demo")
+
+
+def squish(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "squishnative", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def succeed(*arguments: object) -> str:
+    done = squish(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three photos, one of them in a folder below, and a file that is none."""
+    folder = tmp_path / "photos"
+    (folder / "below").mkdir(parents=True)
+    for name, image in zip(("a.png", "b.JPG", "below/c.png"), pixels(3, size=40)):
+        Image.fromarray(image).save(folder / name, "PNG")
+    (folder / "notes.txt").write_text("no photo")
+    return folder
+
+
+# infer
+
+
+def test_infer_prints_the_labels_of_each_photo(net_file: Path, photos: Path) -> None:
+    lines = succeed("infer", net_file, photos, "-k", 2).splitlines()
+    assert len(lines) == 3 * 3
+    assert lines[0] == str(photos / "a.png")
+    assert lines[1].split("%")[1].strip() in LABELS
+
+
+def test_infer_json_holds_what_predict_says(net_file: Path, photos: Path) -> None:
+    lines = succeed("infer", net_file, photos, "--json", "--batch", 2, "-k", 3).splitlines()
+    files = [photos / name for name in ("a.png", "b.JPG", "below/c.png")]
+    with squishnative.load(net_file) as net:
+        for line, file, predictions in zip(lines, files, net.predict(files, k=3)):
+            entry = json.loads(line)
+            assert entry["file"] == str(file)
+            assert [p["label"] for p in entry["predictions"]] == [p.label for p in predictions]
+            assert [p["probability"] for p in entry["predictions"]] == [
+                p.probability for p in predictions
+            ]
+    assert len(lines) == 3
+
+
+def test_infer_skips_broken_photos_and_fails_at_the_end(net_file: Path, photos: Path) -> None:
+    broken = photos / "aa.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    done = squish("infer", net_file, photos, photos / "none.png", "--json", "-k", 1)
+    assert done.returncode == 1
+    entries = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ["error" in entry for entry in entries] == [False, True, False, False, True]
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"squish: skipped '{broken}': no image")
+    assert second == f"squish: skipped '{photos / 'none.png'}': No such file or directory"
+
+
+def test_infer_takes_the_same_photo_twice(net_file: Path, photos: Path) -> None:
+    one, two = succeed("infer", net_file, *[photos / "a.png"] * 2, "--json").splitlines()
+    assert one == two
+
+
+def test_a_folder_without_photos_is_an_error(net_file: Path, tmp_path: Path) -> None:
+    done = squish("infer", net_file, tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"squish: error: '{tmp_path}': a folder without photos\n"
+
+
+# inspect
+
+
+def test_inspect_shows_every_layer_and_the_totals(net_file: Path) -> None:
+    table = succeed("inspect", net_file)
+    for word in ("conv1", "fire2/squeeze", "fire3/expand3x3", "bypass3", "pool4", "for tests"):
+        assert word in table
+
+
+def test_inspect_json_adds_up(net_file: Path) -> None:
+    document = json.loads(succeed("inspect", net_file, "--json", "--plan"))
+    rows = {row["name"]: row for row in document["layers"]}
+    spec = tiny_spec()
+    assert document["classes"] == CLASSES
+    assert document["labels"] == LABELS
+    assert document["file_bytes"] == net_file.stat().st_size
+    assert document["input"]["shape"] == [3, SIZE, SIZE]
+    conv1 = rows["conv1"]
+    assert conv1["output"] == [20, 11, 11]
+    assert conv1["weights"] == 20 * 3 * 3 * 3
+    assert conv1["macs"] == conv1["weights"] * 11 * 11
+    assert conv1["bytes"] == 4 * (20 + conv1["weights"])
+    assert rows["fire2/expand3x3"]["weights"] == spec.layers[2].expand3x3.weight.size  # type: ignore[union-attr]
+    weighted = [row for row in document["layers"] if row["encoding"]]
+    assert sum(row["macs"] for row in weighted) == sum(step["macs"] for step in document["plan"])
+
+
+def test_inspect_takes_another_size(net_file: Path) -> None:
+    document = json.loads(succeed("inspect", net_file, "--json", "--size", 48))
+    assert document["layers"][0]["output"] == [20, 23, 23]
+    done = squish("inspect", net_file, "--size", 2)
+    assert done.returncode == 1
+    assert "got 2x2 pixels" in done.stderr
+
+
+# convert, export, bench
+
+
+def test_export_and_convert_come_back_to_the_same_net(net_file: Path, tmp_path: Path) -> None:
+    onnx, again = tmp_path / "net.onnx", tmp_path / "again.squish"
+    assert str(onnx) in succeed("export", net_file, "-o", onnx)
+    assert "bytes" in succeed("convert", onnx, "-o", again, "--dtype", "f32")
+    batch = pixels(2)
+    np.testing.assert_array_equal(
+        squishnative.load(again).infer(batch), squishnative.load(net_file).infer(batch)
+    )
+    assert read(onnx).net.labels == LABELS
+
+
+@pytest.mark.parametrize("against", [[], ["--against", "onnxruntime"]])
+def test_bench_measures(net_file: Path, against: list[str]) -> None:
+    if against:
+        pytest.importorskip("onnxruntime")
+    text = succeed("bench", net_file, "--seconds", 0.1, "--batch", 2, "--json", *against)
+    report = json.loads(text)
+    assert report["input"] == [2, 3, SIZE, SIZE]
+    for name in ["squishnative", *against[1:]]:
+        timing = report["seconds"][name]
+        assert 0 < timing["minimum"] <= timing["median"] <= timing["p90"]
+        assert timing["calls"] >= 5
+    assert (report["max_logit_difference"] is not None) == bool(against)
+
+
+# Help and errors
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"\n  squish {command}" in result.output
+
+
+def test_help_lists_the_commands() -> None:
+    listed = CliRunner().invoke(app, ["--help"]).output
+    assert all(f"\n  {command} " in listed for command in COMMANDS)
+
+
+def test_version_is_the_modules() -> None:
+    assert succeed("--version") == f"squish {squishnative.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["infer"], ["nonsense"], ["infer", "--nonsense"], ["infer", "a", "b", "-k", "0"]],
+)
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    done = squish(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_are_one_line_and_debug_shows_where(tmp_path: Path) -> None:
+    net = tmp_path / "net.squish"
+    done = squish("inspect", net)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"squish: error: '{net}': No such file or directory\n"
+    net.write_text("no net, but as long as the header of one is")
+    done = squish("inspect", net)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"squish: error: '{net}'")
+    assert "Traceback" in squish("--debug", "inspect", net).stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error(net_file: Path, photos: Path) -> None:
+    command = [sys.executable, "-m", "squishnative", "infer", str(net_file)]
+    with subprocess.Popen(
+        [*command, *[str(photos / "a.png")] * 2000],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""

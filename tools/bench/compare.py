@@ -1,0 +1,218 @@
+"""Measures this engine and others on the same nets, interleaved in one run, and prints Markdown.
+
+    python tools/bench/compare.py NET.squish... --batch 1 8 --json results.json
+
+Every net is exported to ONNX, which the other engines read or convert. Before anything is timed,
+each engine's logits are compared with ours. Engines that cannot run are named and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import squishnative
+from peers import PEERS, PeerError, Run, Task, version
+from squishnative.export import export
+from squishnative.spec import FloatArray
+from squishnative.timing import Timing, time_interleaved
+
+# Engines may use algorithms of their own, Winograd's with its larger errors among them; a wrong net
+# or a wrong layout of its input is off by far more than this share of the largest logit.
+PARITY = 1e-3
+# Calls an engine makes in a row: a user's program runs one engine, with warm caches.
+TURN = 5
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One engine with one net, ready to run."""
+
+    engine: str
+    net: str
+    run: Run
+    images: FloatArray
+    difference: float  # of logits from ours: the largest, as a share of our largest logit
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was measured of a rival; seconds are an image's."""
+
+    engine: str
+    net: str
+    difference: float
+    seconds: Timing
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every engine on every net, with batches of one size. Our engine comes first."""
+
+    batch: int
+    entries: list[Entry]
+    left_out: dict[str, str]  # engine: why
+
+    def markdown(self) -> str:
+        """A table whose rows are engines, whose columns are nets."""
+        nets = list(dict.fromkeys(entry.net for entry in self.entries))
+        engines = list(dict.fromkeys(entry.engine for entry in self.entries))
+        found = {(entry.engine, entry.net): entry for entry in self.entries}
+        rows = [[f"batch {self.batch}", *nets], ["---"] + ["---:"] * len(nets)]
+        for engine in engines:
+            cells = [_cell(found.get((engine, net)), found[engines[0], net]) for net in nets]
+            rows.append([engine, *cells])
+        lines = ["| " + " | ".join(row) + " |" for row in rows]
+        lines += [f"\nLeft out: {engine}, {why}." for engine, why in self.left_out.items()]
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        entries = [{**asdict(entry), "seconds": entry.seconds._asdict()} for entry in self.entries]
+        return {"batch": self.batch, "entries": entries, "left_out": self.left_out}
+
+
+def _cell(entry: Optional[Entry], ours: Entry) -> str:
+    """`1.23 / 1.31 (2.50x)`: milliseconds, least and median, and how many times ours."""
+    if entry is None:
+        return "–"
+    text = f"{1e3 * entry.seconds.minimum:.2f} / {1e3 * entry.seconds.median:.2f}"
+    return text if entry is ours else f"{text} ({_times(entry, ours):.2f}x)"
+
+
+def _times(entry: Entry, ours: Entry) -> float:
+    return entry.seconds.minimum / ours.seconds.minimum
+
+
+def compare(
+    nets: Sequence[Path], batch: int, threads: int, seconds: float, engines: Sequence[str]
+) -> Comparison:
+    """Times our engine and `engines` (keys of PEERS) on all nets in turn, `seconds` for each pair.
+
+    Raises ValueError where an engine's logits are not ours: then it does not run the same net.
+    """
+    left_out: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        rivals = [
+            rival
+            for net in nets
+            for rival in _rivals(net, batch, threads, engines, Path(folder), left_out)
+        ]
+        calls = {str(k): partial(rival.run, rival.images) for k, rival in enumerate(rivals)}
+        timings = time_interleaved(calls, seconds, turn=TURN)
+    entries = []
+    for rival, timing in zip(rivals, timings.values()):
+        minimum, median, p90 = (seconds / batch for seconds in timing[:3])
+        an_image = Timing(minimum, median, p90, timing.calls)
+        entries.append(Entry(rival.engine, rival.net, rival.difference, an_image))
+    return Comparison(batch, entries, left_out)
+
+
+def _rivals(
+    net: Path,
+    batch: int,
+    threads: int,
+    engines: Sequence[str],
+    folder: Path,
+    left_out: dict[str, str],
+) -> Iterator[Rival]:
+    """Ours, then every peer that runs; the reasons of the others go to `left_out`."""
+    ours = squishnative.load(net, threads=threads)
+    shape = (batch, *ours.input_shape)
+    images = np.random.default_rng(0).standard_normal(shape, np.float32)
+    logits = ours.infer(images)
+    name = f"squishnative {squishnative.__version__}, {ours.isa}"
+    yield Rival(name, net.stem, ours.infer, images, 0.0)
+    task = Task(net, folder / f"{net.stem}.onnx", shape, threads)
+    export(net, task.onnx)
+    for engine in engines:
+        if engine in left_out:
+            continue
+        try:
+            run = PEERS[engine](task)
+        except ImportError as error:
+            left_out[engine] = f"not installed ({error})"
+            continue
+        except PeerError as error:
+            left_out[engine] = str(error)
+            continue
+        difference = _difference(f"{engine} on {net.stem}", run(images), logits)
+        yield Rival(f"{engine} {version(engine)}", net.stem, run, images, difference)
+
+
+def _difference(what: str, got: FloatArray, ours: FloatArray) -> float:
+    scale = float(np.abs(ours).max())
+    if got.shape != ours.shape or scale == 0:
+        raise ValueError(f"{what}: logits {got.shape}, ours are {ours.shape}, at most {scale}")
+    difference = float(np.abs(got - ours).max()) / scale
+    if not difference <= PARITY:
+        raise ValueError(
+            f"{what}: logits differ by {difference:.2g} of the largest, rounding is below {PARITY}"
+        )
+    return difference
+
+
+def machine() -> str:
+    """The CPU's model where the system names it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.split(": ", 1)[1] for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def load_average() -> Optional[float]:
+    """Programs that wanted a CPU in the last minute, this one included; None where unknown."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("nets", type=Path, nargs="+", metavar="NET.squish")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1], help="images a call [1]")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each engine [1]")
+    parser.add_argument(
+        "--seconds", type=float, default=2, help="time for each engine with each net [2]"
+    )
+    parser.add_argument("--engines", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    options = parser.parse_args()
+    if min(options.batch) < 1 or options.threads < 1 or options.seconds < 0:
+        parser.error("--batch and --threads must be at least 1, --seconds not negative")
+    before = load_average()
+    try:
+        comparisons = [
+            compare(options.nets, batch, options.threads, options.seconds, options.engines)
+            for batch in options.batch
+        ]
+    except (OSError, ValueError) as error:
+        sys.exit(f"compare.py: {error}")
+    print(f"{machine()}, threads: {options.threads}. Milliseconds an image, least / median")
+    print("(times ours, of the least).\n")
+    print("\n\n".join(comparison.markdown() for comparison in comparisons))
+    if options.json:
+        report = {
+            "machine": machine(),
+            "threads": options.threads,
+            "load_average": {"before": before, "after": load_average()},
+            "comparisons": [comparison.as_dict() for comparison in comparisons],
+        }
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""The engines that compare.py runs beside ours, each from one ONNX file, in float32.
+
+A peer's maker imports the engine, so that those that are not installed cost nothing but a line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from squishnative import _core
+from squishnative.spec import (
+    INPUT,
+    Add,
+    Conv,
+    ConvSpec,
+    Fire,
+    FloatArray,
+    Layer,
+    MaxPool,
+    NetSpec,
+)
+
+Run = Callable[[FloatArray], FloatArray]
+
+
+class PeerError(Exception):
+    """Why a peer cannot run this net here."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a peer is to run: one net, on batches of one shape, with this many threads."""
+
+    squish: Path
+    onnx: Path  # the same net; a peer may write files of its own beside it
+    shape: tuple[int, int, int, int]  # N, C, H, W
+    threads: int
+
+
+def onnxruntime(task: Task) -> Run:
+    """ONNX Runtime's CPU provider."""
+    ort = importlib.import_module("onnxruntime")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = task.threads
+    options.inter_op_num_threads = 1
+    session = ort.InferenceSession(str(task.onnx), options, providers=["CPUExecutionProvider"])
+    return lambda batch: np.asarray(session.run(["logits"], {"input": batch})[0])
+
+
+def openvino(task: Task) -> Run:
+    """OpenVINO's CPU plugin; without the hint it would compute in bfloat16 where the CPU can."""
+    ov = importlib.import_module("openvino")
+    core = ov.Core()
+    model = core.read_model(str(task.onnx))
+    model.reshape(list(task.shape))
+    hints = {
+        "INFERENCE_NUM_THREADS": task.threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    request = core.compile_model(model, "CPU", hints).create_infer_request()
+    return lambda batch: np.asarray(request.infer([batch], share_inputs=True)[0])
+
+
+def ncnn(task: Task) -> Run:
+    """ncnn, its model made by pnnx. It has no batches: images run one after the other."""
+    library = importlib.import_module("ncnn")
+    pnnx = importlib.import_module("pnnx")
+    shape = ",".join(str(extent) for extent in (1, *task.shape[1:]))
+    _convert([pnnx.EXEC_PATH, str(task.onnx), f"inputshape=[{shape}]", "fp16=0"])
+    net = library.Net()
+    net.opt.num_threads = task.threads
+    net.opt.use_vulkan_compute = False
+    for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"):
+        setattr(net.opt, option, False)
+    net.opt.use_bf16_storage = False
+    stem = task.onnx.with_suffix("")
+    if net.load_param(f"{stem}.ncnn.param") or net.load_model(f"{stem}.ncnn.bin"):
+        raise PeerError("cannot load what pnnx wrote")
+
+    def one(image: FloatArray) -> Any:
+        with net.create_extractor() as extractor:
+            extractor.input("in0", library.Mat(image))
+            return np.array(extractor.extract("out0")[1])
+
+    return lambda batch: np.stack([one(image) for image in batch])
+
+
+def mnn(task: Task) -> Run:
+    """MNN, its model made by its converter, of which only the compiled part is called.
+
+    The command `mnnconvert` around it installs a telemetry client with pip and reports each use.
+    """
+    library = importlib.import_module("MNN")
+    model = str(task.onnx.with_suffix(".mnn"))
+    converter = [sys.executable, "-c", "import sys, _tools; _tools.mnnconvert(sys.argv)"]
+    arguments = ["-f", "ONNX", "--modelFile", str(task.onnx), "--MNNModel", model, "--bizCode", "x"]
+    _convert([*converter, *arguments])
+    interpreter = library.Interpreter(model)
+    config = {"numThread": task.threads, "precision": "high", "backend": "CPU"}
+    session = interpreter.createSession(config)
+    device_input = interpreter.getSessionInput(session)
+    interpreter.resizeTensor(device_input, task.shape)
+    interpreter.resizeSession(session)
+    device_output = interpreter.getSessionOutput(session)
+
+    def host_tensor(array: FloatArray) -> Any:
+        return library.Tensor(
+            array.shape, library.Halide_Type_Float, array, library.Tensor_DimensionType_Caffe
+        )
+
+    host_output = host_tensor(np.zeros(device_output.getShape(), np.float32))
+
+    def run(batch: FloatArray) -> FloatArray:
+        # `interpreter` and its tensors live as long as this function.
+        device_input.copyFromHostTensor(host_tensor(batch))
+        interpreter.runSession(session)
+        device_output.copyToHostTensor(host_output)
+        return np.asarray(host_output.getNumpyData())
+
+    return run
+
+
+def torch(task: Task) -> Run:
+    """PyTorch, eager, one functional call a layer; channels last, its faster layout on CPUs."""
+    library = importlib.import_module("torch")
+    library.set_num_threads(task.threads)
+    net = NetSpec.from_model(_core.Model.load(str(task.squish)))
+    layers = [(layer.inputs, _torch_layer(library, layer)) for layer in net.layers]
+
+    def run(batch: FloatArray) -> FloatArray:
+        images = library.from_numpy(batch).contiguous(memory_format=library.channels_last)
+        values = {INPUT: images}
+        with library.inference_mode():
+            for k, (inputs, layer) in enumerate(layers):
+                values[k] = layer(*(values[source] for source in inputs))
+        return np.asarray(values[len(layers) - 1].flatten(1))
+
+    return run
+
+
+def litert(task: Task) -> Run:
+    """LiteRT: named here so that its absence from the tables is explained."""
+    importlib.import_module("ai_edge_litert")
+    raise PeerError(f"LiteRT reads .tflite, and its package makes none from {task.onnx.name}")
+
+
+# In the order of the tables. The names are those of the distributions too.
+PEERS: dict[str, Callable[[Task], Run]] = {
+    "onnxruntime": onnxruntime,
+    "openvino": openvino,
+    "ncnn": ncnn,
+    "mnn": mnn,
+    "torch": torch,
+    "ai-edge-litert": litert,
+}
+
+
+def version(peer: str) -> str:
+    """The version of an installed peer."""
+    return importlib.metadata.version(peer)
+
+
+def _convert(command: list[str]) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        last = done.stdout.strip().splitlines()[-1:] or ["no output"]
+        raise PeerError(f"{Path(command[0]).name} ended with {done.returncode}: {last[0]}")
+
+
+def _torch_layer(library: Any, layer: Layer) -> Callable[..., Any]:
+    functional = library.nn.functional
+    if isinstance(layer, Conv):
+        return _torch_conv(library, layer.conv)
+    if isinstance(layer, Fire):
+        squeeze = _torch_conv(library, layer.squeeze)
+        present = [conv for conv in (layer.expand1x1, layer.expand3x3) if conv is not None]
+        expands = [_torch_conv(library, conv) for conv in present]
+
+        def fire(x: Any) -> Any:
+            squeezed = squeeze(x)
+            return library.cat([expand(squeezed) for expand in expands], 1)
+
+        return fire
+    if isinstance(layer, MaxPool):
+        window = (layer.kernel, layer.stride, _both_sides(layer.padding))
+        return lambda x: functional.max_pool2d(x, *window, ceil_mode=layer.ceil_mode)
+    if isinstance(layer, Add):
+        return lambda a, b: functional.relu(a + b) if layer.relu else a + b
+    return lambda x: functional.adaptive_avg_pool2d(x, 1)
+
+
+def _torch_conv(library: Any, conv: ConvSpec) -> Callable[[Any], Any]:
+    weight, bias = library.from_numpy(conv.weight), library.from_numpy(conv.bias)
+    weight = weight.contiguous(memory_format=library.channels_last)
+    padding = _both_sides(conv.padding)
+
+    def run(x: Any) -> Any:
+        y = library.nn.functional.conv2d(x, weight, bias, conv.stride, padding)
+        return y.relu_() if conv.relu else y
+
+    return run
+
+
+def _both_sides(padding: tuple[int, int, int, int]) -> tuple[int, int]:
+    if padding[:2] != padding[2:]:
+        raise PeerError(f"torch pads both sides alike, this net has {padding}")
+    return padding[:2]
