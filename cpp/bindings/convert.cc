@@ -16,7 +16,7 @@ Window make_window(Pair kernel, Pair stride, Padding padding) {
 
 std::string file_path(py::handle path) {
   PyObject* bytes = nullptr;
-  if (!PyUnicode_FSConverter(path.ptr(), &bytes)) throw py::error_already_set();
+  if (!PyUnicode_FSConverter(path.ptr(), static_cast<void*>(&bytes))) throw py::error_already_set();
   return py::reinterpret_steal<py::bytes>(bytes);
 }
 

@@ -13,7 +13,8 @@ void register_class(py::module_& m, const char* name, PyObject* base) {
   py::register_exception<Exception>(m, name, base).attr("__module__") = "squishnative";
 }
 
-void translate(std::exception_ptr thrown) {
+// pybind11 fixes the signature.
+void translate(std::exception_ptr thrown) {  // NOLINT(performance-unnecessary-value-param)
   try {
     if (thrown) std::rethrow_exception(thrown);
   } catch (const InvalidArgument& error) {

@@ -26,6 +26,7 @@ struct LayerInfo {
 
   std::vector<ConvInfo> convs() const {
     std::vector<ConvInfo> infos;
+    infos.reserve(layer->convs.size());
     for (const ConvDescription& conv : layer->convs) infos.push_back({owner, &conv});
     return infos;
   }
@@ -33,6 +34,7 @@ struct LayerInfo {
 
 std::vector<LayerInfo> layers_of(const ModelPtr& model) {
   std::vector<LayerInfo> infos;
+  infos.reserve(model->description().layers.size());
   for (const LayerDescription& layer : model->description().layers) infos.push_back({model, &layer});
   return infos;
 }

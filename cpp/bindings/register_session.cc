@@ -23,7 +23,8 @@ class GuardedSession {
 
   // A child that was forked has the pool's handles but not its threads: joining them would wait for ever.
   ~GuardedSession() {
-    if (forked()) session_.release();
+    if (!forked()) return;
+    [[maybe_unused]] const Session* leaked = session_.release();
   }
 
   const std::shared_ptr<const Model>& model() const { return model_; }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
+#include <cstdint>
 #include <memory>
 #include <new>
 
@@ -14,11 +14,8 @@ class AlignedArray {
  public:
   AlignedArray() = default;
   explicit AlignedArray(size_t count) : size_(count) {
-    // aligned_alloc wants a multiple of the alignment.
-    const size_t bytes = (count * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
-    if (bytes < count) throw std::bad_alloc();
-    data_.reset(static_cast<T*>(std::aligned_alloc(kAlignment, bytes ? bytes : kAlignment)));
-    if (!data_) throw std::bad_alloc();
+    if (count > SIZE_MAX / sizeof(T)) throw std::bad_alloc();
+    data_.reset(static_cast<T*>(::operator new(count * sizeof(T), kAlignment)));
     std::uninitialized_fill_n(data_.get(), count, T{});
   }
 
@@ -27,9 +24,9 @@ class AlignedArray {
   size_t size() const { return size_; }
 
  private:
-  static constexpr size_t kAlignment = 64;
+  static constexpr std::align_val_t kAlignment{64};
   struct Free {
-    void operator()(T* p) const { std::free(p); }
+    void operator()(T* p) const { ::operator delete(p, kAlignment); }
   };
   std::unique_ptr<T[], Free> data_;
   size_t size_ = 0;

@@ -23,8 +23,16 @@ void* allocate(size_t bytes, size_t alignment) {
 
 }  // namespace
 
-// The array, nothrow and sized forms of the standard library call these.
+// The array forms of the standard library call these. So does its nothrow form, but not that of the sanitizers, whose
+// memory could then not be freed here.
 void* operator new(size_t bytes) { return allocate(bytes, 1); }
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  try {
+    return allocate(bytes, 1);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void* operator new(size_t bytes, std::align_val_t alignment) {
   return allocate(bytes, static_cast<size_t>(alignment));
 }

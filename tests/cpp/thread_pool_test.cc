@@ -20,7 +20,7 @@ namespace {
 constexpr int kSizes[] = {1, 2, 3, 5};
 
 TEST(ThreadPool, CallsEachWorkerOnceForEachJob) {
-  constexpr int kJobs = 3000;
+  constexpr int kJobs = 2000;
   for (int size : kSizes) {
     ThreadPool pool(size);
     ASSERT_EQ(pool.size(), size);

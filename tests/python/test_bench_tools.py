@@ -20,6 +20,11 @@ from squishnative.spec import Conv, FloatArray, NetSpec
 ROOT = Path(__file__).parents[2]
 SHAPES = ROOT / "tools" / "bench" / "shapes" / "small.txt"
 
+OPTIONS = [
+    *("--batch", "--threads", "--device", "--isa", "--direct", "--size", "--format"),
+    *("--warmup", "--iters", "--profile", "--json", "--version", "--help"),
+]
+
 Tool = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -37,8 +42,8 @@ def runner(name: str) -> Tool:
     binary = find_binary(name)
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [binary, *(os.fspath(a) if isinstance(a, Path) else str(a) for a in arguments)]
-        return subprocess.run(command, capture_output=True, text=True)
+        command = [str(binary), *(str(argument) for argument in arguments)]
+        return subprocess.run(command, capture_output=True, text=True, errors="surrogateescape")
 
     return run
 
@@ -63,10 +68,7 @@ def measured(tool: Tool, report: Path, *arguments: object) -> dict[str, Any]:
 def test_help_names_every_option(squish_bench: Tool) -> None:
     done = squish_bench("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for option in (
-        "--batch --threads --device --isa --direct --size --format --warmup --iters --profile --json "
-        "--version --help"
-    ).split():
+    for option in OPTIONS:
         assert f"  {option} " in done.stdout
     assert squish_bench("--version").stdout == f"squish-bench {squishnative.__version__}\n"
 
@@ -283,14 +285,14 @@ def test_peers_run_the_same_net(net_file: Path, engine: str) -> None:
 
 def test_compare_names_what_it_leaves_out(net_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(task: peers.Task) -> peers.Run:
-        raise ModuleNotFoundError("No module named 'absent'")
+        raise ModuleNotFoundError(f"no module for {task.threads} thread")
 
     def unable(task: peers.Task) -> peers.Run:
         raise peers.PeerError(f"cannot read {task.onnx.name}")
 
     monkeypatch.setattr(compare, "PEERS", {"absent": absent, "unable": unable})
     result = compare.compare([net_file], 1, 1, 0, ["absent", "unable"])
-    assert "Left out: absent, not installed (No module named 'absent')." in result.markdown()
+    assert "Left out: absent, not installed (no module for 1 thread)." in result.markdown()
     assert f"Left out: unable, cannot read {net_file.stem}.onnx." in result.markdown()
     assert json.loads(json.dumps(result.as_dict()))["left_out"] == result.left_out
 

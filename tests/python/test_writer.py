@@ -97,7 +97,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "net.squish"
     one_conv().save(str(path))
     old = path.read_bytes()
-    with pytest.raises(ValueError, match="layers"):
+    with pytest.raises(ValueError, match="kLayers"):
         writer().save(str(path))
     assert path.read_bytes() == old
     with pytest.raises(OSError, match="none/net"):

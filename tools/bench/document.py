@@ -2,8 +2,8 @@
 
     python tools/bench/document.py --squish-bench build/release/tools/bench/squish-bench
 
-Makes the nets, compares the engines on them with batches of 1 and of 8, measures our own engine with
-and without Winograd convolutions, and replaces the results in the document.
+Makes the nets, compares the engines on them with batches of 1 and of 8, measures our own engine
+with and without Winograd convolutions, and replaces the results in the document.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def results(squish_bench: Path, cpu: str, seconds: float) -> str:
             "",
             "### This engine",
             "",
-            f"The core's measured peak: {planned['core_flops'] / 1e9:.0f} GFLOP/s ({planned['isa']}).",
+            f"The core's peak: {planned['core_flops'] / 1e9:.0f} GFLOP/s with {planned['isa']}.",
             "",
             _table(planned["nets"], direct["nets"]),
         ]
@@ -62,7 +62,7 @@ def _measure(
     squish_bench: Path, nets: Sequence[Path], folder: Path, options: Sequence[str]
 ) -> dict[str, Any]:
     report = folder / "report.json"
-    command = [squish_bench, *nets, "--iters", "400", "--json", report, *options]
+    command = [str(squish_bench), *map(str, nets), "--iters=400", f"--json={report}", *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     measured: dict[str, Any] = json.loads(report.read_text())
     return measured

@@ -44,6 +44,7 @@ uint32_t section_count(const std::vector<uint8_t>& file) {
 // The checksums are zeroed: the input's may be wrong.
 std::vector<uint8_t> without_checksums(std::vector<uint8_t> file) {
   constexpr size_t kHeaderCrcAt = 12, kCrcBytes = 4;
+  if (file.size() < squish::kHeaderBytes) throw std::logic_error("parse() accepted a file without a header");
   std::memset(&file[kHeaderCrcAt], 0, kCrcBytes);
   for (size_t k = 0; k < section_count(file); ++k) {
     std::memset(&file[squish::kHeaderBytes + k * squish::kSectionEntryBytes + 4], 0, kCrcBytes);

@@ -40,7 +40,9 @@ def bench(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measures how long a net takes, and how long others take with the same weights.
+    """Measures how long a net takes.
+
+    And how long others take with the same weights.
 
     squish bench net.squish
     squish bench net.squish --batch 8 --threads 2

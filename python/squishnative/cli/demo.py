@@ -14,12 +14,12 @@ def demo(
     ] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
 ) -> None:
-    """Trains a small net, converts it and runs it on the engine, in about a minute.
+    """Trains a small net, converts it and runs it.
 
     The data are scikit-learn's 1797 scans of handwritten digits; three quarters train a SqueezeNet
     of half the
     usual widths, the others measure it: accuracy, agreement with PyTorch, speed of both.
-    Needs the extra [demo].
+    Takes about a minute. Needs the extra [demo].
 
     squish demo
     squish demo --output /tmp/demo --seed 1

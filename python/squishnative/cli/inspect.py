@@ -21,7 +21,9 @@ def inspect(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Prints what a net is made of: shapes, encoding, density, bytes and multiply-adds.
+    """Prints what a net is made of.
+
+    For each layer: shapes, encoding, density, bytes and multiply-adds.
 
     squish inspect net.squish
     squish inspect net.squish --size 128

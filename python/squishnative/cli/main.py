@@ -47,9 +47,9 @@ def options(
 ) -> None:
     """Runs, makes and examines .squish files: SqueezeNet-family image classifiers.
 
-    squish demo                                  from data to a net on the engine, in about a minute
-    squish convert net.pth -o net.squish         a checkpoint to a .squish file
-    squish infer net.squish photo.jpg holiday/   labels of photos
+    squish demo                            from data to a net on the engine
+    squish convert net.pth -o net.squish   a checkpoint to a .squish file
+    squish infer net.squish photo.jpg      labels of photos
     """
     global _debug
     _debug = debug

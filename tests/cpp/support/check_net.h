@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "support/image.h"
 
@@ -12,8 +13,9 @@ namespace squish::testing {
 SessionOptions session_options(const std::string& isa, int threads = 1, bool winograd = true);
 
 // Fails the test unless the first image's output is within the reference's bound, and every image's is bit for bit the
-// same alone, in the batch, in a second run, and on any number of threads.
-void check_net(const std::shared_ptr<const Model>& model, const Images& images, bool winograd);
+// same alone, in the batch, in a second run, and on so many threads.
+void check_net(const std::shared_ptr<const Model>& model, const Images& images, bool winograd,
+               const std::vector<int>& threads = {3});
 
 // Images of a batch: on 3 threads, three of them side by side, then one shared by all threads.
 inline constexpr int64_t kImages = 4;
