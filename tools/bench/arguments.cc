@@ -90,7 +90,7 @@ std::string Arguments::help() const {
     text += "  " + head + std::string(width + 2 - head.size(), ' ');
     for (const char c : option.help)
       text += c == '\n' ? "\n" + std::string(width + 4, ' ') : std::string(1, c);
-    text += "\n";
+    text += '\n';
   }
   return text;
 }
