@@ -1,0 +1,134 @@
+"""From checkpoint to logits at full size, against PyTorch, ONNX Runtime and float64.
+
+An engine and its opponent are each within `reference.run`'s bound of the exact logits, so within
+twice the bound of each other.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pytest
+import squishnative
+import torch
+from nets import SqueezeNet, TorchNet, random_net
+from PIL import Image
+from shared_data import FOLDER, LABELS, SQUEEZENET, needs_shared_data, photographs
+from squishnative import reference
+from squishnative.convert import convert
+from squishnative.export import export
+from squishnative.spec import FloatArray
+from test_convert_onnx import export as torch_export
+
+pytestmark = pytest.mark.slow
+
+PHOTOGRAPHS = 40
+ARM_BINARY = Path(__file__).parents[2] / "build" / "aarch64" / "tools" / "infer" / "squish-infer"
+ARM_RUN = ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"]
+
+
+@dataclass
+class Pretrained:
+    """The ImageNet net and what others make of all photographs."""
+
+    net: Path
+    module: SqueezeNet
+    batch: FloatArray
+    torch_logits: FloatArray
+    logits: npt.NDArray[np.float64]
+    bound: npt.NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+    net = tmp_path_factory.mktemp("pretrained") / "squeezenet.squish"
+    convert(SQUEEZENET, net, labels=LABELS)
+    module = SqueezeNet("1.1", 1000)
+    module.load_state_dict(torch.load(SQUEEZENET.with_suffix(".pth"), weights_only=True))
+    batch = photographs(PHOTOGRAPHS)
+    with torch.no_grad():
+        torch_logits = module.eval()(torch.from_numpy(batch)).numpy()
+    return Pretrained(net, module, batch, torch_logits, *reference.run(net, batch))
+
+
+def check(
+    got: FloatArray, wanted: Pretrained, record_property: Callable[[str, object], None]
+) -> None:
+    used = float((abs(got - wanted.logits) / wanted.bound).max())
+    difference = abs(got - wanted.torch_logits)
+    record_property("largest error / bound", used)
+    print(f"error / bound {used:.3f}, largest difference from PyTorch {difference.max():.1e}")
+    assert used <= 1
+    assert (difference <= 2 * wanted.bound).all()
+    np.testing.assert_array_equal(got.argmax(1), wanted.torch_logits.argmax(1))
+
+
+@needs_shared_data
+@pytest.mark.parametrize("isa", squishnative.available_isas())
+def test_photographs(
+    pretrained: Pretrained, isa: str, record_property: Callable[[str, object], None]
+) -> None:
+    with squishnative.load(pretrained.net, isa=isa) as net:
+        assert net.isa == isa
+        check(net.infer(pretrained.batch), pretrained, record_property)
+
+
+@needs_shared_data
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_photographs_through_onnx(
+    pretrained: Pretrained,
+    dynamo: bool,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    torch_export(pretrained.module, pretrained.batch[:1], tmp_path / "net.onnx", dynamo)
+    convert(tmp_path / "net.onnx", tmp_path / "net.squish")
+    with squishnative.load(tmp_path / "net.squish") as net:
+        check(net.infer(pretrained.batch), pretrained, record_property)
+
+
+@needs_shared_data
+@pytest.mark.skipif(
+    not ARM_BINARY.is_file() or shutil.which(ARM_RUN[0]) is None,
+    reason="needs `make test-aarch64` and qemu-aarch64-static",
+)
+@pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
+@pytest.mark.parametrize("isa", ["neon", "scalar"])
+def test_photograph_on_aarch64(pretrained: Pretrained, tmp_path: Path, cpu: str, isa: str) -> None:
+    photo = sorted((FOLDER / "photos").iterdir())[0]
+    with squishnative.load(pretrained.net) as net:
+        pixels = net.preprocess(photo)
+    Image.fromarray(pixels).save(tmp_path / "photo.ppm")
+    command = [*ARM_RUN, "-cpu", cpu, str(ARM_BINARY), str(pretrained.net)]
+    options = [str(tmp_path / "photo.ppm"), "--isa", isa, "--logits"]
+    done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
+    got = np.array([float(line) for line in done.stdout.split()])
+    logits, bound = reference.run(pretrained.net, pixels[None])
+    assert (abs(got - logits[0]) <= bound[0]).all()
+    assert got.argmax() == logits[0].argmax()
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_nets_against_torch_and_onnxruntime(tmp_path: Path, seed: int) -> None:
+    net, batch = random_net(seed)
+    net.save(tmp_path / "net.squish")
+    export(tmp_path / "net.squish", tmp_path / "net.onnx")
+    with squishnative.load(tmp_path / "net.squish", threads=1 + seed % 3) as engine:
+        got = engine.infer(batch)
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"]
+    )
+    (from_onnxruntime,) = session.run(["logits"], {"input": batch})
+    with torch.no_grad():
+        from_torch = TorchNet(net)(torch.from_numpy(batch)).numpy()
+    logits, bound = reference.run(net, batch)
+    assert (abs(got - logits) <= bound).all()
+    for theirs in (from_onnxruntime, from_torch):
+        assert (abs(got - theirs) <= 2 * bound).all()

@@ -1,0 +1,92 @@
+// squish-infer: labels of images without Python; also the shortest example of the C++ interface.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "bench/arguments.h"
+#include "infer/ppm.h"
+#include "squish/error.h"
+#include "squish/session.h"
+
+namespace squish::infer {
+namespace {
+
+struct Options {
+  SessionOptions session;
+  int k = 5;
+  bool logits = false, help = false;
+};
+
+std::vector<std::string> read_options(int argc, char** argv, Options* options) {
+  bench::Arguments arguments("squish-infer NET.squish IMAGE.ppm... [options]",
+                             "Prints the likeliest labels of binary PPM or PGM images. They run as they are: "
+                             "resize and crop them to the "
+                             "net's size before. Others become PPM with, say, `convert photo.jpg -resize "
+                             "256x256^ -gravity center -extent "
+                             "224x224 photo.ppm`.");
+  arguments.add_int("-k", 1, "labels an image", &options->k);
+  arguments.add_int("--threads", 1, "threads that compute", &options->session.threads);
+  arguments.add_text("--device", "NAME", "cpu or reference", &options->session.device);
+  arguments.add_text("--isa", "NAME", "instruction set; the best there is where none is named",
+                     &options->session.isa);
+  arguments.add_flag("--logits", "print all logits of an image, one a line, instead of labels",
+                     &options->logits);
+  arguments.add_flag("--help", "print this and exit", &options->help);
+  std::vector<std::string> operands = arguments.parse(argc, argv);
+  if (options->help) {
+    std::fputs(arguments.help().c_str(), stdout);
+  } else if (operands.size() < 2) {
+    throw bench::UsageError("wanted a net and at least one image");
+  }
+  return operands;
+}
+
+void print_labels(const std::string& path, const std::vector<float>& logits, const Model& model, int k) {
+  std::vector<size_t> order(logits.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto count = std::min(order.size(), static_cast<size_t>(k));
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
+                    [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  const double largest = logits[order[0]];
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - largest);
+  std::printf("%s\n", path.c_str());
+  for (size_t i = 0; i < count; ++i) {
+    const size_t c = order[i];
+    const std::string label = model.labels().empty() ? std::to_string(c) : model.labels()[c];
+    std::printf("  %5.1f %%  %s\n", 100 * std::exp(logits[c] - largest) / sum, label.c_str());
+  }
+}
+
+int run(int argc, char** argv) {
+  Options options;
+  const std::vector<std::string> operands = read_options(argc, argv, &options);
+  if (options.help) return 0;
+  const auto model = Model::load(operands[0]);
+  Session session(model, options.session);
+  for (size_t i = 1; i < operands.size(); ++i) {
+    const Image image = with_channels(read_ppm(operands[i]), model->input_shape().channels);
+    const Shape shape = model->output_shape(image.height, image.width);
+    std::vector<float> logits(static_cast<size_t>(shape.elements()));
+    session.run({image.pixels.data(), PixelFormat::kU8Nhwc, 1, image.height, image.width}, logits.data());
+    if (options.logits) {
+      for (const float logit : logits) std::printf("%.9g\n", static_cast<double>(logit));
+    } else if (shape.height == 1 && shape.width == 1) {
+      print_labels(operands[i], logits, *model, options.k);
+    } else {
+      throw InvalidArgument("net: gives a map of " + std::to_string(shape.height) + "x" +
+                            std::to_string(shape.width) + ", only --logits can print that");
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace squish::infer
+
+int main(int argc, char** argv) {
+  return squish::bench::run_tool("squish-infer", [&] { return squish::infer::run(argc, argv); });
+}
