@@ -18,7 +18,7 @@ export PATH := $(BIN):$(PATH)
 # $(call test_preset,NAME): builds a preset of CMakePresets.json and runs its C++ tests.
 test_preset = cmake --preset $(1) && cmake --build --preset $(1) && ctest --preset $(1) --parallel $(JOBS)
 
-.PHONY: demo test test-cpp test-sanitized test-aarch64 test-python bench lint format clean
+.PHONY: demo test test-cpp test-sanitized test-aarch64 test-python bench lint lint-cpp lint-python format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -46,10 +46,14 @@ test-python: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	pytest tests/python/bench --benchmark-enable --benchmark-only
 
-lint: $(VENV)/dev.stamp
-	clang-format --dry-run -Werror $(CXX_FILES)
+lint: lint-cpp lint-python
+
+lint-cpp: $(VENV)/dev.stamp
+	@clang-format --dry-run -Werror $(CXX_FILES)
 	cmake --preset dev
 	run-clang-tidy.py -p build/dev -j $(JOBS) -quiet '^$(CURDIR)/cpp/'
+
+lint-python: $(VENV)/dev.stamp
 	ruff check
 	ruff format --check
 	mypy

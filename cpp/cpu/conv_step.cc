@@ -15,15 +15,16 @@ struct Target {
 };
 
 ConvKernel kernel_for(const KernelTable& kernels, ptrdiff_t step, int blocks) {
+  const int pair = blocks == 2 ? 1 : 0;
   switch (step) {
     case 1:
-      return kernels.conv[kStep1][blocks - 1];
+      return kernels.conv[kStep1][pair];
     case 2:
-      return kernels.conv[kStep2][blocks - 1];
+      return kernels.conv[kStep2][pair];
     case 16:
-      return kernels.conv[kStep16][blocks - 1];
+      return kernels.conv[kStep16][pair];
     default:
-      return kernels.conv_any_step[blocks - 1];
+      return kernels.conv_any_step[pair];
   }
 }
 
@@ -38,7 +39,7 @@ class GroupConv {
     task_.weights = packed.weights.data() + group.weights_at;
     task_.offsets = conv.offsets.data() + group.columns_at;
     task_.columns = group.columns;
-    task_.bias = packed.bias.data() + group.first_block * kChannelBlock;
+    task_.bias = packed.bias.data() + ptrdiff_t{group.first_block} * kChannelBlock;
     task_.floor = floor_for(packed.relu);
     task_.width = conv.conv_output.width;
     kernel_ = kernel_for(kernels, task_.input_step, group.blocks);

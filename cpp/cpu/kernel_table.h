@@ -113,9 +113,11 @@ struct KernelTable {
   bool (*all_finite)(const float*, ptrdiff_t);
 };
 
+// NOLINTBEGIN(readability-identifier-naming): constants, though the check takes what is extern for variables.
 extern const KernelTable kScalarKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
 extern const KernelTable kNeonKernels;
+// NOLINTEND(readability-identifier-naming)
 
 }  // namespace squish

@@ -212,7 +212,7 @@ void fill_bias(PackedConv& packed, const Op& op) {
   for (const ConvDescription* conv : op.convs) {
     const std::vector<float> values = decode_bias(*conv);
     std::copy(values.begin(), values.end(), bias);
-    bias += blocks_of(conv->out_channels) * kChannelBlock;
+    bias += ptrdiff_t{blocks_of(conv->out_channels)} * kChannelBlock;
   }
 }
 
@@ -230,6 +230,7 @@ void count(PackedConv& packed, const Op& op) {
 PackedConv pack(const Op& op, const PackOptions& options) {
   PackedConv packed;
   std::vector<Clusters> convs;
+  convs.reserve(op.convs.size());
   for (const ConvDescription* conv : op.convs) convs.push_back(clusters_of(*conv));
   std::vector<Block> blocks;
   for (size_t c = 0; c < convs.size(); ++c) {

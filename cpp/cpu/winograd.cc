@@ -61,7 +61,7 @@ class TiledConv {
     task.output_block = block_floats();
     task.rows = 1;
     task.width = tile_rows_.size() * conv_.tiles.columns;
-    for (int f = 0; f < kFrequencies; ++f) {
+    for (int64_t f = 0; f < kFrequencies; ++f) {
       task.input = scratch_.frequencies + f * in_.layout->blocks() * block_floats();
       task.weights =
           packed_.weights.data() + group.weights_at + f * group.columns * group.blocks * kChannelBlock;
@@ -76,7 +76,7 @@ class TiledConv {
     WinogradOutputTask task{};
     task.products = scratch_.products + b * block_floats() + tile_at(tile_row) * kChannelBlock;
     task.frequency = kMaxBlocks * block_floats();
-    task.bias = packed_.bias.data() + (group.first_block + b) * kChannelBlock;
+    task.bias = packed_.bias.data() + int64_t{group.first_block + b} * kChannelBlock;
     task.floor = floor_for(packed_.relu);
     task.output = output;
     task.output_row = output_row;

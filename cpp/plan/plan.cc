@@ -53,6 +53,7 @@ Layout input_layout(const Graph& graph, const std::vector<Op>& ops, int height, 
 std::vector<int> output_segments(const Op& op, const Layout& input) {
   if (op.kind != OpKind::kConv) return input.segments;
   std::vector<int> segments;
+  segments.reserve(op.convs.size());
   for (const ConvDescription* conv : op.convs) segments.push_back(conv->out_channels);
   return segments;
 }

@@ -23,15 +23,15 @@ std::vector<double> magnitudes(const ConvDescription& conv, const std::vector<fl
   std::transform(weights.begin(), weights.end(), out.begin(), [](float w) { return std::abs(double{w}); });
   const Window& w = conv.window;
   if (w.kernel_h != 3 || w.kernel_w != 3 || w.stride_h != 1 || w.stride_w != 1) return out;
-  const auto widen = [](double* g, int step) {
+  const auto widen = [](double* g, ptrdiff_t step) {
     const double sum = g[0] + g[step] + g[2 * step], first = g[0], last = g[2 * step];
     g[0] = sum + last;
     g[step] = sum;
     g[2 * step] = sum + first;
   };
   for (double* kernel = out.data(); kernel != out.data() + out.size(); kernel += 9) {
-    for (int y = 0; y < 3; ++y) widen(kernel + 3 * y, 1);
-    for (int x = 0; x < 3; ++x) widen(kernel + x, 3);
+    for (ptrdiff_t y = 0; y < 3; ++y) widen(kernel + 3 * y, 1);
+    for (ptrdiff_t x = 0; x < 3; ++x) widen(kernel + x, 3);
   }
   return out;
 }

@@ -11,7 +11,7 @@
 namespace squish {
 namespace {
 
-constexpr int kBlockFloats = 16;
+constexpr ptrdiff_t kBlockFloats = 16;
 
 // kStep: floats from a pixel's activations to the next one's; 0: only known at run time.
 template <int kRows, int kPixels, int kStep, int kBlocks>
@@ -49,12 +49,12 @@ void conv_tile(const ConvTask& task, const float* input, float* output) {
 
 using TileFunction = void (*)(const ConvTask&, const float*, float*);
 
-// The tiles of 1 .. kCount pixels: table[pixels - 1].
+// The tiles of 1 .. kCount pixels: kTable[pixels - 1].
 template <int kRows, int kStep, int kBlocks, typename Pixels>
 struct TileTable;
 template <int kRows, int kStep, int kBlocks, int... kPixels>
 struct TileTable<kRows, kStep, kBlocks, Sequence<kPixels...>> {
-  static constexpr TileFunction table[] = {&conv_tile<kRows, kPixels + 1, kStep, kBlocks>...};
+  static constexpr TileFunction kTable[] = {&conv_tile<kRows, kPixels + 1, kStep, kBlocks>...};
 };
 
 // Rows of tiles as equal as they can be: a narrow last tile would leave the multipliers waiting for its few sums.
@@ -66,7 +66,7 @@ void conv_row(const ConvTask& task, const float* input, float* output) {
   const int narrow = task.width / tiles, wide_tiles = task.width % tiles;
   for (int t = 0; t < tiles; ++t) {
     const int pixels = narrow + (t < wide_tiles);
-    Table::table[pixels - 1](task, input, output);
+    Table::kTable[pixels - 1](task, input, output);
     input += pixels * step;
     output += pixels * kBlockFloats;
   }

@@ -4,6 +4,6 @@
 
 namespace squish {
 
-const KernelTable kAvx2Kernels = make_table("avx2");
+constexpr KernelTable kAvx2Kernels = make_table("avx2");
 
 }  // namespace squish

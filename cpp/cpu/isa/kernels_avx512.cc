@@ -11,6 +11,6 @@
 
 namespace squish {
 
-const KernelTable kAvx512Kernels = make_table("avx512");
+constexpr KernelTable kAvx512Kernels = make_table("avx512");
 
 }  // namespace squish

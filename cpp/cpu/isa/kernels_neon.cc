@@ -4,6 +4,6 @@
 
 namespace squish {
 
-const KernelTable kNeonKernels = make_table("neon");
+constexpr KernelTable kNeonKernels = make_table("neon");
 
 }  // namespace squish

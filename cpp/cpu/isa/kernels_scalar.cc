@@ -4,6 +4,6 @@
 
 namespace squish {
 
-const KernelTable kScalarKernels = make_table("scalar");
+constexpr KernelTable kScalarKernels = make_table("scalar");
 
 }  // namespace squish

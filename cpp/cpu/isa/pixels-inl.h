@@ -14,7 +14,8 @@ void pixels_of(const PixelTask& task) {
     const float scale = task.scale[c], shift = task.shift[c];
     const uint8_t* __restrict__ input = task.input + c;
     float* __restrict__ output = task.output + c * task.plane;
-    for (int x = 0; x < task.width; ++x) output[x] = static_cast<float>(input[x * kChannels]) * scale + shift;
+    for (ptrdiff_t x = 0; x < task.width; ++x)
+      output[x] = static_cast<float>(input[x * kChannels]) * scale + shift;
   }
 }
 
