@@ -50,10 +50,10 @@ class ConvInfo:
     def relu(self) -> bool: ...
     @property
     def encoding(self) -> str:
-        """"dense", "cluster16x1", "cluster16x4" or "synapse"."""
+        """One of "dense", "cluster16x1", "cluster16x4" or "synapse"."""
     @property
     def dtype(self) -> str:
-        """"f32", "f16" or "i8"."""
+        """One of "f32", "f16" or "i8"."""
     @property
     def payload_bytes(self) -> int: ...
     @property
@@ -72,7 +72,7 @@ class LayerInfo:
 
     @property
     def kind(self) -> str:
-        """"conv", "fire", "max_pool", "add" or "global_average_pool"."""
+        """One of "conv", "fire", "max_pool", "add" or "global_average_pool"."""
     @property
     def name(self) -> str: ...
     @property
@@ -102,7 +102,7 @@ class Model:
     def resize(self) -> int: ...
     @property
     def interpolation(self) -> str:
-        """"nearest", "bilinear" or "bicubic"."""
+        """One of "nearest", "bilinear" or "bicubic"."""
     @property
     def mean(self) -> list[float]: ...
     @property
@@ -122,7 +122,9 @@ class Model:
         """The output shape of every layer."""
 
 class Session:
-    def __init__(self, model: Model, device: str = ..., threads: int = ..., isa: str = ...) -> None: ...
+    def __init__(
+        self, model: Model, device: str = ..., threads: int = ..., isa: str = ...
+    ) -> None: ...
     def run(
         self,
         batch: Union[npt.NDArray[np.float32], npt.NDArray[np.uint8]],
@@ -143,8 +145,11 @@ class Session:
     def arena_bytes(self, height: int, width: int) -> int: ...
 
 class NetWriter:
-    """Collects layers and writes a .squish file. Layers are numbered from 0 in the order they are added;
-    `inputs` name earlier ones, -1 is the net's input."""
+    """Collects layers and writes a .squish file.
+
+    Layers are numbered from 0 in the order they are added; `inputs` name earlier ones, -1 is the
+    net's input.
+    """
 
     def __init__(
         self,
@@ -168,8 +173,11 @@ class NetWriter:
         dtype: str = ...,
         encoding: str = ...,
     ) -> int:
-        """dtype: "f32", "f16", "i8". encoding: "smallest", "dense", "cluster16x1", "cluster16x4", "synapse".
-        Returns the layer's number."""
+        """Returns the layer's number.
+
+        dtype: "f32", "f16" or "i8".
+        encoding: "smallest", "dense", "cluster16x1", "cluster16x4" or "synapse".
+        """
     def fire(
         self,
         name: str,

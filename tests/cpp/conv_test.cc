@@ -36,9 +36,9 @@ constexpr int kLanes = 16, kKernel = 3, kChannels = 32, kAllColumns = kChannels 
 // Widths and heights around the tiles of all instruction sets, which are 2, 6 and 28 pixels, halves and quarters of
 // them, and bands of 1, 2 and 4 rows: below, equal, multiple, above, prime.
 constexpr int kWidths[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 27, 28, 29, 42, 55, 56, 57, 59};
-constexpr int kRows[] = {1, 2, 3, 4, 5, 7};
+constexpr int kRows[] = {1, 2, 3, 5, 7};
 
-// Densities 0, nearly 0, 0.1, 0.5 and 1.
+// Of 3x3 kernels at densities 0, nearly 0, 0.1, 0.5 and 1.
 constexpr int kColumns[] = {0, 1, kAllColumns / 10, kAllColumns / 2, kAllColumns};
 
 // How the input lies in memory, and the convolution's stride.
@@ -196,15 +196,17 @@ TEST_P(ConvKernels, AgreeWithPlainLoops) {
   uint32_t seed = 0;
   for (const Geometry& geometry : kGeometries) {
     for (int blocks = 1; blocks <= kernels().max_group; ++blocks) {
-      for (int rows : kRows) {
-        for (int width : kWidths) {
-          const int columns = kColumns[++seed % std::size(kColumns)];
-          KernelCall call(geometry, blocks, rows, width, columns, seed, kEdges[seed % 2]);
-          const auto expected = call.expected();
-          call.run(kernels());
-          ASSERT_TRUE(all_within(call.output(), expected))
-              << rows << "x" << width << " pixels, step " << geometry.step() << ", " << blocks << " blocks, "
-              << columns << " columns";
+      for (int columns : kColumns) {
+        for (int rows : kRows) {
+          for (int width : kWidths) {
+            ++seed;
+            KernelCall call(geometry, blocks, rows, width, columns, seed, kEdges[seed % 2]);
+            const auto expected = call.expected();
+            call.run(kernels());
+            ASSERT_TRUE(all_within(call.output(), expected))
+                << rows << "x" << width << " pixels, step " << geometry.step() << ", " << blocks
+                << " blocks, " << columns << " columns";
+          }
         }
       }
     }

@@ -48,7 +48,8 @@ class Maker {
       const FireWidths widths = fire_widths();
       const int first = net_.fire(at_, widths, style());
       const FireWidths next = random_.chance(0.5) ? widths : swapped(widths);
-      at_ = net_.add(first, net_.fire(first, next, style()), random_.chance(0.5));
+      const int second = net_.fire(first, next, style());
+      at_ = net_.add(first, second, random_.chance(0.5));
       if (k == 1) pool();
     }
     head();
@@ -93,8 +94,15 @@ class Maker {
     return {relu, density_, clusters_die_, random_.pick(kTypes), random_.pick(kEncodings)};
   }
 
-  void stem(const Window& window) { at_ = net_.conv(at_, width(), window, style()); }
-  void fire() { at_ = net_.fire(at_, fire_widths(), style()); }
+  // Numbers are drawn one statement at a time: in what order arguments are evaluated is the compiler's choice.
+  void stem(const Window& window) {
+    const int filters = width();
+    at_ = net_.conv(at_, filters, window, style());
+  }
+  void fire() {
+    const FireWidths widths = fire_widths();
+    at_ = net_.fire(at_, widths, style());
+  }
 
   // Mostly SqueezeNet's window.
   void pool() {
