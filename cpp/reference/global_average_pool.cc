@@ -9,16 +9,18 @@ Activation global_average_pool(const Activation& in) {
   const int pixels = in.shape.height * in.shape.width;
   for (int c = 0; c < in.shape.channels; ++c) {
     const size_t first = in.at(c, 0, 0);
-    double sum = 0, magnitude = 0, variance = 0;
+    double sum = 0, magnitude = 0, deviation = 0;
     for (size_t i = first; i < first + static_cast<size_t>(pixels); ++i) {
       sum += in.value[i];
       magnitude += std::abs(in.value[i]);
-      if (in.tracks_variance()) variance += in.variance[i];
+      if (in.tracks_variance()) deviation += std::sqrt(in.variance[i]);
     }
     out.value[static_cast<size_t>(c)] = sum / pixels;
     if (in.tracks_variance()) {
-      const double rounding = std::sqrt(pixels + 1.0) * kUnitRoundoff * magnitude;
-      out.variance[static_cast<size_t>(c)] = (variance + rounding * rounding) / pixels / pixels;
+      // Pixels share their weights; where these are zero, pixels are even equal. So their errors are not independent,
+      // and nor are the sum's roundings: deviations add, and kLambda of them are the worst case.
+      const double rounding = (pixels + 1) * kUnitRoundoff * magnitude / kLambda;
+      out.variance[static_cast<size_t>(c)] = (deviation * deviation + rounding * rounding) / pixels / pixels;
     }
   }
   return out;
