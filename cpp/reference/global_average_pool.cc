@@ -17,8 +17,8 @@ Activation global_average_pool(const Activation& in) {
     }
     out.value[static_cast<size_t>(c)] = sum / pixels;
     if (in.tracks_variance()) {
-      // Pixels share their weights; where these are zero, pixels are even equal. So their errors are not independent,
-      // and nor are the sum's roundings: deviations add, and kLambda of them are the worst case.
+      // Pixels share their weights; where these are zero, pixels are even equal. So neither their errors nor the
+      // sum's roundings are independent: deviations add, and kLambda of them are the worst case.
       const double rounding = (pixels + 1) * kUnitRoundoff * magnitude / kLambda;
       out.variance[static_cast<size_t>(c)] = (deviation * deviation + rounding * rounding) / pixels / pixels;
     }

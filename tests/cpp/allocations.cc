@@ -23,8 +23,8 @@ void* allocate(size_t bytes, size_t alignment) {
 
 }  // namespace
 
-// The array forms of the standard library call these. So does its nothrow form, but not that of the sanitizers, whose
-// memory could then not be freed here.
+// The array forms of the standard library call these. So does its nothrow form, but not that of the sanitizers,
+// whose memory could then not be freed here.
 void* operator new(size_t bytes) { return allocate(bytes, 1); }
 void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
   try {

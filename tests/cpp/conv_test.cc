@@ -33,8 +33,8 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kNoFloor = -std::numeric_limits<float>::infinity();
 constexpr int kLanes = 16, kKernel = 3, kChannels = 32, kAllColumns = kChannels * kKernel * kKernel;
 
-// Widths and heights around the tiles of all instruction sets, which are 2, 6 and 28 pixels, halves and quarters of
-// them, and bands of 1, 2 and 4 rows: below, equal, multiple, above, prime.
+// Widths and heights around the tiles of all instruction sets, which are 2, 6 and 28 pixels, halves and
+// quarters of them, and bands of 1, 2 and 4 rows: below, equal, multiple, above, prime.
 constexpr int kWidths[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 27, 28, 29, 42, 55, 56, 57, 59};
 constexpr int kRows[] = {1, 2, 3, 5, 7};
 

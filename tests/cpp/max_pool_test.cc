@@ -1,4 +1,5 @@
-// Max pooling: the kernel of each instruction set, and pools as whole ops. A maximum rounds nothing: all is exact.
+// Max pooling: the kernel of each instruction set, and pools as whole ops. A maximum rounds nothing: all is
+// exact.
 #include <gtest/gtest.h>
 
 #include <algorithm>

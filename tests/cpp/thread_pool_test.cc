@@ -87,8 +87,8 @@ int os_threads() {
   return 0;
 }
 
-// A thread that was joined stays in the kernel's count for a moment. Returns the count when it is `wanted` or stays
-// different for a second.
+// A thread that was joined stays in the kernel's count for a moment. Returns the count when it is `wanted` or
+// stays different for a second.
 int settled_os_threads(int wanted) {
   for (int wait = 0; wait < 1000 && os_threads() != wanted; ++wait) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

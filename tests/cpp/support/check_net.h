@@ -1,4 +1,5 @@
-// A whole net on every instruction set and several numbers of threads against the reference in double precision.
+// A whole net on every instruction set and several numbers of threads against the reference in double
+// precision.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,8 @@ namespace squish::testing {
 
 SessionOptions session_options(const std::string& isa, int threads = 1, bool winograd = true);
 
-// Fails the test unless the first image's output is within the reference's bound, and every image's is bit for bit the
-// same alone, in the batch, in a second run, and on so many threads.
+// Fails the test unless the first image's output is within the reference's bound, and every image's is bit for
+// bit the same alone, in the batch, in a second run, and on so many threads.
 void check_net(const std::shared_ptr<const Model>& model, const Images& images, bool winograd,
                const std::vector<int>& threads = {3});
 

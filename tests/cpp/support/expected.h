@@ -14,7 +14,7 @@ struct Expected {
 };
 
 // A sum of products in double. A float32 sum of n terms, in any order, fused or not, is off by at most about
-// n eps sum|w x|, eps = 2^-24; twice that leaves room for the second-order terms and a rounding before or after.
+// n eps sum|w x|, eps = 2^-24; twice that leaves room for second-order terms and a rounding before or after.
 class BoundedSum {
  public:
   void add(double product) {

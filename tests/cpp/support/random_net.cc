@@ -94,7 +94,7 @@ class Maker {
     return {relu, density_, clusters_die_, random_.pick(kTypes), random_.pick(kEncodings)};
   }
 
-  // Numbers are drawn one statement at a time: in what order arguments are evaluated is the compiler's choice.
+  // Numbers are drawn one statement at a time: compilers differ in the order they evaluate arguments.
   void stem(const Window& window) {
     const int filters = width();
     at_ = net_.conv(at_, filters, window, style());
