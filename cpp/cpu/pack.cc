@@ -98,10 +98,6 @@ std::vector<int> live_channels(const Block* blocks, int count) {
   return channels;
 }
 
-bool is_3x3_stride_1(const Window& w) {
-  return w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h == 1 && w.stride_w == 1;
-}
-
 // Makes the groups of one op, in the order of the blocks, and fills the arrays behind them.
 class GroupPacker {
  public:
@@ -136,7 +132,7 @@ class GroupPacker {
 
   bool takes_tiles(size_t b) const {
     const Block& block = blocks_[b];
-    if (!options_.winograd || !is_3x3_stride_1(block.conv->window)) return false;
+    if (!options_.winograd || !block.conv->window.is_3x3(1)) return false;
     return winograd_pays(static_cast<int64_t>(block.count),
                          static_cast<int64_t>(live_channels(&block, 1).size()));
   }

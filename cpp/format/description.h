@@ -22,6 +22,10 @@ struct Window {
   int kernel_h = 1, kernel_w = 1;
   int stride_h = 1, stride_w = 1;
   int pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
+
+  bool is_3x3(int stride) const {
+    return kernel_h == 3 && kernel_w == 3 && stride_h == stride && stride_w == stride;
+  }
 };
 
 struct ConvDescription {

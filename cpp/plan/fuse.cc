@@ -6,10 +6,7 @@ namespace squish {
 namespace {
 
 // Without padding at the top and the left; at the bottom and the right the windows are clipped.
-bool is_3x3_stride_2(const Window& w) {
-  return w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h == 2 && w.stride_w == 2 && w.pad_top == 0 &&
-         w.pad_left == 0;
-}
+bool is_squeezenet_pool(const Window& w) { return w.is_3x3(2) && w.pad_top == 0 && w.pad_left == 0; }
 
 class Fuser {
  public:
@@ -41,7 +38,7 @@ class Fuser {
   // The convolution that pooling layer k can be fused into, or null.
   Op* fusable_producer(int k) {
     const LayerDescription& pool = graph_.layers()[static_cast<size_t>(k)];
-    if (pool.kind == LayerKind::kMaxPool && !is_3x3_stride_2(pool.window)) return nullptr;
+    if (pool.kind == LayerKind::kMaxPool && !is_squeezenet_pool(pool.window)) return nullptr;
     const int input = pool.inputs[0];
     if (input < 0 || graph_.consumers(input).size() != 1) return nullptr;
     Op& op = ops_[static_cast<size_t>(op_of(input))];

@@ -11,9 +11,7 @@ namespace squish {
 namespace {
 
 // Backends may compute a 3x3 convolution in 2x2 tiles of output, the last of which hangs over an odd edge.
-int overhang(const Window& w) {
-  return w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h == 1 && w.stride_w == 1 ? 1 : 0;
-}
+int overhang(const Window& w) { return w.is_3x3(1) ? 1 : 0; }
 
 // The border that the readers of an op's output (-1: of the net's input) need. Pools clip their windows instead.
 Border border_for(const std::vector<Op>& ops, int producer) {

@@ -21,8 +21,7 @@ struct Sums {
 std::vector<double> magnitudes(const ConvDescription& conv, const std::vector<float>& weights) {
   std::vector<double> out(weights.size());
   std::transform(weights.begin(), weights.end(), out.begin(), [](float w) { return std::abs(double{w}); });
-  const Window& w = conv.window;
-  if (w.kernel_h != 3 || w.kernel_w != 3 || w.stride_h != 1 || w.stride_w != 1) return out;
+  if (!conv.window.is_3x3(1)) return out;
   const auto widen = [](double* g, ptrdiff_t step) {
     const double sum = g[0] + g[step] + g[2 * step], first = g[0], last = g[2 * step];
     g[0] = sum + last;
