@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from squishnative import __version__
-from squishnative.cli import bench, convert, demo, export, infer, inspect
+from squishnative.cli import bench, convert, demo, evolve, export, infer, inspect, report, train
 from squishnative.cli.messages import one_line
 
 # Help stays plain text: it is read through pipes and over serial lines of boards too.
@@ -63,6 +63,9 @@ for _command in (
     inspect.inspect,
     bench.bench,
     demo.demo,
+    train.train,
+    evolve.evolve,
+    report.report,
 ):
     app.command(_command.__name__, help=_help(_command))(_command)
 

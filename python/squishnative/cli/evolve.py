@@ -1,0 +1,124 @@
+"""`squish evolve`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+_UNITS = {
+    "bytes": {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "kib": 1024, "mib": 1024**2},
+    "seconds": {"s": 1, "ms": 1e-3, "us": 1e-6},
+}
+
+
+def evolve(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", show_default=False, help="Folder of the run.")
+    ],
+    data: Annotated[
+        Optional[Path],
+        typer.Option(
+            show_default=False,
+            help="Folder or tar file: train/<class>/<image>, val/<class>/<image>.",
+        ),
+    ] = None,
+    ancestor: Annotated[
+        Optional[Path],
+        typer.Option(
+            show_default=False, help="Dense net trained on these classes, as `squish train` makes."
+        ),
+    ] = None,
+    max_bytes: Annotated[
+        Optional[str],
+        typer.Option(show_default=False, help="Of the last generation's file: 50kB, 0.1MB."),
+    ] = None,
+    max_latency: Annotated[
+        Optional[str],
+        typer.Option(
+            show_default=False, help="Of one image on the engine, on this machine: 1ms, 300us."
+        ),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help='Type of the shipped weights: "f32", "f16", "i8".')] = (
+        "i8"
+    ),
+    strategy: Annotated[
+        str,
+        typer.Option(help='"evolve", or at its cost a rival: "one-shot", "gradual", "rigl".'),
+    ] = "evolve",
+    generations: Annotated[int, typer.Option(min=1)] = 10,
+    population: Annotated[int, typer.Option(min=1, help="Offspring a generation.")] = 1,
+    parents: Annotated[int, typer.Option(min=1, max=5, help="Of each, at most.")] = 2,
+    epochs: Annotated[int, typer.Option(min=1, help="Of training, for each individual.")] = 6,
+    batch: Annotated[int, typer.Option(min=2, help="Images a step.")] = 64,
+    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 0.02,
+    seed: Annotated[int, typer.Option(help="Same seed, same family, on the same machine.")] = 0,
+    engine_threads: Annotated[int, typer.Option(min=1, help="Of the engine that is timed.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="PyTorch's; 0: its own choice.")] = 0,
+    device: Annotated[str, typer.Option(help='PyTorch\'s: "cpu", "cuda".')] = "cpu",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in the folder; all else is ignored.")
+    ] = False,
+) -> None:
+    """Evolves a trained net into a family of ever smaller and faster ones.
+
+    Each generation has fewer clusters of weights than the one before, until the budget is met. All
+    individuals stay in the folder as .squish files. A run that was killed continues with --resume.
+    Needs the extra [train].
+
+    squish evolve --data photos --ancestor run/net.squish --max-bytes 100kB -o family
+    squish evolve --resume -o family
+    """
+    import torch  # takes seconds
+
+    from squishnative.evolve import run
+    from squishnative.train.recipe import Recipe
+
+    if threads:
+        torch.set_num_threads(threads)
+    if not resume:
+        for option, value in (("--data", data), ("--ancestor", ancestor)):
+            if value is None:
+                raise typer.BadParameter("wanted with a new run", param_hint=option)
+        settings = run.Settings(
+            str(data),
+            str(ancestor),
+            max_bytes=_parse(max_bytes, "bytes", "--max-bytes"),
+            max_seconds=_parse(max_latency, "seconds", "--max-latency"),
+            dtype=dtype,
+            strategy=strategy,
+            generations=generations,
+            population=population,
+            parents=parents,
+            threads=engine_threads,
+            seed=seed,
+            device=device,
+            recipe=Recipe(epochs=epochs, batch=batch, lr=lr),
+        )
+        run.begin(output, settings)
+    typer.echo(f"{'':24}     val    bytes  density  latency")
+    run.evolve(output, _report)
+
+
+def _report(individual: object) -> None:
+    from squishnative.evolve.run import Individual
+
+    assert isinstance(individual, Individual)
+    typer.echo(
+        f"{individual.name:24} {100 * individual.val_accuracy:6.2f} % "
+        f"{individual.shipped_bytes:8,} {100 * individual.density:6.1f} % "
+        f"{1e3 * individual.seconds:7.3f} ms"
+    )
+
+
+def _parse(text: Optional[str], kind: str, option: str) -> Optional[float]:
+    if text is None:
+        return None
+    units = _UNITS[kind]
+    match = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)\s*([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in units:
+        known = ", ".join(unit for unit in units if unit)
+        raise typer.BadParameter(f"got {text!r}, wanted a number with {known}", param_hint=option)
+    return float(match[1]) * units[match[2]]

@@ -1,0 +1,116 @@
+"""How many clusters each convolution may keep, for a budget of bytes and time.
+
+Densities follow Erdos-Renyi-Kernel (Evci et al. 2020), which leaves small layers dense, times what
+the offspring's own genes say of each layer; the whole is scaled until the budget is just met.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Optional
+
+from squishnative.evolve.clusters import HEIGHT
+from squishnative.evolve.environment import Environment
+from squishnative.spec import ConvSpec, NetSpec
+
+BYTES = {"f32": 4, "f16": 2, "i8": 1}  # of a weight
+
+Genes = dict[str, float]  # of each convolution: the logarithm of what its density is multiplied by
+Counts = dict[str, int]  # of each convolution: clusters that live
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a net may cost. None: no limit. bytes: of the file with weights of `dtype`."""
+
+    bytes: Optional[float] = None
+    seconds: Optional[float] = None
+    dtype: str = "i8"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A convolution as the budget sees it."""
+
+    clusters: int
+    cluster_bytes: float
+    share: float  # its density, up to a factor that all have in common
+
+
+class Planner:
+    """Turns genes into counts for nets of one shape."""
+
+    def __init__(self, spec: NetSpec, environment: Environment, dtype: str) -> None:
+        self._environment = environment
+        self._shapes: dict[str, Shape] = {}
+        for layer in spec.layers:
+            for name, conv in layer.named_convs():
+                self._shapes[name] = _shape(conv, BYTES[dtype])
+        living = sum(shape.clusters * shape.cluster_bytes for shape in self._shapes.values())
+        self._fixed_bytes = len(spec.to_bytes(dtype, "cluster16x1")) - living
+
+    @property
+    def names(self) -> list[str]:
+        """Of the convolutions."""
+        return list(self._shapes)
+
+    @property
+    def totals(self) -> Counts:
+        """All clusters of each convolution."""
+        return {name: shape.clusters for name, shape in self._shapes.items()}
+
+    def bytes(self, counts: Counts) -> float:
+        """Of the file, as cluster16x1."""
+        return self._fixed_bytes + sum(
+            self._shapes[name].cluster_bytes * count for name, count in counts.items()
+        )
+
+    def seconds(self, counts: Counts) -> float:
+        """Predicted latency of one image."""
+        e = self._environment
+        return e.fixed_seconds + sum(e.cluster_seconds[n] * c for n, c in counts.items())
+
+    def counts(self, budget: Budget, genes: Genes) -> Counts:
+        """As many clusters as fit the budget, at least one a convolution.
+
+        Raises ValueError where not even that fits: what, got, wanted.
+        """
+        least = self._scaled(0.0, genes)
+        for what, got, most in (
+            ("bytes", self.bytes(least), budget.bytes),
+            ("seconds", self.seconds(least), budget.seconds),
+        ):
+            if most is not None and got > most:
+                raise ValueError(f"budget of {most:g} {what}: the emptiest net needs {got:g}")
+        low, high = 0.0, max(1 / self._share(name, genes) for name in self._shapes)
+        if self._fits(self._scaled(high, genes), budget):
+            return self._scaled(high, genes)
+        for _ in range(50):
+            middle = (low + high) / 2
+            fits = self._fits(self._scaled(middle, genes), budget)
+            low, high = (middle, high) if fits else (low, middle)
+        return self._scaled(low, genes)
+
+    def _fits(self, counts: Counts, budget: Budget) -> bool:
+        small = budget.bytes is None or self.bytes(counts) <= budget.bytes
+        fast = budget.seconds is None or self.seconds(counts) <= budget.seconds
+        return small and fast
+
+    def _share(self, name: str, genes: Genes) -> float:
+        return self._shapes[name].share * math.exp(genes.get(name, 0.0))
+
+    def _scaled(self, factor: float, genes: Genes) -> Counts:
+        return {
+            name: max(1, math.floor(min(1.0, factor * self._share(name, genes)) * shape.clusters))
+            for name, shape in self._shapes.items()
+        }
+
+
+def _shape(conv: ConvSpec, weight_bytes: int) -> Shape:
+    outputs, inputs, height, width = conv.weight.shape
+    blocks = -(-outputs // HEIGHT)
+    clusters = blocks * inputs * height * width
+    # The last block's clusters are as high as there are channels left (cpp/format/layout.h).
+    share = (outputs + inputs + height + width) / (outputs * inputs * height * width)
+    return Shape(clusters, weight_bytes * outputs / blocks, share)

@@ -1,0 +1,184 @@
+"""Birth: from parents to a network whose clusters are drawn, before it is trained.
+
+The parents' weights are averaged, which gives a good net because all descend from one ancestor and
+were trained briefly since. Several sets of clusters are drawn by the encoding, and the one that
+does best on images before any training is born.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from squishnative.evolve.budget import Budget, Counts, Genes, Planner
+from squishnative.evolve.clusters import Genome, Strengths, members, sums
+from squishnative.evolve.encoding import draw_clusters
+from squishnative.spec import NetSpec
+from squishnative.train.network import Network
+from squishnative.train.run import prepare
+
+
+@dataclass(frozen=True)
+class Heredity:
+    """How offspring differ from their parents.
+
+    temperature: of the encoding. mutation: deviation of the genes. regrowth: share of the clusters
+    that are taken from those dead in the parents, by their gradient. candidates: drawn for each
+    birth.
+    """
+
+    temperature: float = 0.05
+    mutation: float = 0.15
+    regrowth: float = 0.05
+    candidates: int = 4
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images with their classes that births are judged on: (N, C, H, W) as the net eats them."""
+
+    images: torch.Tensor
+    classes: torch.Tensor
+
+
+@dataclass
+class Newborn:
+    """A network with masks, and what it inherited. screened: the candidates' losses."""
+
+    network: Network
+    genes: Genes
+    screened: list[float]
+
+
+def mate(parents: Sequence[NetSpec]) -> NetSpec:
+    """The mean of the parents' weights; they must be of one shape."""
+    child = copy.deepcopy(parents[0])
+    convs = [
+        [conv for layer in parent.layers for _, conv in layer.named_convs()] for parent in parents
+    ]
+    mine = [conv for layer in child.layers for _, conv in layer.named_convs()]
+    for conv, theirs in zip(mine, zip(*convs)):
+        conv.weight = np.mean([c.weight for c in theirs], axis=0, dtype=np.float64).astype("f4")
+        conv.bias = np.mean([c.bias for c in theirs], axis=0, dtype=np.float64).astype("f4")
+    return child
+
+
+def bear(
+    parents: Sequence[tuple[NetSpec, Genes]],
+    planner: Planner,
+    budget: Budget,
+    heredity: Heredity,
+    sample: Sample,
+    rng: np.random.Generator,
+) -> Newborn:
+    """One offspring of one or more parents, which fits the budget."""
+    network = prepare(mate([spec for spec, _ in parents]), sample.images)
+    worth = magnitudes(network)
+    urge = gradients(network, sample) if heredity.regrowth else {}
+    inherited = {
+        name: float(np.mean([genes.get(name, 0.0) for _, genes in parents]))
+        for name in planner.names
+    }
+    best: Optional[tuple[float, Genes, Genome]] = None
+    losses = []
+    for _ in range(heredity.candidates):
+        genes = {
+            name: gene + float(rng.normal(0, heredity.mutation)) for name, gene in inherited.items()
+        }
+        counts = planner.counts(budget, genes)
+        genome = draw(worth, urge, counts, heredity, rng)
+        losses.append(screen(network, genome, sample))
+        if best is None or losses[-1] < best[0]:
+            best = losses[-1], genes, genome
+    assert best is not None, "at least one candidate"
+    set_masks(network, best[2])
+    network.refit_batch_norms(sample.images)
+    return Newborn(network, best[1], losses)
+
+
+def draw(
+    worth: Strengths, urge: Strengths, counts: Counts, heredity: Heredity, rng: np.random.Generator
+) -> Genome:
+    """`counts` clusters of each convolution, a share of them from the dead."""
+    genome: Genome = {}
+    for name, strength in worth.items():
+        dead = strength == 0
+        regrown = min(round(heredity.regrowth * counts[name]), int(dead.sum())) if urge else 0
+        # What lives in the parents and is not needed for the count cannot be made up by the dead.
+        regrown = max(regrown, counts[name] - int((~dead).sum()))
+        alive = draw_clusters(strength, counts[name] - regrown, heredity.temperature, rng)
+        if regrown:
+            again = urge[name] if urge else np.ones_like(strength)
+            wanted = np.where(dead & ~alive, again, 0.0)
+            alive |= draw_clusters(wanted, regrown, heredity.temperature, rng)
+        genome[name] = alive
+    return genome
+
+
+def magnitudes(network: Network) -> Strengths:
+    """Of each cluster, the norm of its living weights.
+
+    In a network that `train.run.prepare` made, weights make outputs of unit variance, so that the
+    clusters of all filters compare. Weighing them by the size of the input channels or by the
+    gradient was tried and is no better.
+    """
+    return {
+        name: np.sqrt(sums(conv.live_weight().detach().square().cpu().numpy()))
+        for name, conv in network.named_convs()
+    }
+
+
+def gradients(network: Network, sample: Sample) -> Strengths:
+    """Of each cluster, the norm of the loss's gradient (RigL's criterion, Evci et al. 2020)."""
+    network.train()
+    network.zero_grad()
+    loss = F.cross_entropy(network(sample.images), sample.classes)
+    loss.backward()
+    found = {
+        name: np.sqrt(sums(conv.weight.grad.square().numpy()))  # type: ignore[union-attr]
+        for name, conv in network.named_convs()
+    }
+    network.zero_grad()
+    return found
+
+
+@torch.no_grad()
+def screen(network: Network, genome: Genome, sample: Sample) -> float:
+    """The loss with these clusters, norms fitted to the images anew, before any training."""
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    set_masks(network, genome)
+    loss = float(F.cross_entropy(network.refit_batch_norms(sample.images), sample.classes))
+    clear_masks(network)
+    network.load_state_dict(before)
+    return loss
+
+
+def set_masks(network: Network, genome: Genome) -> None:
+    """Only these clusters live from now on."""
+    for name, conv in network.named_convs():
+        alive = members(genome[name], conv.weight.shape[0])
+        device = conv.weight.device
+        conv.mask = torch.from_numpy(alive).to(device, conv.weight.dtype)
+        with torch.no_grad():
+            conv.weight.mul_(conv.mask)
+
+
+def clear_masks(network: Network) -> None:
+    """All weights live."""
+    for _, conv in network.named_convs():
+        conv.mask = None
+
+
+def genome(network: Network) -> Genome:
+    """The clusters that the masks leave."""
+    found: Genome = {}
+    for name, conv in network.named_convs():
+        weight = conv.weight if conv.mask is None else conv.mask
+        found[name] = sums((weight.detach() != 0).cpu().numpy()) > 0
+    return found

@@ -1,0 +1,154 @@
+"""The figures of a report, read from run folders; `report.json` is these and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from squishnative.evolve import run
+from squishnative.evolve.run import Individual, Settings
+from squishnative.evolve.selection import dominates
+from squishnative.spec import Conv, NetSpec
+from squishnative.train.run import read_net
+
+IMAGENET_CLASSES = 1000
+# arXiv 1711.07459, abstract: SqueezeNet v1.1 for an unpublished "ImageNet-10"; (bytes, accuracy).
+PAPER = ((2.4e6, 0.812), (0.95e6, 0.77))
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What makes a file smaller than the 1000-class float32 net; their product is the whole.
+
+    head: fewer classes. evolution: fewer weights. encoding: what clusters and their bitmaps cost,
+    below 1. precision: fewer bytes a weight.
+    """
+
+    head: float
+    evolution: float
+    encoding: float
+    precision: float
+
+    @property
+    def total(self) -> float:
+        """Their product."""
+        return self.head * self.evolution * self.encoding * self.precision
+
+
+@dataclass(frozen=True)
+class Member:
+    """An individual as the report shows it."""
+
+    individual: Individual
+    live_weights: int
+    macs: int  # of living clusters, one image
+    factors: Factors
+    on_front: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run."""
+
+    name: str
+    settings: Settings
+    machine: str
+    labels: list[str]
+    input_size: tuple[int, int]
+    members: list[Member]
+
+    @property
+    def shown(self) -> list[Member]:
+        """The ancestor and the front, largest first."""
+        chosen = [m for m in self.members if m.on_front or m.individual.generation == 0]
+        return sorted(chosen, key=lambda m: -m.individual.shipped_bytes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For report.json."""
+        return {
+            "run": self.name,
+            "settings": self.settings.to_dict(),
+            "machine": self.machine,
+            "labels": self.labels,
+            "input_size": self.input_size,
+            "members": [
+                {
+                    **asdict(m.individual),
+                    "name": m.individual.name,
+                    "live_weights": m.live_weights,
+                    "macs": m.macs,
+                    "factors": {**asdict(m.factors), "total": m.factors.total},
+                    "on_front": m.on_front,
+                }
+                for m in self.members
+            ],
+        }
+
+
+def summarise(folder: Path) -> Summary:
+    """Reads a run folder. Raises ValueError where it holds no individual yet, OSError on none."""
+    settings = run.saved_settings(folder)
+    found = run.individuals(folder)
+    if not found:
+        raise ValueError(f"'{folder}': a run without an individual yet")
+    ancestor = _read(folder, found[0])
+    front = [i for i in found if not any(_beats(o, i) for o in found)]
+    members = []
+    for individual in found:
+        spec = _read(folder, individual)
+        live = live_weights(spec)
+        members.append(
+            Member(
+                individual,
+                live,
+                _macs(spec),
+                factors_of(individual, live, found[0].bytes["f32"], ancestor),
+                individual in front,
+            )
+        )
+    machine = run.saved_environment(folder).machine
+    size = (ancestor.input.height, ancestor.input.width)
+    return Summary(folder.name, settings, machine, ancestor.labels, size, members)
+
+
+def factors_of(
+    individual: Individual, live: int, ancestor_bytes: int, ancestor: NetSpec
+) -> Factors:
+    """The whole way from the 1000-class net to this file, cut into steps."""
+    head = ancestor.layers[-2]
+    assert isinstance(head, Conv)
+    more = (IMAGENET_CLASSES - head.conv.out_channels) * (head.conv.in_channels + 1)
+    stored = individual.bytes["f32"]
+    return Factors(
+        head=(ancestor_bytes + 4 * more) / ancestor_bytes,
+        evolution=ancestor_bytes / (4 * live),
+        encoding=4 * live / stored,
+        precision=stored / individual.shipped_bytes,
+    )
+
+
+def live_weights(spec: NetSpec) -> int:
+    """Weights that are not zero, and biases."""
+    convs = [conv for layer in spec.layers for _, conv in layer.named_convs()]
+    return sum(int((conv.weight != 0).sum()) + conv.bias.size for conv in convs)
+
+
+def _macs(spec: NetSpec) -> int:
+    total = 0
+    image = (spec.input.channels, spec.input.height, spec.input.width)
+    shapes = [*spec.shapes(), image]  # of layer -1, the input, too
+    for k, layer in enumerate(spec.layers):
+        for name, conv in layer.named_convs():
+            inside = name.endswith("squeeze") or name == layer.name
+            _, height, width = conv.output_shape(shapes[layer.inputs[0]]) if inside else shapes[k]
+            total += int((conv.weight != 0).sum()) * height * width
+    return total
+
+
+def _read(folder: Path, individual: Individual) -> NetSpec:
+    return read_net(str(folder / f"{individual.name}.squish"))
+
+
+def _beats(a: Individual, b: Individual) -> bool:
+    return dominates(a, b)

@@ -1,0 +1,53 @@
+"""The settings of a training, all that decides its result but the net, the data and the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SGD with Nesterov momentum under one cosine from `lr` to 0 after a linear warm-up."""
+
+    epochs: int = 20
+    batch: int = 64
+    lr: float = 0.02
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup: float = 1.0  # epochs
+    clip: float = 5.0  # largest norm of all gradients together
+    label_smoothing: float = 0.1
+    mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: off
+    dropout: float = 0.1
+    ema: float = 0.99  # decay a step of the weights' moving average, which is what is measured
+    # Distillation: the teacher's share of the loss, and the temperature of both.
+    distillation: float = 0.5
+    temperature: float = 2.0
+    int8: bool = False  # quantisation-aware: weights are rounded as an int8 file's
+    amp: bool = True  # mixed precision; on CUDA, and on CPUs with bfloat16 instructions
+
+    def __post_init__(self) -> None:
+        """Raises ValueError on a setting out of range."""
+        for name, least, most in (
+            ("epochs", 1, None),
+            ("batch", 2, None),
+            ("lr", 0, None),
+            ("momentum", 0, 1),
+            ("weight_decay", 0, None),
+            ("warmup", 0, None),
+            ("clip", 0, None),
+            ("label_smoothing", 0, 1),
+            ("mixup", 0, None),
+            ("dropout", 0, 1),
+            ("ema", 0, 1),
+            ("distillation", 0, 1),
+            ("temperature", 0.1, None),
+        ):
+            value = getattr(self, name)
+            if value < least or (most is not None and value > most):
+                most_text = "" if most is None else f" and at most {most}"
+                raise ValueError(f"{name}: got {value}, must be at least {least}{most_text}")
+
+    def to_dict(self) -> dict[str, object]:
+        """For files."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -1,0 +1,230 @@
+"""`squish train` without its command line: a run folder, from settings to `net.squish`.
+
+settings.json   what was asked for, the version that ran it, the classes, images left out
+log.csv         a line an epoch; tensorboard/ the same, where tensorboard is installed
+checkpoint.pt   the state after the last whole epoch
+net.squish      the moving average of the weights, written at the end
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import torch
+
+from squishnative import __version__
+from squishnative.convert import read
+from squishnative.net import load
+from squishnative.spec import InputSpec, NetSpec
+from squishnative.train.architecture import squeezenet, with_new_head
+from squishnative.train.augment import normalise
+from squishnative.train.dataset import Dataset, Images, Split, read_dataset
+from squishnative.train.files import load_state, save_json, save_state, write_atomically
+from squishnative.train.network import Network
+from squishnative.train.recipe import Recipe
+from squishnative.train.rescale import rescaled
+from squishnative.train.trainer import Epoch, Trainer, accuracy, logits_of
+
+# Training images are kept this much larger than the net's input, for random crops.
+MARGIN = 1.25
+CALIBRATION_IMAGES = 256
+FORMAT = 1  # of the run folder
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `squish train` was asked for. Paths as they were given."""
+
+    data: str
+    init: Optional[str] = None  # a checkpoint or .squish file; None: from scratch
+    teacher: Optional[str] = None
+    version: str = "1.1"  # of the SqueezeNet, from scratch
+    width: float = 1.0
+    size: int = 128
+    seed: int = 0
+    device: str = "cpu"
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For settings.json."""
+        return {**self.__dict__, "recipe": self.recipe.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Settings:
+        """The inverse. Raises TypeError or ValueError on names and values that are none."""
+        return cls(**{**values, "recipe": Recipe(**values["recipe"])})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A line of log.csv."""
+
+    epoch: Epoch
+    val_accuracy: float
+
+
+def begin(folder: Path, settings: Settings) -> None:
+    """Makes the folder of a new run. Raises FileExistsError where there is a run already."""
+    if (folder / "settings.json").exists():
+        raise FileExistsError(
+            17, "a run is there already: --resume continues it", str(folder / "settings.json")
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = {"format": FORMAT, "squishnative": __version__, **settings.to_dict()}
+    save_json(folder / "settings.json", saved)
+
+
+def saved_settings(folder: Path) -> Settings:
+    """Of a run that was begun. Raises ValueError on another version's folder, OSError on none."""
+    file = folder / "settings.json"
+    try:
+        values = json.loads(file.read_text())
+        found = values.pop("format")
+        values.pop("squishnative")
+        if found != FORMAT:
+            raise ValueError(f"run format {found}, this version continues format {FORMAT}")
+        return Settings.from_dict(values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"'{file}': not the settings of a run: {error}") from error
+
+
+def train(
+    folder: Path, report: Callable[[Progress], None], *, data: Optional[Dataset] = None
+) -> Path:
+    """Runs, or continues, the run that `begin` made, and returns the path of its net.
+
+    report is called after each epoch. data: the dataset, where the caller has read it already.
+    """
+    settings = saved_settings(folder)
+    spec = initial_net(settings)
+    dataset = data or read_dataset(settings.data, spec.input, margin=MARGIN)
+    save_json(folder / "skipped.json", dataset.skipped)
+    torch.manual_seed(settings.seed)
+    headed = with_new_head(spec, dataset.labels, settings.seed)
+    count = min(CALIBRATION_IMAGES, len(dataset.train))
+    chosen = np.random.default_rng(settings.seed).choice(len(dataset.train), count, replace=False)
+    network = prepare(headed, as_input(dataset.train.images[chosen], spec.input))
+    trainer = Trainer(
+        network,
+        dataset.train,
+        settings.recipe,
+        settings.seed,
+        teacher=_teacher(settings),
+        device=settings.device,
+    )
+    log = Log(folder)
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        state = load_state(checkpoint)
+        trainer.restore(state["trainer"])
+        log.rows = state["log"]
+    while trainer.epochs_done < settings.recipe.epochs:
+        epoch = trainer.run_epoch()
+        share = evaluate(trainer.averaged, dataset.val, settings.device)
+        log.add(Progress(epoch, share))
+        save_state(checkpoint, {"trainer": trainer.state(), "log": log.rows})
+        report(Progress(epoch, share))
+    net = folder / "net.squish"
+    made = trainer.averaged.to_spec()
+    made.about = f"squishnative {__version__}: squish train, seed {settings.seed}"
+    write_atomically(net, lambda file: file.write(made.to_bytes()))
+    return net
+
+
+def initial_net(settings: Settings) -> NetSpec:
+    """The net that training begins with, its images' size set; the head is still the old one."""
+    if settings.init is None:
+        spec = squeezenet(settings.version, 2, settings.width, settings.seed)
+    else:
+        spec = read_net(settings.init)
+    spec.input = replace(
+        spec.input, height=settings.size, width=settings.size, resize=settings.size
+    )
+    return spec
+
+
+def read_net(path: str) -> NetSpec:
+    """A `.squish` file, or what the converter reads. Raises ValueError on what is no net."""
+    if path.endswith(".squish"):
+        return NetSpec.from_model(load(path).model)
+    return read(path).net
+
+
+def prepare(spec: NetSpec, images: torch.Tensor) -> Network:
+    """A network of the same function, with batch norms that know these images.
+
+    images: (N, C, H, W) as the net eats them.
+    """
+    network = Network(rescaled(spec, images))
+    network.insert_batch_norms(images)
+    return network
+
+
+def middle(images: Images, spec: InputSpec) -> Images:
+    """The middle of (N, H, W, C) images that have a margin, at the net's size."""
+    top, left = (images.shape[1] - spec.height) // 2, (images.shape[2] - spec.width) // 2
+    return images[:, top : top + spec.height, left : left + spec.width]
+
+
+def as_input(images: Images, spec: InputSpec) -> torch.Tensor:
+    """The middle of uint8 (N, H, W, C) images as the net eats it: (N, C, H, W) float32."""
+    pixels = torch.from_numpy(np.ascontiguousarray(middle(images, spec)))
+    return normalise(pixels.permute(0, 3, 1, 2).float(), spec)
+
+
+def evaluate(network: Network, split: Split, device: str = "cpu") -> float:
+    """Accuracy, 0..1."""
+    return accuracy(logits_of(network, split.images, device), split.classes)
+
+
+def _teacher(settings: Settings) -> Optional[Network]:
+    if settings.teacher is None:
+        return None
+    return Network(read_net(settings.teacher), normed=False)
+
+
+class Log:
+    """log.csv, and TensorBoard's files where tensorboard is installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._folder = folder
+        self._writer = _tensorboard(folder / "tensorboard")
+
+    def add(self, progress: Progress) -> None:
+        """Appends a line; the file is written anew, so that it is always whole."""
+        epoch = progress.epoch
+        row = {
+            "epoch": epoch.number,
+            "loss": epoch.loss,
+            "lr": epoch.lr,
+            "val_accuracy": progress.val_accuracy,
+            "seconds": epoch.seconds,
+        }
+        self.rows.append(row)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, row)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(
+            self._folder / "log.csv", lambda file: file.write(text.getvalue().encode())
+        )
+        if self._writer is not None:
+            for name in ("loss", "lr", "val_accuracy"):
+                self._writer.add_scalar(name, row[name], epoch.number)
+            self._writer.flush()
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))

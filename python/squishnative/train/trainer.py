@@ -1,0 +1,237 @@
+"""The loop: epochs that are functions of the state, the seed and their number, and of nothing else.
+
+So a run that was killed continues from its last checkpoint to the same bits, on the same machine
+with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from squishnative.train.augment import augment, normalise
+from squishnative.train.dataset import Images, Split
+from squishnative.train.network import Network
+from squishnative.train.recipe import Recipe
+
+EVALUATION_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch came to. loss: the mean over its images; seconds: of training alone."""
+
+    number: int  # from 1
+    loss: float
+    lr: float  # of its last step
+    seconds: float
+
+
+class Trainer:
+    """Trains a network in place and keeps a moving average of its weights, `averaged`.
+
+    before_step(trainer) is called before each step with `trainer.step` steps done; strategies that
+    move masks hook in there.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        split: Split,
+        recipe: Recipe,
+        seed: int,
+        teacher: Optional[Network] = None,
+        before_step: Optional[Callable[[Trainer], None]] = None,
+        device: str = "cpu",
+    ) -> None:
+        # torch's stub of `to` lacks this argument.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(device)
+        self.network.dropout = recipe.dropout
+        self.network.set_int8(recipe.int8)
+        self.averaged = copy.deepcopy(network).eval()
+        self.recipe, self.seed, self.device = recipe, seed, device
+        self.teacher = None if teacher is None else teacher.to(device).eval()
+        self.before_step = before_step
+        self.epochs_done = self.step = 0
+        self._images = torch.from_numpy(split.images)
+        self._classes = torch.from_numpy(split.classes)
+        self._spec = network.input
+        decayed = [p for p in network.parameters() if p.ndim > 1]
+        others = [p for p in network.parameters() if p.ndim <= 1]
+        self._optimiser = torch.optim.SGD(
+            [
+                {"params": decayed, "weight_decay": recipe.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch; a last one of a single image is left out: it has no variance."""
+        count, rest = divmod(len(self._images), self.recipe.batch)
+        return count + (rest > 1)
+
+    @property
+    def steps(self) -> int:
+        """Of all epochs."""
+        return self.recipe.epochs * self.steps_per_epoch
+
+    def run_epoch(self) -> Epoch:
+        """Trains for one epoch."""
+        begin = time.perf_counter()
+        generator = torch.Generator().manual_seed(_mix(self.seed, self.epochs_done))
+        order = torch.randperm(len(self._images), generator=generator)
+        batches = order.split(self.recipe.batch)[: self.steps_per_epoch]
+        total = 0.0
+        with torch.random.fork_rng():
+            torch.manual_seed(_mix(self.seed, self.epochs_done) + 1)  # dropout's
+            self.network.train()
+            for chosen in batches:
+                total += self._step(chosen, generator) * len(chosen)
+        self.epochs_done += 1
+        seconds = time.perf_counter() - begin
+        lr = self._lr(self.step - 1)
+        return Epoch(self.epochs_done, total / sum(map(len, batches)), lr, seconds)
+
+    def state(self) -> dict[str, Any]:
+        """All that the next epochs depend on, for `save_state`."""
+        return {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "epochs_done": self.epochs_done,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continues from a `state` of the same net and recipe."""
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.epochs_done = state["epochs_done"]
+        self.step = self.epochs_done * self.steps_per_epoch
+
+    def loss_of_random_batch(self) -> torch.Tensor:
+        """Of training images that the seed and the step choose, with the graph for a gradient."""
+        generator = torch.Generator().manual_seed(_mix(self.seed, self.step))
+        chosen = torch.randperm(len(self._images), generator=generator)[: self.recipe.batch]
+        with mixed_precision(self.recipe.amp, self.device):
+            return self._loss(chosen, generator)
+
+    def _step(self, chosen: torch.Tensor, generator: torch.Generator) -> float:
+        if self.before_step is not None:
+            self.before_step(self)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._lr(self.step)
+        with mixed_precision(self.recipe.amp, self.device):
+            loss = self._loss(chosen, generator)
+        self._optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self._optimiser.step()
+        self.step += 1
+        self._average()
+        return loss.item()
+
+    def _loss(self, chosen: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        recipe, spec = self.recipe, self._spec
+        images = self._images[chosen].to(self.device)
+        pixels = augment(images, (spec.height, spec.width), generator)
+        x = normalise(pixels, spec)
+        classes = self._classes[chosen].to(self.device)
+        share, partner = 1.0, classes
+        if recipe.mixup > 0:
+            share = _beta(recipe.mixup, generator)
+            other = torch.randperm(len(x), generator=generator)
+            x, partner = share * x + (1 - share) * x[other], classes[other]
+        logits = self.network(x)
+        smoothing = recipe.label_smoothing
+        loss = share * F.cross_entropy(logits, classes, label_smoothing=smoothing)
+        if share < 1:
+            loss = loss + (1 - share) * F.cross_entropy(logits, partner, label_smoothing=smoothing)
+        if self.teacher is None or recipe.distillation == 0:
+            return loss
+        with torch.no_grad():
+            taught = F.log_softmax(self.teacher(x).float() / recipe.temperature, 1)
+        own = F.log_softmax(logits.float() / recipe.temperature, 1)
+        apart = F.kl_div(own, taught, reduction="batchmean", log_target=True)
+        weight = recipe.distillation
+        return (1 - weight) * loss + weight * recipe.temperature**2 * apart
+
+    def _lr(self, step: int) -> float:
+        warmup = self.recipe.warmup * self.steps_per_epoch
+        rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
+        return self.recipe.lr * rising * (1 + math.cos(math.pi * step / self.steps)) / 2
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Early on, the average over all steps so far, so that the beginning is forgotten.
+        decay = min(self.recipe.ema, self.step / (self.step + 10))
+        mine = self.averaged.state_dict()
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point() and not name.endswith(".mask"):
+                mine[name].lerp_(value, 1 - decay)
+            else:
+                mine[name].copy_(value)
+
+
+@torch.no_grad()
+def logits_of(
+    network: Network, images: Images, device: str = "cpu", amp: bool = False
+) -> npt.NDArray[np.float32]:
+    """(N, H, W, C) uint8 -> (N, classes) float32, in evaluation mode."""
+    network.eval()
+    spec = network.input
+    parts = []
+    for k in range(0, len(images), EVALUATION_BATCH):
+        batch = torch.from_numpy(images[k : k + EVALUATION_BATCH]).to(device)
+        with mixed_precision(amp, device):
+            x = normalise(batch.permute(0, 3, 1, 2).float(), spec)
+            parts.append(network(x).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def accuracy(logits: npt.NDArray[np.float32], classes: npt.NDArray[np.int64]) -> float:
+    """The share of images whose largest logit is their class's."""
+    return float((logits.argmax(1) == classes).mean())
+
+
+@contextmanager
+def mixed_precision(wanted: bool, device: str) -> Iterator[None]:
+    """bfloat16 convolutions where the device is fast at them."""
+    kind = torch.device(device).type
+    fast = kind == "cuda" or _cpu_has_bfloat16()
+    with torch.autocast(kind, torch.bfloat16, enabled=bool(wanted and fast)):
+        yield
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    except AttributeError:  # an older PyTorch
+        return False
+
+
+def _beta(alpha: float, generator: torch.Generator) -> float:
+    """A draw of Beta(alpha, alpha), from the generator alone."""
+    seed = int(torch.randint(2**31, (), generator=generator))
+    return float(np.random.default_rng(seed).beta(alpha, alpha))
+
+
+def _mix(seed: int, number: int) -> int:
+    """A seed for an epoch or step, unlike those of neighbouring seeds and numbers."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 2)

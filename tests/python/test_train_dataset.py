@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import LABELS, make_pictures
+from PIL import Image
+from squishnative.preprocess import Preprocessing
+from squishnative.spec import InputSpec
+from squishnative.train.dataset import DatasetError, read_dataset
+
+SPEC = InputSpec(height=32, width=32, resize=36)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_pictures(tmp_path / "pictures", train=3, val=2)
+
+
+def tar_of(folder: Path, path: Path, mode: str) -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        archive.add(folder, folder.name)
+    return path
+
+
+def test_reads_a_folder_in_the_order_of_names(folder: Path) -> None:
+    data = read_dataset(folder, SPEC)
+    assert data.labels == LABELS
+    assert data.train.images.shape == (9, 32, 32, 3)
+    assert data.train.classes.tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    assert data.val.names == [f"val/{label}/{n:03}.png" for label in LABELS for n in range(2)]
+
+
+def test_prepares_images_as_the_net_will(folder: Path) -> None:
+    data = read_dataset(folder, SPEC)
+    prepare = Preprocessing(3, 32, 32, 36, "bilinear")
+    for image, name in zip(data.val.images, data.val.names):
+        np.testing.assert_array_equal(image, prepare(folder / name))
+
+
+def test_keeps_a_margin_around_training_images(folder: Path) -> None:
+    data = read_dataset(folder, SPEC, margin=1.25)
+    assert data.train.images.shape[1:] == (40, 40, 3)
+    assert data.val.images.shape[1:] == (32, 32, 3)
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("tar", "w"), ("tar.gz", "w:gz"), ("tar.xz", "w:xz")])
+def test_a_tar_file_holds_the_same_as_the_folder(
+    folder: Path, tmp_path: Path, suffix: str, mode: str
+) -> None:
+    packed = read_dataset(tar_of(folder, tmp_path / f"data.{suffix}", mode), SPEC)
+    plain = read_dataset(folder, SPEC)
+    np.testing.assert_array_equal(packed.train.images, plain.train.images)
+    np.testing.assert_array_equal(packed.val.classes, plain.val.classes)
+
+
+def test_reads_zstandard(folder: Path, tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    plain = tar_of(folder, tmp_path / "data.tar", "w")
+    packed = tmp_path / "data.tar.zst"
+    packed.write_bytes(zstandard.compress(plain.read_bytes()))
+    np.testing.assert_array_equal(
+        read_dataset(packed, SPEC).val.images, read_dataset(folder, SPEC).val.images
+    )
+
+
+def test_other_names_of_val_and_other_files_around(folder: Path) -> None:
+    (folder / "val").rename(folder / "test")
+    (folder / "classes.json").write_text("{}")
+    (folder / "train" / "across" / "notes.txt").write_text("none")
+    assert len(read_dataset(folder, SPEC).val) == 6
+
+
+def test_lists_broken_images_and_skips_them(folder: Path) -> None:
+    (folder / "train" / "down" / "001.png").write_bytes(b"no image")
+    data = read_dataset(folder, SPEC)
+    assert len(data.train) == 8
+    assert [name for name, _ in data.skipped] == ["train/down/001.png"]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "I;16"])
+def test_images_of_other_modes_become_rgb(folder: Path, mode: str) -> None:
+    suffix = {"CMYK": "jpg"}.get(mode, "png")
+    rgb = Image.open(folder / "train" / "down" / "000.png")
+    image = (
+        Image.fromarray(np.asarray(rgb.convert("L")).astype(np.uint16) * 257)
+        if mode == "I;16"
+        else rgb.convert(mode)
+    )
+    image.save(folder / "train" / "down" / f"new.{suffix}")
+    data = read_dataset(folder, SPEC)
+    assert not data.skipped
+    new = data.train.images[data.train.names.index(f"train/down/new.{suffix}")]
+    assert abs(new.mean() - np.asarray(rgb).mean()) < 12
+
+
+class TestRefuses:
+    def test_a_folder_without_images(self, tmp_path: Path) -> None:
+        with pytest.raises(DatasetError, match="no images in <class> folders below train/"):
+            read_dataset(tmp_path, SPEC)
+
+    def test_training_images_alone(self, folder: Path) -> None:
+        (folder / "val").rename(folder / "other")
+        with pytest.raises(DatasetError, match="below val/"):
+            read_dataset(folder, SPEC)
+
+    def test_one_class(self, folder: Path) -> None:
+        for split in ("train", "val"):
+            for label in LABELS[1:]:
+                (folder / split / label).rename(folder / f"{split}-{label}")
+        with pytest.raises(DatasetError, match="only one class, 'across'"):
+            read_dataset(folder, SPEC)
+
+    @pytest.mark.parametrize(("here", "there"), [("train", "val"), ("val", "train")])
+    def test_a_class_of_one_split(self, folder: Path, here: str, there: str) -> None:
+        (folder / there / "down").rename(folder / "down")
+        with pytest.raises(DatasetError, match=f"'down' has images in {here}, none in {there}"):
+            read_dataset(folder, SPEC)
+
+    def test_an_empty_class(self, folder: Path) -> None:
+        (folder / "train" / "empty").mkdir()
+        with pytest.raises(DatasetError, match="empty: a class without images"):
+            read_dataset(folder, SPEC)
+
+    def test_a_class_of_broken_images(self, folder: Path) -> None:
+        for file in (folder / "val" / "down").iterdir():
+            file.write_bytes(b"")
+        with pytest.raises(DatasetError, match="no image of val/down can be read"):
+            read_dataset(folder, SPEC)
+
+    def test_what_is_no_tar_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "data.tar"
+        file.write_bytes(b"no tar")
+        with pytest.raises(DatasetError, match="neither a folder nor a tar file"):
+            read_dataset(file, SPEC)
+
+    def test_a_tar_file_that_ends_early(self, folder: Path, tmp_path: Path) -> None:
+        file = tar_of(folder, tmp_path / "data.tar", "w")
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with pytest.raises(DatasetError):
+            read_dataset(file, SPEC)
+
+    def test_what_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            read_dataset(tmp_path / "data.tar", SPEC)
+
+
+def test_nothing_outside_the_archive_is_read(folder: Path, tmp_path: Path) -> None:
+    """Members are read, never extracted: a link or a path upwards is no image."""
+    path = tmp_path / "data.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(folder, folder.name)
+        link = tarfile.TarInfo("train/across/link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+        archive.addfile(tarfile.TarInfo("train/across/empty.png"), io.BytesIO())
+    data = read_dataset(path, SPEC)
+    assert [name for name, _ in data.skipped] == ["train/across/empty.png"]

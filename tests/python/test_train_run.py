@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import squishnative
+import torch
+from pictures import LABELS, make_pictures
+from squishnative.spec import InputSpec
+from squishnative.train import run
+from squishnative.train.architecture import squeezenet
+from squishnative.train.dataset import Dataset, read_dataset
+from squishnative.train.files import write_atomically
+from squishnative.train.network import Network
+from squishnative.train.recipe import Recipe
+from squishnative.train.run import Settings, as_input, begin, prepare, train
+from squishnative.train.trainer import Trainer, accuracy, logits_of
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def data(pictures: Path) -> Dataset:
+    return read_dataset(pictures, InputSpec(height=SIZE, width=SIZE, resize=SIZE), margin=1.25)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def settings(pictures: Path, **recipe: object) -> Settings:
+    wanted = {"epochs": 6, "batch": 12, "lr": 0.05, **recipe}
+    return Settings(str(pictures), width=0.25, size=SIZE, recipe=Recipe(**wanted))  # type: ignore[arg-type]
+
+
+def trainer_of(data: Dataset, seed: int = 0, **recipe: object) -> Trainer:
+    spec = squeezenet("1.1", 3, width=0.25)
+    spec.input = replace(spec.input, height=SIZE, width=SIZE)
+    network = prepare(spec, as_input(data.train.images[::3], spec.input))
+    wanted = {"epochs": 4, "batch": 12, "lr": 0.05, **recipe}
+    return Trainer(network, data.train, Recipe(**wanted), seed)  # type: ignore[arg-type]
+
+
+def same(a: Network, b: Network) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values())
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+@pytest.mark.slow
+def test_learns_and_the_engine_agrees_with_pytorch(
+    pictures: Path, data: Dataset, tmp_path: Path
+) -> None:
+    begin(tmp_path, settings(pictures, epochs=14))
+    seen: list[run.Progress] = []
+    file = train(tmp_path, seen.append, data=data)
+    assert [p.epoch.number for p in seen] == list(range(1, 15))
+    with squishnative.load(file) as net:
+        assert net.labels == LABELS
+        assert net.input_shape == (3, SIZE, SIZE)
+        logits = net.infer(np.ascontiguousarray(data.val.images))
+        share = accuracy(logits, data.val.classes)
+        assert share == seen[-1].val_accuracy
+        assert share > 0.8
+        photo = pictures / data.val.names[0]
+        assert net.predict([photo])[0][0].label == LABELS[int(logits[0].argmax())]
+
+
+def test_the_log_has_a_line_an_epoch(pictures: Path, data: Dataset, tmp_path: Path) -> None:
+    begin(tmp_path, settings(pictures, epochs=2))
+    train(tmp_path, lambda _: None, data=data)
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["lr"]) < 0.05
+    assert json.loads((tmp_path / "settings.json").read_text())["format"] == run.FORMAT
+
+
+def test_a_killed_run_continues_to_the_same_bits(
+    pictures: Path, data: Dataset, tmp_path: Path
+) -> None:
+    begin(tmp_path / "whole", settings(pictures, mixup=0.2))
+    whole = train(tmp_path / "whole", lambda _: None, data=data)
+    begin(tmp_path / "killed", settings(pictures, mixup=0.2))
+
+    def kill(progress: run.Progress) -> None:
+        if progress.epoch.number in (2, 3):
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "killed", kill, data=data)
+    assert not (tmp_path / "killed" / "net.squish").exists()
+    resumed = train(tmp_path / "killed", lambda _: None, data=data)
+    assert resumed.read_bytes() == whole.read_bytes()
+    whole_log = [row["loss"] for row in csv.DictReader((tmp_path / "whole/log.csv").open())]
+    log = [row["loss"] for row in csv.DictReader((tmp_path / "killed/log.csv").open())]
+    assert log == whole_log
+
+
+def test_the_seed_decides(data: Dataset) -> None:
+    one, again, other = (trainer_of(data, seed) for seed in (1, 1, 2))
+    for trainer in (one, again, other):
+        torch.rand(7)  # the world's own generator must not matter
+        trainer.run_epoch()
+    assert same(one.network, again.network)
+    assert not same(one.network, other.network)
+
+
+def test_the_average_follows_the_weights(data: Dataset) -> None:
+    trainer = trainer_of(data, ema=0.0)
+    trainer.run_epoch()
+    assert same(trainer.averaged, trainer.network)
+    slow = trainer_of(data, ema=0.999)
+    slow.run_epoch()
+    assert not same(slow.averaged, slow.network)
+
+
+def test_the_learning_rate_rises_and_falls_to_nothing(data: Dataset) -> None:
+    rates: list[float] = []
+    trainer = trainer_of(data, warmup=1.0)
+    trainer.before_step = lambda t: rates.append(t._lr(t.step))
+    for _ in range(4):
+        trainer.run_epoch()
+    assert len(rates) == trainer.steps == 4 * 6
+    assert rates[0] < 0.25 * max(rates)
+    assert rates[-1] < 0.02 * max(rates)
+    assert rates[6:] == sorted(rates[6:], reverse=True)
+
+
+def test_distillation_pulls_towards_the_teacher(data: Dataset) -> None:
+    """With the whole loss from it, labels do not matter: wrong ones leave the same weights."""
+    spec = squeezenet("1.1", 3, width=0.25, seed=9)
+    spec.input = replace(spec.input, height=SIZE, width=SIZE)
+    teacher = Network(spec, normed=False)
+    ends = []
+    for shift in (0, 1):
+        shifted = replace(data.train, classes=(data.train.classes + shift) % 3)
+        trainer = trainer_of(replace(data, train=shifted), distillation=1.0)
+        trainer.teacher = teacher.eval()
+        trainer.run_epoch()
+        ends.append(trainer.network)
+    assert same(*ends)
+
+
+def test_a_last_batch_of_one_image_is_left_out(data: Dataset) -> None:
+    assert trainer_of(data, batch=71).steps_per_epoch == 1
+    assert trainer_of(data, batch=70).steps_per_epoch == 2
+
+
+def test_logits_are_those_of_the_normalised_images(data: Dataset) -> None:
+    trainer = trainer_of(data)
+    x = as_input(data.val.images, trainer.network.input)
+    with torch.no_grad():
+        wanted = trainer.network.eval()(x).numpy()
+    np.testing.assert_allclose(
+        logits_of(trainer.network, data.val.images), wanted, rtol=1e-4, atol=1e-5
+    )
+
+
+class TestRefuses:
+    def test_a_second_run_in_one_folder(self, pictures: Path, tmp_path: Path) -> None:
+        begin(tmp_path, settings(pictures))
+        with pytest.raises(FileExistsError, match="--resume continues it"):
+            begin(tmp_path, settings(pictures))
+
+    def test_a_run_of_another_version(self, pictures: Path, tmp_path: Path) -> None:
+        begin(tmp_path, settings(pictures))
+        file = tmp_path / "settings.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+        with pytest.raises(ValueError, match="run format 99, this version continues format 1"):
+            train(tmp_path, lambda _: None)
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "squishnative": "0"}'])
+    def test_settings_that_are_none(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "settings.json").write_text(text)
+        with pytest.raises(ValueError, match="not the settings of a run"):
+            train(tmp_path, lambda _: None)
+
+    def test_a_checkpoint_that_is_damaged(
+        self, pictures: Path, data: Dataset, tmp_path: Path
+    ) -> None:
+        begin(tmp_path, settings(pictures))
+        (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 and then nothing")
+        with pytest.raises(ValueError, match="no checkpoint that can be read"):
+            train(tmp_path, lambda _: None, data=data)
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("epochs", 0), ("batch", 1), ("ema", 1.5), ("distillation", -0.1)]
+    )
+    def test_settings_out_of_range(self, name: str, value: float) -> None:
+        with pytest.raises(ValueError, match=f"{name}: got {value}, must be at least"):
+            Recipe(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    file.write_bytes(b"old")
+
+    def fail(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(file, fail)
+    assert caught.value.filename == str(file)
+    assert file.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_training_begins_from_any_net_file(pictures: Path, data: Dataset, tmp_path: Path) -> None:
+    spec = squeezenet("1.1", 5, width=0.25, seed=4)
+    spec.save(tmp_path / "init.squish")
+    wanted = replace(settings(pictures, epochs=1, lr=0.0), init=str(tmp_path / "init.squish"))
+    begin(tmp_path / "run", wanted)
+    file = train(tmp_path / "run", lambda _: None, data=data)
+    with squishnative.load(file) as net:
+        trained = run.read_net(str(file))
+        assert net.classes == 3
+    # At a learning rate of 0 every filter is the same one, up to its scale.
+    before, after = (net.layers[0].conv.weight for net in (spec, trained))  # type: ignore[union-attr]
+    ratio = after / before
+    first = np.broadcast_to(ratio[:, :1, :1, :1], ratio.shape)
+    np.testing.assert_allclose(ratio, first, rtol=1e-4)
