@@ -14,6 +14,8 @@ from typing import Optional
 from squishnative import _core
 from squishnative.layers import (
     INPUT,
+    LARGEST_EXTENT,
+    LARGEST_WINDOW,
     Add,
     Conv,
     ConvSpec,
@@ -31,6 +33,8 @@ from squishnative.layers import (
 
 __all__ = [
     "INPUT",
+    "LARGEST_EXTENT",
+    "LARGEST_WINDOW",
     "Add",
     "Conv",
     "ConvSpec",
@@ -92,7 +96,13 @@ class NetSpec:
         return self.output_shape[0]
 
     def validate(self) -> None:
-        """Raises ValueError where layers, labels, mean and std do not fit together."""
+        """Raises ValueError where the input, layers, labels, mean and std do not fit together."""
+        for what, least in (("channels", 1), ("height", 1), ("width", 1), ("resize", 0)):
+            value = getattr(self.input, what)
+            if not least <= value <= LARGEST_EXTENT:
+                raise ValueError(
+                    f"the input's {what} must be from {least} to {LARGEST_EXTENT}, got {value}"
+                )
         classes = self.classes
         names = [layer.name for layer in self.layers]
         for name in names:

@@ -137,6 +137,20 @@ def test_export_and_convert_come_back_to_the_same_net(net_file: Path, tmp_path: 
     assert read(onnx).net.labels == LABELS
 
 
+def test_convert_takes_the_preprocessing(net_file: Path, tmp_path: Path) -> None:
+    onnx, again = tmp_path / "net.onnx", tmp_path / "again.squish"
+    succeed("export", net_file, "-o", onnx)
+    options = ["--mean", "0.1,0.2,0.3", "--std", "1,2,4", "--interpolation", "nearest"]
+    succeed("convert", onnx, "-o", again, *options, "--about", "by hand")
+    with squishnative.load(again) as net:
+        np.testing.assert_array_equal(net.model.mean, np.array([0.1, 0.2, 0.3], np.float32))
+        assert net.model.std == [1, 2, 4]
+        assert (net.model.interpolation, net.model.about) == ("nearest", "by hand")
+    done = squish("convert", onnx, "-o", again, "--mean", "0.1,red")
+    assert done.returncode == 2
+    assert "got '0.1,red', wanted numbers such as" in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize("against", [[], ["--against", "onnxruntime"]])
 def test_bench_measures(net_file: Path, against: list[str]) -> None:
     if against:

@@ -29,6 +29,23 @@ class Encoding(str, Enum):
     SYNAPSE = "synapse"
 
 
+class Interpolation(str, Enum):
+    """How images are resized."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+
+
+def _numbers(text: Optional[str]) -> Optional[list[float]]:
+    if text is None:
+        return None
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"got {text!r}, wanted numbers such as 0.5,0.5,0.5") from None
+
+
 def convert(
     checkpoint: Annotated[
         Path, typer.Argument(show_default=False, help=".pth, .pt, .safetensors or .onnx")
@@ -64,6 +81,32 @@ def convert(
             help="Shorter side before the crop, 0 to squash. [default: in proportion to the size]",
         ),
     ] = None,
+    mean: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="R,G,B",
+            show_default=False,
+            help="What is taken from pixels of 0..1. [default: the checkpoint's, else ImageNet's]",
+        ),
+    ] = None,
+    std: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="R,G,B",
+            show_default=False,
+            help="What they are then divided by. [default: the checkpoint's, else ImageNet's]",
+        ),
+    ] = None,
+    interpolation: Annotated[
+        Optional[Interpolation],
+        typer.Option(
+            show_default=False, help="For resizing. [default: the checkpoint's, else bilinear]"
+        ),
+    ] = None,
+    about: Annotated[
+        Optional[str],
+        typer.Option(show_default=False, help="Text about the net, kept in the file."),
+    ] = None,
 ) -> None:
     """Turns a checkpoint into a .squish file.
 
@@ -81,6 +124,10 @@ def convert(
         encoding=encoding.value,
         size=size,
         resize=resize,
+        mean=_numbers(mean),
+        std=_numbers(std),
+        interpolation=None if interpolation is None else interpolation.value,
+        about=about,
     )
     for note in result.notes:
         typer.echo(f"note: {note}", err=True)

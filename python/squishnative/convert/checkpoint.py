@@ -39,11 +39,12 @@ def convert(
     resize: Optional[int] = None,
     mean: Optional[Sequence[float]] = None,
     std: Optional[Sequence[float]] = None,
+    interpolation: Optional[str] = None,
     about: Optional[str] = None,
 ) -> Conversion:
     """Reads a checkpoint and writes it as a `.squish` file.
 
-    checkpoint, size, resize, mean, std, labels, about: as for `read`.
+    checkpoint, size, resize, mean, std, interpolation, labels, about: as for `read`.
     dtype, encoding: how weights are stored, as for `NetSpec.to_bytes`; "smallest" takes the
     cheapest form for each convolution, zeros left out.
 
@@ -51,7 +52,14 @@ def convert(
     argument, OSError where a file cannot be read or written.
     """
     conversion = read(
-        checkpoint, labels=labels, size=size, resize=resize, mean=mean, std=std, about=about
+        checkpoint,
+        labels=labels,
+        size=size,
+        resize=resize,
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        about=about,
     )
     conversion.net.save(output, dtype, encoding)
     conversion.bytes = Path(output).stat().st_size
@@ -66,6 +74,7 @@ def read(
     resize: Optional[int] = None,
     mean: Optional[Sequence[float]] = None,
     std: Optional[Sequence[float]] = None,
+    interpolation: Optional[str] = None,
     about: Optional[str] = None,
 ) -> Conversion:
     """Reads a checkpoint without writing anything; weights are float32.
@@ -77,14 +86,22 @@ def read(
     checkpoint says; where that says nothing or `size` is given, size * 256 / 224.
     mean, std: a value a channel, on the scale 0..1. Default: what the checkpoint says, else
     ImageNet's.
+    interpolation: "nearest", "bilinear" or "bicubic". Default: what the checkpoint says, else
+    "bilinear".
     about: free text for people.
     """
     path = Path(checkpoint)
     conversion, prepared = _read_net(path, size)
     net = conversion.net
     if not prepared and (mean is None or std is None):
+        if net.input.channels != len(net.input.mean):
+            raise ConvertError(
+                f"{path}: does not say how its images of {net.input.channels} channels are "
+                "prepared: wanted mean and std (--mean and --std), a value a channel"
+            )
         conversion.notes.append(
-            "The checkpoint does not say how its images are prepared: ImageNet's mean and std."
+            "The checkpoint does not say how its images are prepared: ImageNet's mean and std are "
+            "taken, others can be given (--mean and --std)."
         )
     if size is not None:
         net.input.height, net.input.width = (size, size) if isinstance(size, int) else size
@@ -95,6 +112,8 @@ def read(
         net.input.mean = tuple(mean)
     if std is not None:
         net.input.std = tuple(std)
+    if interpolation is not None:
+        net.input.interpolation = interpolation
     if labels is not None:
         net.labels = _labels(labels)
     if about is not None:
@@ -131,6 +150,8 @@ def _read_net(path: Path, size: Union[int, Pair, None]) -> tuple[Conversion, boo
         prepared = apply_metadata(net, metadata)
     except ConvertError as error:
         raise ConvertError(f"{path}: {error}") from error
+    except Exception as error:  # what damage makes the readers' libraries stumble over
+        raise ConvertError(f"{path}: damaged: {type(error).__name__}: {error}") from error
     if not prepared:
         net.input.resize = default_resize(net.input.height, net.input.width)
     return Conversion(net, notes), prepared
