@@ -118,6 +118,27 @@ def test_safetensors_of_another_net_has_the_layers_names(tmp_path: Path) -> None
         np.testing.assert_array_equal(tensors[f"{name.replace('/', '.')}.bias"], conv.bias)
 
 
+NAMES = [
+    *("input", "logits", "flatten", "output", "a", "a/sum", "a.weight", "a.bias", "a/relu"),
+    *("b/squeeze", "b.squeeze", "b/squeeze/sum", "b_2"),
+]
+
+
+def test_layers_may_be_called_as_they_like(tmp_path: Path) -> None:
+    """Also as other values of an ONNX graph are, and with names that differ in / and . alone."""
+    rng = np.random.default_rng(0)
+    net = NetSpec(InputSpec(height=5, width=5))
+    for k, name in enumerate(NAMES):
+        weight = rng.standard_normal((3, 3, 1, 1), dtype=np.float32)
+        bias = rng.standard_normal(3, dtype=np.float32)
+        net.layers.append(Conv(name, k - 1, ConvSpec(weight, bias, relu=k % 2 == 0)))
+    path = exported(net, tmp_path / "net.onnx")
+    batch = rng.standard_normal((2, 3, 5, 5), dtype=np.float32)
+    logits, bound = reference.run(net, batch)
+    assert (abs(onnxruntime_logits(path, batch) - logits) <= bound).all()
+    assert len(load_file(exported(net, tmp_path / "net.safetensors"))) == 2 * len(NAMES)
+
+
 def test_a_squeezenet_with_another_pool_keeps_the_layers_names(tmp_path: Path) -> None:
     """torchvision's names do not say how a pool rounds."""
     net, _ = labelled_squeezenet()

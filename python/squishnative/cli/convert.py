@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from squishnative.convert import convert as convert_checkpoint
+from squishnative.layers import LARGEST_EXTENT
 
 
 class Dtype(str, Enum):
@@ -69,6 +70,7 @@ def convert(
         Optional[int],
         typer.Option(
             min=1,
+            max=LARGEST_EXTENT,
             show_default=False,
             help="Pixels of a side of its images. [default: the checkpoint's, else 224]",
         ),
@@ -77,6 +79,7 @@ def convert(
         Optional[int],
         typer.Option(
             min=0,
+            max=LARGEST_EXTENT,
             show_default=False,
             help="Shorter side before the crop, 0 to squash. [default: in proportion to the size]",
         ),

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
+from squishnative.arguments import image_size, whole_number
 from squishnative.convert import batch_norm, onnx_net, squeezenet, tensors
 from squishnative.convert.errors import ConvertError
 from squishnative.convert.labels import read_labels
 from squishnative.convert.metadata import apply_metadata
-from squishnative.spec import NetSpec, Pair, PathLike
+from squishnative.spec import LARGEST_EXTENT, NetSpec, Pair, PathLike
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 
@@ -91,7 +92,8 @@ def read(
     about: free text for people.
     """
     path = Path(checkpoint)
-    conversion, prepared = _read_net(path, size)
+    pixels = None if size is None else image_size(size)
+    conversion, prepared = _read_net(path, pixels)
     net = conversion.net
     if not prepared and (mean is None or std is None):
         if net.input.channels != len(net.input.mean):
@@ -103,11 +105,11 @@ def read(
             "The checkpoint does not say how its images are prepared: ImageNet's mean and std are "
             "taken, others can be given (--mean and --std)."
         )
-    if size is not None:
-        net.input.height, net.input.width = (size, size) if isinstance(size, int) else size
+    if pixels is not None:
+        net.input.height, net.input.width = pixels
         net.input.resize = default_resize(net.input.height, net.input.width)
     if resize is not None:
-        net.input.resize = resize
+        net.input.resize = whole_number("resize", resize, 0, LARGEST_EXTENT)
     if mean is not None:
         net.input.mean = tuple(mean)
     if std is not None:
@@ -130,7 +132,7 @@ def default_resize(height: int, width: int) -> int:
     return round(min(height, width) * 256 / 224)
 
 
-def _read_net(path: Path, size: Union[int, Pair, None]) -> tuple[Conversion, bool]:
+def _read_net(path: Path, size: Optional[Pair]) -> tuple[Conversion, bool]:
     """The net, and whether the file says how its images are prepared."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:

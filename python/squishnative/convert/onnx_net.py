@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional, Union
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -39,10 +39,8 @@ DEFAULT_SIZE = 224
 _FLATTENING = ("Flatten", "Reshape", "Squeeze")
 
 
-def read_onnx(
-    path: Path, size: Union[int, Pair, None] = None
-) -> tuple[NetSpec, dict[str, str], list[str]]:
-    """The net, the file's metadata, and notes for people. size: pixels, over the graph's own."""
+def read_onnx(path: Path, size: Optional[Pair] = None) -> tuple[NetSpec, dict[str, str], list[str]]:
+    """The net, the file's metadata, and notes for people. size: over the graph's own."""
     graph = load_graph(path)
     builder = _Builder(graph, _input_shape(graph, size))
     for node in graph.nodes:
@@ -50,14 +48,12 @@ def read_onnx(
     return builder.net(), graph.metadata, builder.notes
 
 
-def _input_shape(graph: Graph, size: Union[int, Pair, None]) -> Shape:
+def _input_shape(graph: Graph, size: Optional[Pair]) -> Shape:
     if len(graph.input_shape) != 4:
         raise ConvertError(
             f"input {graph.input!r} has {len(graph.input_shape)} dimensions, wanted 4: (N, C, H, W)"
         )
     _, channels, height, width = graph.input_shape
-    if isinstance(size, int):
-        size = (size, size)
     if size is not None:
         height, width = size
     return channels or 3, height or DEFAULT_SIZE, width or DEFAULT_SIZE
