@@ -108,6 +108,9 @@ class NetSpec:
         for name in names:
             if not name or names.count(name) > 1:
                 raise ValueError(f"layer names must be distinct and not empty, got {name!r}")
+        for text in (*names, *self.labels, self.about):
+            if not _is_unicode(text):
+                raise ValueError(f"names, labels and about must be Unicode text, got {text!r}")
         if self.labels and len(self.labels) != classes:
             raise ValueError(f"got {len(self.labels)} labels for a net of {classes} classes")
         for what, values in (("mean", self.input.mean), ("std", self.input.std)):
@@ -164,6 +167,15 @@ class NetSpec:
             list(model.labels),
             model.about,
         )
+
+
+def _is_unicode(text: str) -> bool:
+    """Python's strings may hold halves of characters, which UTF-8 has not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _write_layer(writer: _core.NetWriter, layer: Layer, dtype: str, encoding: str) -> None:

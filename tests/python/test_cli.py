@@ -276,6 +276,16 @@ def test_any_error_is_one_line(
     assert (exit_.value.code, capsys.readouterr().err) == (1, f"{message}\n")
 
 
+@pytest.mark.parametrize("package", ["torch", "sklearn"])
+def test_the_demo_says_what_it_needs(tmp_path: Path, package: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from squishnative.cli import main; main()"
+    command = [sys.executable, "-c", code, "demo", "--output", str(tmp_path / "demo")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.endswith("pip install 'squishnative[demo]'")
+
+
 def test_interrupting_ends_with_130(net_file: Path) -> None:
     command = [sys.executable, "-m", "squishnative", "bench", str(net_file), "--seconds", "120"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

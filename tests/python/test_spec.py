@@ -148,6 +148,14 @@ def test_rejects_labels_that_are_not_one_a_class() -> None:
         spec.validate()
 
 
+@pytest.mark.parametrize("what", ["labels", "about"])
+def test_rejects_text_that_is_not_unicode(what: str) -> None:
+    spec = net()
+    setattr(spec, what, ["a", "b", "\ud800", "d"] if what == "labels" else "\ud800")
+    with pytest.raises(ValueError, match=r"must be Unicode text, got '.ud800'"):
+        spec.validate()
+
+
 def test_rejects_a_mean_of_other_channels() -> None:
     spec = net()
     spec.input.mean = (0.5,)
