@@ -512,6 +512,12 @@ HOSTILE: dict[str, tuple[str, tuple[str, ...], dict[str, Any], str]] = {
         r"\(MaxPool\): ceil_mode b'yes', wanted an integer",
     ),
     "Constant without attribute": ("Constant", (), {}, r"\(Constant\): its attribute is ''"),
+    "Constant of an integer": (
+        "Constant",
+        (),
+        {"value": 3},
+        r"\(Constant\): got int, wanted a tensor",
+    ),
     "Reshape without shape": ("Reshape", ("x",), {}, r"\(Reshape\): its input 'x' is not made"),
 }
 
@@ -543,6 +549,12 @@ def test_names_weights_of_another_length(tmp_path: Path) -> None:
     weight.raw_data = weight.raw_data[:-4]
     with pytest.raises(ConvertError, match="tensor 'w': "):
         read(conv_with(weight, tmp_path))
+
+
+def test_refuses_padding_that_makes_gigabytes(tmp_path: Path) -> None:
+    g = GraphMaker()
+    g.conv(g.conv("x", 200, 3), 200, 200, pads=[250, 250, 250, 250])
+    refused(g, tmp_path, r"padding \(250, 250, 250, 250\) is too wide for a kernel of \(1, 1\)")
 
 
 def test_refuses_constants_of_gigabytes(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _PASS_THROUGH = ("Identity", "Dropout")
-# ConstantOfShape makes its values out of nothing: a file of bytes must not ask for gigabytes.
-_MOST_VALUES = 2**26
+# Of an array that is made out of nothing: a file of bytes must not ask for gigabytes.
+MOST_VALUES = 2**26
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,11 @@ def _frame(model: onnx.ModelProto) -> Graph:
     )
 
 
-def _array(tensor: onnx.TensorProto) -> Array:
-    from onnx import numpy_helper
+def _array(tensor: Any) -> Array:
+    from onnx import TensorProto, numpy_helper
 
+    if not isinstance(tensor, TensorProto):
+        raise ConvertError(f"got {type(tensor).__name__}, wanted a tensor")
     try:
         return numpy_helper.to_array(tensor)
     except Exception as error:  # an unknown type, data of another length than its shape, ...
@@ -196,7 +198,7 @@ def _array(tensor: onnx.TensorProto) -> Array:
 def _constant(attributes: dict[str, Any]) -> Array:
     name, value = next(iter(attributes.items()), ("", None))
     if name == "value":
-        return _array(attributes["value"])
+        return _array(value)
     if name in ("value_float", "value_floats", "value_int", "value_ints"):
         return np.asarray(value)
     raise ConvertError(f"its attribute is {name!r}, wanted a tensor or numbers")
@@ -204,11 +206,13 @@ def _constant(attributes: dict[str, Any]) -> Array:
 
 def _constant_of_shape(shape: Array, attributes: dict[str, Any]) -> Array:
     value = _array(attributes["value"]) if "value" in attributes else np.zeros(1, np.float32)
+    if not np.issubdtype(shape.dtype, np.integer):
+        raise ConvertError(f"its shape is {shape.dtype}, wanted integers")
     extents = [int(extent) for extent in shape.ravel()]
-    if value.size != 1 or min(extents, default=0) < 0 or math.prod(extents) > _MOST_VALUES:
+    if value.size != 1 or min(extents, default=0) < 0 or math.prod(extents) > MOST_VALUES:
         raise ConvertError(
             f"makes {extents} of {value.size} values, wanted one value and "
-            f"at most {_MOST_VALUES} elements"
+            f"at most {MOST_VALUES} elements"
         )
     return np.full(extents, value.ravel()[0])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from squishnative.convert.errors import ConvertError
-from squishnative.convert.onnx_graph import Node
+from squishnative.convert.onnx_graph import MOST_VALUES, Node
 from squishnative.spec import LARGEST_WINDOW, FloatArray, Padding, Pair, Shape
 
 
@@ -41,12 +41,16 @@ def widen(weight: FloatArray, padding: Padding) -> tuple[FloatArray, Padding]:
     """The same convolution with a kernel that is larger than its padding, as a .squish file wants.
 
     Zeros around the kernel and as much padding more change nothing. SqueezeNet 1.0 as its authors
-    published it has a 1x1 convolution, conv10, with padding 1.
+    published it has a 1x1 convolution, conv10, with padding 1. Raises ConvertError where the zeros
+    would be very many.
     """
     top, left, bottom, right = padding
     height, width = weight.shape[2:]
     above, below = max(bottom - height + 1, 0), max(top - height + 1, 0)
     before, after = max(right - width + 1, 0), max(left - width + 1, 0)
+    size = weight.shape[0] * weight.shape[1] * (above + height + below) * (before + width + after)
+    if size > max(weight.size, MOST_VALUES):
+        raise ConvertError(f"padding {padding} is too wide for a kernel of {(height, width)}")
     widened = np.pad(weight, ((0, 0), (0, 0), (above, below), (before, after)))
     return widened, (top + above, left + before, bottom + below, right + after)
 
