@@ -465,9 +465,9 @@ def test_names_an_input_that_is_not_images(tmp_path: Path) -> None:
 
 HOSTILE: dict[str, tuple[str, tuple[str, ...], dict[str, Any], str]] = {
     "Identity without input": ("Identity", (), {}, r"\(Identity\): has no input"),
-    "Relu without input": ("Relu", (), {}, r"\(Relu\): its inputs are \[\], wanted more"),
-    "Relu of nothing": ("Relu", ("",), {}, r"\(Relu\): its inputs are \[''\], wanted more"),
-    "Add of one": ("Add", ("x",), {}, r"\(Add\): its inputs are \['x'\], wanted more"),
+    "Relu without input": ("Relu", (), {}, r"\(Relu\): its inputs are \[\], wanted 1"),
+    "Relu of nothing": ("Relu", ("",), {}, r"\(Relu\): its inputs are \[''\], wanted 1"),
+    "Add of one": ("Add", ("x",), {}, r"\(Add\): its inputs are \['x'\], wanted 2"),
     "kernel of an integer": (
         "MaxPool",
         ("x",),

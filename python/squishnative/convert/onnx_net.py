@@ -99,14 +99,17 @@ class _Builder:
     def add(self, node: Node) -> None:
         handler = self._handlers.get(node.op)
         if handler is None:
-            supported = ", ".join([*self._handlers, "Constant", "Dropout", "Identity"])
+            supported = ", ".join(
+                [*self._handlers, "Constant", "ConstantOfShape", "Dropout", "Identity"]
+            )
             raise ConvertError(
                 f"{node}: no such layer in a .squish file; supported are {supported}"
             )
-        inputs = node.inputs[: 2 if node.op == "Add" else 1]
+        wanted = 2 if node.op == "Add" else 1
+        inputs = node.inputs[:wanted]
         try:
-            if not inputs or "" in inputs or (node.op == "Add" and len(inputs) < 2):
-                raise ConvertError(f"its inputs are {list(node.inputs)}, wanted more")
+            if len(inputs) < wanted or "" in inputs:
+                raise ConvertError(f"its inputs are {list(node.inputs)}, wanted {wanted}")
             handler(node)
         except ValueError as error:
             raise ConvertError(f"{node}: {error}") from None
