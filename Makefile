@@ -2,8 +2,9 @@
 # every tool but make and the C++ compiler.
 
 PYTHON ?= python3
-# What pip is asked for. On a machine without a GPU choose PyTorch's CPU build, which is much smaller.
-TORCH ?= torch==2.13.0
+# What pip is asked for, words without blanks; 2.8 is the last PyTorch for Python 3.9. README.md says how to get its CPU
+# build, which is much smaller, where pip's index has another one.
+TORCH ?= torch==2.13.0;python_version>="3.10" torch==2.8.0;python_version<"3.10"
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -75,5 +76,5 @@ $(VENV)/%.stamp: $(VENV)/tools.stamp $(PACKAGE)
 $(VENV)/tools.stamp:
 	$(PYTHON) -m venv $(VENV)
 	pip install --quiet --upgrade pip
-	pip install --quiet cmake ninja pybind11 scikit-build-core '$(TORCH)'
+	pip install --quiet cmake ninja pybind11 scikit-build-core $(foreach requirement,$(TORCH),'$(requirement)')
 	touch $@

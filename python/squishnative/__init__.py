@@ -2,8 +2,8 @@
 
     import squishnative
     net = squishnative.load("net.squish")
-    logits = net.infer(batch)            # (N, 3, H, W) float32 or (N, H, W, 3) uint8 -> (N,
-    classes) float32 net.predict(["cat.jpg"], k=5)        # labels and probabilities
+    net.predict(["cat.jpg"], k=5)  # labels and probabilities
+    net.infer(batch)               # (N, 3, H, W) float32 or (N, H, W, 3) uint8 -> (N, classes)
 
 Checkpoints become `.squish` files through `squishnative.convert`, `.squish` files become ONNX or
 safetensors through `squishnative.export`.

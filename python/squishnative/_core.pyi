@@ -1,9 +1,12 @@
 """The engine: pybind11 over cpp/include/squish, without arithmetic of its own."""
 
+import os
 from typing import Any, Optional, Union
 
 import numpy as np
 import numpy.typing as npt
+
+PathLike = Union[str, bytes, os.PathLike[str], os.PathLike[bytes]]
 
 __version__: str
 
@@ -93,7 +96,7 @@ class LayerInfo:
 
 class Model:
     @staticmethod
-    def load(path: str) -> Model: ...
+    def load(path: PathLike) -> Model: ...
     @staticmethod
     def from_bytes(data: bytes) -> Model: ...
     @property
@@ -203,5 +206,5 @@ class NetWriter:
     def set_labels(self, labels: list[str]) -> None: ...
     def set_about(self, text: str) -> None: ...
     def to_bytes(self) -> bytes: ...
-    def save(self, path: str) -> None:
+    def save(self, path: PathLike) -> None:
         """Writes beside `path` and renames: an old file stays whole until the new one is."""

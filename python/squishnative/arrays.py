@@ -39,12 +39,17 @@ def _from_protocol(batch: Any) -> npt.NDArray[Any]:
 
 
 def _from_dlpack(batch: Any) -> npt.NDArray[Any]:
-    device, _ = batch.__dlpack_device__()
+    try:
+        device, _ = batch.__dlpack_device__()
+    except ValueError:  # torch's "meta", which is no memory at all
+        raise ValueError(f"batch: is on {batch.device}, wanted CPU memory") from None
     if int(device) not in _HOST_DEVICES:
         where = getattr(batch, "device", f"DLPack device type {int(device)}")
         raise ValueError(
             f"batch: is on {where}, wanted CPU memory: batch.cpu() copies a torch tensor"
         )
+    if hasattr(batch, "resolve_neg"):
+        batch = batch.resolve_neg()  # torch would hand out the memory without its pending sign
     try:
         return np.from_dlpack(batch)
     except (BufferError, RuntimeError) as error:  # bfloat16, a tensor that requires grad, ...

@@ -17,6 +17,8 @@ Shape = tuple[int, int, int]  # channels, height, width of one image's activatio
 PathLike = Union[str, "os.PathLike[str]"]
 
 INPUT = -1  # an `input` that means the net's own
+LARGEST_WINDOW = 255  # of kernels, strides and padding: a `.squish` file has a byte for each
+LARGEST_EXTENT = 65535  # of channels, heights and widths: two bytes
 
 
 @dataclass
@@ -199,8 +201,9 @@ class InputSpec:
 
 def _slide(shape: Shape, kernel: Pair, stride: Pair, padding: Padding, ceil_mode: bool) -> Pair:
     """Height and width of what a sliding window makes of `shape`."""
-    if min(kernel) < 1 or min(stride) < 1:
-        raise ValueError(f"kernel {kernel} and stride {stride} must be at least 1")
+    for what, pair in (("kernel", kernel), ("stride", stride)):
+        if min(pair) < 1 or max(pair) > LARGEST_WINDOW:
+            raise ValueError(f"{what} must be from 1 to {LARGEST_WINDOW}, got {pair}")
     top, left, bottom, right = padding
     if min(padding) < 0 or max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
         raise ValueError(f"padding {padding} must be at least 0 and below the kernel {kernel}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Optional, Union
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from squishnative import _core
+from squishnative.arguments import MOST_THREADS, image_size, whole_number
 from squishnative.arrays import as_array
 from squishnative.plan_table import explain_table, profile_table
 from squishnative.preprocess import ImageSource, Preprocessing
@@ -20,19 +22,20 @@ from squishnative.ranking import Prediction, top_k
 
 PathLike = Union[str, "os.PathLike[str]"]
 FloatArray = npt.NDArray[np.float32]
+Size = Union[int, tuple[int, int]]  # one side or (height, width)
 
 
 def load(path: PathLike, device: str = "cpu", threads: int = 1, isa: Optional[str] = None) -> Net:
     """Loads a `.squish` file.
 
     device: "cpu", or "reference", plain loops in double precision that tests compare with.
-    threads: threads that compute, obeyed exactly, at least 1. Results do not depend on it.
+    threads: threads that compute, 1 to 65535, obeyed exactly. Results do not depend on it.
     isa: CPU instruction set, one of `available_isas()`. None: $SQUISH_FORCE_ISA if set, else the
     best here.
 
     Raises OSError (FileNotFoundError, ...) where the file cannot be read, FormatError (a
-    ValueError) where it is no valid net, ValueError on bad options, DeviceError (a RuntimeError)
-    where the device or the instruction set is absent.
+    ValueError) where it is no valid net, ValueError or TypeError on bad options, DeviceError (a
+    RuntimeError) where the device or the instruction set is absent.
     """
     return Net(path, device, threads, isa)
 
@@ -52,9 +55,9 @@ class Net:
     ) -> None:
         """The same as `load`."""
         file = os.fspath(path)
-        with open(
-            file, "rb"
-        ):  # Python's own OSErrors: FileNotFoundError, IsADirectoryError, with errno
+        threads = whole_number("threads", threads, 1, MOST_THREADS)
+        # Python's own OSErrors: FileNotFoundError, IsADirectoryError, with errno.
+        with open(file, "rb"):
             pass
         self._arguments = (os.path.abspath(file), device, threads, isa)
         self._model = _core.Model.load(file)
@@ -96,9 +99,9 @@ class Net:
     def infer(self, batch: Any, out: Optional[FloatArray] = None) -> FloatArray:
         """Runs a batch.
 
-        batch: (N, C, H, W) float32, normalised by the caller with the file's mean and std, or (N,
-        H, W, C) uint8, 0..255, which the engine normalises. A NumPy array, a torch CPU tensor, or
-        anything with `__dlpack__`, `__array_interface__` or `__array__`. Not copied where it is
+        batch: (N, C, H, W) float32, normalised by the caller with the file's mean and std, or
+        (N, H, W, C) uint8, 0..255, which the engine normalises. A NumPy array, a torch CPU tensor,
+        or anything with `__dlpack__`, `__array_interface__` or `__array__`. Not copied where it is
         C-contiguous; copied to C order where it is not. Other dtypes are refused, never converted.
         out: a C-contiguous, writable float32 array of the result's shape, to be filled and
         returned.
@@ -121,14 +124,14 @@ class Net:
         dropped.
         batch_size: images that run, and are in memory, at a time.
 
-        Raises ValueError on an image that cannot be read, OSError on a file that cannot be opened.
+        Raises ValueError on an image that cannot be read or is too long for its width, OSError on a
+        file that cannot be opened.
         """
         if isinstance(images, (str, os.PathLike, Image.Image)):
             raise TypeError(
                 f"images: got one {type(images).__name__}, wanted a list: predict([image])"
             )
-        if batch_size < 1:
-            raise ValueError(f"batch_size: got {batch_size}, must be at least 1")
+        batch_size = whole_number("batch_size", batch_size, 1, sys.maxsize)
         remaining = iter(images)
         predictions: list[list[Prediction]] = []
         while chunk := list(itertools.islice(remaining, batch_size)):
@@ -142,26 +145,33 @@ class Net:
 
     def rank(self, logits: FloatArray, k: int = 5) -> list[list[Prediction]]:
         """(N, classes) logits -> the k likeliest classes of each row, likeliest first."""
-        if logits.ndim != 2:
+        logits = np.asarray(logits)
+        if logits.ndim != 2 or logits.shape[1] != self.classes:
             raise ValueError(
                 f"logits: got shape {logits.shape}, wanted (N, {self.classes}): one vector an image"
             )
+        if not np.issubdtype(logits.dtype, np.floating):
+            raise TypeError(f"logits: got dtype {logits.dtype}, wanted a floating-point type")
+        if not np.isfinite(logits).all():
+            raise ValueError("logits: got values that are not finite")
         return top_k(logits, self.labels, k)
 
-    def explain(self, size: Optional[tuple[int, int]] = None) -> str:
-        """A text table of what runs for images of size (height, width).
+    def explain(self, size: Optional[Size] = None) -> str:
+        """A text table of what runs for images of this size.
 
-        size: default the file's.
+        size: one side or (height, width), default the file's.
         """
         return explain_table(self.steps(size))
 
     def profile(self, batch: Any, iterations: int = 20) -> str:
         """`explain` with the time each step takes an image: the least of the iterations."""
+        iterations = whole_number("iterations", iterations, 1, 2**31 - 1)
         return profile_table(self._open().profile(as_array(batch), iterations))
 
-    def steps(self, size: Optional[tuple[int, int]] = None) -> list[_core.StepInfo]:
+    def steps(self, size: Optional[Size] = None) -> list[_core.StepInfo]:
         """What `explain` shows, as objects."""
-        return self._open().explain(*(size or self.input_shape[1:]))
+        height, width = self.input_shape[1:] if size is None else image_size(size)
+        return self._open().explain(height, width)
 
     def close(self) -> None:
         """Frees the engine's memory and threads, after calls under way. Closing twice is fine."""

@@ -26,6 +26,13 @@ _FILTERS = {
 }
 _MODES = {1: "L", 3: "RGB"}
 
+# What cameras and the web make. Pillow reads more, for some of it (EPS, PDF, ...) by running other
+# programs, and most of the rest are documents, films and data of instruments.
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+
+# Of an image after resizing. A strip of 60000 x 1 pixels would become one of gigabytes.
+_MOST_PIXELS = 2**25
+
 
 class Preprocessing(NamedTuple):
     """How a net wants its images. resize 0: squashed to (height, width), aspect ratio lost."""
@@ -45,26 +52,43 @@ class Preprocessing(NamedTuple):
         """One image of any size -> (height, width, channels) uint8.
 
         Raises OSError where a file cannot be opened, ValueError where it is no image that can be
-        read or the net does not take grey or RGB images, TypeError for an object that is no image.
+        read or prepared, all of which name the file; ValueError where the net does not take grey or
+        RGB images, TypeError for an object that is no image.
         """
         if self.channels not in _MODES:
             raise ValueError(
                 f"the net takes {self.channels} channels, images have 1 or 3: use infer()"
             )
         image = _open(source)
-        pixels = np.asarray(self._fit(_to_mode(image, _MODES[self.channels])))
+        try:
+            pixels = np.asarray(self._fit(_to_mode(image, _MODES[self.channels])))
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{_name(source)}: {error}") from error
+        except MemoryError:
+            raise MemoryError(f"{_name(source)}: not enough memory to resize it") from None
         return pixels.reshape(self.height, self.width, self.channels)
 
     def _fit(self, image: Image.Image) -> Image.Image:
         resample = _FILTERS[self.interpolation]
         if self.resize == 0:
             return image.resize((self.width, self.height), resample)
-        image = image.resize(_shorter_side(image.size, self.resize), resample)
-        left = _crop_offset(image.width, self.width)
-        top = _crop_offset(image.height, self.height)
-        return image.crop(
-            (left, top, left + self.width, top + self.height)
-        )  # black outside the image
+        width, height = _shorter_side(image.size, self.resize)
+        if width * height > _MOST_PIXELS:
+            raise ValueError(
+                f"{image.width}x{image.height} pixels would become {width}x{height}, wanted at "
+                f"most {_MOST_PIXELS:,} in all: cut it to the part that matters"
+            )
+        image = image.resize((width, height), resample)
+        left = _crop_offset(width, self.width)
+        top = _crop_offset(height, self.height)
+        # Black outside the image.
+        return image.crop((left, top, left + self.width, top + self.height))
+
+
+def photo_suffixes() -> set[str]:
+    """The suffixes of image files that are read: ".jpg" and so on, in small letters."""
+    suffixes = Image.registered_extensions()  # loads Pillow's plug-ins
+    return {suffix for suffix, made in suffixes.items() if made in _FORMATS}
 
 
 def _shorter_side(size: tuple[int, int], target: int) -> tuple[int, int]:
@@ -93,10 +117,18 @@ def _open(source: ImageSource) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def _name(source: ImageSource) -> str:
+    return f"'{os.fspath(source)}'" if isinstance(source, (str, os.PathLike)) else "image"
+
+
 def _read(path: Union[str, os.PathLike[str]]) -> Image.Image:
+    Image.init()
+    formats = [name for name in _FORMATS if name in Image.OPEN]  # an older Pillow lacks some
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=formats) as image:
             return ImageOps.exif_transpose(image)  # a copy, decoded: the file may be closed
+    except MemoryError:
+        raise MemoryError(f"{_name(path)}: not enough memory to decode it") from None
     except Exception as error:
         # Pillow's decoders raise what their formats make them stumble over: SyntaxError,
         # struct.error, ...
@@ -109,9 +141,7 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I;16"):
         image = _eight_bits(image)
     if image.mode in ("I", "F"):  # Pillow would cut off at 255, whatever the values mean
-        raise ValueError(
-            f"image: mode {image.mode!r} has no fixed range, convert it to 8 bits first"
-        )
+        raise ValueError(f"mode {image.mode!r} has no fixed range, convert it to 8 bits first")
     return image if image.mode == mode else image.convert(mode)
 
 

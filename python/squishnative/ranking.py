@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from squishnative.arguments import whole_number
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,7 @@ def top_k(logits: npt.NDArray[np.float32], labels: Sequence[str], k: int) -> lis
     All classes where there are fewer. Equal logits keep the order of their indices. labels: empty,
     or one a class.
     """
-    if k < 1:
-        raise ValueError(f"k: got {k}, must be at least 1")
+    k = whole_number("k", k, 1, sys.maxsize)
     # By logit, not by probability: those of unlikely classes may underflow to one and the same 0.
     order = np.argsort(-logits, axis=1, kind="stable")[:, :k]
     probabilities = softmax(logits)

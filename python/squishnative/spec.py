@@ -14,6 +14,8 @@ from typing import Optional
 from squishnative import _core
 from squishnative.layers import (
     INPUT,
+    LARGEST_EXTENT,
+    LARGEST_WINDOW,
     Add,
     Conv,
     ConvSpec,
@@ -31,6 +33,8 @@ from squishnative.layers import (
 
 __all__ = [
     "INPUT",
+    "LARGEST_EXTENT",
+    "LARGEST_WINDOW",
     "Add",
     "Conv",
     "ConvSpec",
@@ -92,12 +96,21 @@ class NetSpec:
         return self.output_shape[0]
 
     def validate(self) -> None:
-        """Raises ValueError where layers, labels, mean and std do not fit together."""
+        """Raises ValueError where the input, layers, labels, mean and std do not fit together."""
+        for what, least in (("channels", 1), ("height", 1), ("width", 1), ("resize", 0)):
+            value = getattr(self.input, what)
+            if not least <= value <= LARGEST_EXTENT:
+                raise ValueError(
+                    f"the input's {what} must be from {least} to {LARGEST_EXTENT}, got {value}"
+                )
         classes = self.classes
         names = [layer.name for layer in self.layers]
         for name in names:
             if not name or names.count(name) > 1:
                 raise ValueError(f"layer names must be distinct and not empty, got {name!r}")
+        for text in (*names, *self.labels, self.about):
+            if not _is_unicode(text):
+                raise ValueError(f"names, labels and about must be Unicode text, got {text!r}")
         if self.labels and len(self.labels) != classes:
             raise ValueError(f"got {len(self.labels)} labels for a net of {classes} classes")
         for what, values in (("mean", self.input.mean), ("std", self.input.std)):
@@ -154,6 +167,15 @@ class NetSpec:
             list(model.labels),
             model.about,
         )
+
+
+def _is_unicode(text: str) -> bool:
+    """Python's strings may hold halves of characters, which UTF-8 has not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _write_layer(writer: _core.NetWriter, layer: Layer, dtype: str, encoding: str) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import squishnative
 from PIL import Image
-from squishnative.cli.main import app
+from squishnative.cli.infer import classify
+from squishnative.cli.main import app, main
 from squishnative.convert import read
 from tiny_net import CLASSES, LABELS, SIZE, pixels, tiny_spec
 from typer.testing import CliRunner
@@ -19,9 +22,10 @@ from typer.testing import CliRunner
 COMMANDS = ("convert", "export", "infer", "inspect", "bench", "demo")
 
 
-def squish(*arguments: object) -> subprocess.CompletedProcess[str]:
+def squish(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "squishnative", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    environ = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environ)
 
 
 def succeed(*arguments: object) -> str:
@@ -88,6 +92,44 @@ def test_a_folder_without_photos_is_an_error(net_file: Path, tmp_path: Path) -> 
     assert done.stderr == f"squish: error: '{tmp_path}': a folder without photos\n"
 
 
+def test_folders_give_photos_only(net_file: Path, photos: Path) -> None:
+    """Not what Pillow reads besides, and no folder that is named like a photo."""
+    for name in ("paper.pdf", "drawing.eps", "film.mpg", "data.h5", "scan.fits"):
+        (photos / name).write_bytes(b"no photo")
+    (photos / "folder.jpg").mkdir()
+    assert len(succeed("infer", net_file, photos, "--json").splitlines()) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_of_any_bytes_are_printed(net_file: Path, tmp_path: Path, encoding: str) -> None:
+    name = b"k\xc3\xa4se \xff.png".decode("utf-8", "surrogateescape")
+    Image.fromarray(pixels(1)[0]).save(tmp_path / name)
+    for options in ([], ["--json"]):
+        done = squish("infer", net_file, tmp_path, *options, PYTHONIOENCODING=f"{encoding}:strict")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ".png" in done.stdout
+    assert json.loads(done.stdout)["file"] == str(tmp_path / name)
+
+
+def test_a_photo_too_large_for_the_memory_costs_only_itself(
+    net: squishnative.Net, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Image.Image.convert
+
+    def convert(image: Image.Image, *arguments: Any) -> Image.Image:
+        if image.width == 41:
+            raise MemoryError
+        return whole(image, *arguments)
+
+    monkeypatch.setattr(Image.Image, "convert", convert)
+    Image.new("L", (41, 40)).save(photos / "large.png")
+    Image.new("L", (42, 40)).save(photos / "small.png")
+    files = [photos / name for name in ("large.png", "small.png")]
+    large, small = classify(net, files, 1, 2)
+    assert large.error == f"'{files[0]}': not enough memory to resize it"
+    assert small.error is None
+
+
 # inspect
 
 
@@ -137,18 +179,34 @@ def test_export_and_convert_come_back_to_the_same_net(net_file: Path, tmp_path: 
     assert read(onnx).net.labels == LABELS
 
 
+def test_convert_takes_the_preprocessing(net_file: Path, tmp_path: Path) -> None:
+    onnx, again = tmp_path / "net.onnx", tmp_path / "again.squish"
+    succeed("export", net_file, "-o", onnx)
+    options = ["--mean", "0.1,0.2,0.3", "--std", "1,2,4", "--interpolation", "nearest"]
+    succeed("convert", onnx, "-o", again, *options, "--about", "by hand")
+    with squishnative.load(again) as net:
+        np.testing.assert_array_equal(net.model.mean, np.array([0.1, 0.2, 0.3], np.float32))
+        assert net.model.std == [1, 2, 4]
+        assert (net.model.interpolation, net.model.about) == ("nearest", "by hand")
+    done = squish("convert", onnx, "-o", again, "--mean", "0.1,red")
+    assert done.returncode == 2
+    assert "got '0.1,red', wanted numbers such as" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("size", [SIZE, SIZE + 9])
 @pytest.mark.parametrize("against", [[], ["--against", "onnxruntime"]])
-def test_bench_measures(net_file: Path, against: list[str]) -> None:
+def test_bench_measures(net_file: Path, against: list[str], size: int) -> None:
     if against:
         pytest.importorskip("onnxruntime")
-    text = succeed("bench", net_file, "--seconds", 0.1, "--batch", 2, "--json", *against)
-    report = json.loads(text)
-    assert report["input"] == [2, 3, SIZE, SIZE]
+    options = ["--seconds", 0.1, "--batch", 2, "--size", size, "--json"]
+    report = json.loads(succeed("bench", net_file, *options, *against))
+    assert report["input"] == [2, 3, size, size]
     for name in ["squishnative", *against[1:]]:
         timing = report["seconds"][name]
         assert 0 < timing["minimum"] <= timing["median"] <= timing["p90"]
         assert timing["calls"] >= 5
     assert (report["max_logit_difference"] is not None) == bool(against)
+    assert not against or report["max_logit_difference"] < 1e-4  # a share of logits of about 1
 
 
 # Help and errors
@@ -191,6 +249,59 @@ def test_errors_are_one_line_and_debug_shows_where(tmp_path: Path) -> None:
     [line] = done.stderr.splitlines()
     assert line.startswith(f"squish: error: '{net}'")
     assert "Traceback" in squish("--debug", "inspect", net).stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (KeyError("w"), "squish: error: KeyError: 'w' (squish --debug ... shows where)"),
+        (MemoryError(), "squish: error: MemoryError"),
+        (NotImplementedError("so\nfar"), "squish: error: so far"),
+    ],
+)
+def test_any_error_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    message: str,
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(sys.modules["squishnative.cli.main"], "app", fail)
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert (exit_.value.code, capsys.readouterr().err) == (1, f"{message}\n")
+
+
+@pytest.mark.parametrize("package", ["torch", "sklearn"])
+def test_the_demo_says_what_it_needs(tmp_path: Path, package: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from squishnative.cli import main; main()"
+    command = [sys.executable, "-c", code, "demo", "--output", str(tmp_path / "demo")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.endswith("pip install 'squishnative[demo]'")
+
+
+def test_interrupting_ends_with_130(net_file: Path) -> None:
+    code = """if True:
+        import os, signal, sys
+        from squishnative.cli import main
+        bench = sys.modules["squishnative.cli.bench"]
+        bench.time_interleaved = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+        main()
+    """
+    command = [sys.executable, "-c", code, "bench", str(net_file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--threads", 65536], ["--threads", 0], ["--size", 65536], ["--size", 0]]
+)
+def test_numbers_out_of_range_are_wrong_usage(net_file: Path, arguments: list[object]) -> None:
+    assert squish("bench", net_file, *arguments).returncode == 2
 
 
 def test_a_reader_that_leaves_early_is_no_error(net_file: Path, photos: Path) -> None:

@@ -21,6 +21,15 @@ def test_a_name_a_line(tmp_path: Path) -> None:
     ]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    assert labels(tmp_path, "\ufefftench\ngoldfish\n") == ["tench", "goldfish"]
+
+
+def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
+    names = ["one\u2028name", "form\x0cfeed", "next\x85line"]
+    assert labels(tmp_path, "\n".join(names)) == names
+
+
 def test_index_id_and_name(tmp_path: Path) -> None:
     assert labels(tmp_path, "0\tn01440764\ttench\n1\tn01443537\tgoldfish\n") == [
         "tench",

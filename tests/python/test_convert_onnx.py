@@ -8,13 +8,14 @@ from typing import Any, Optional, Union
 
 import numpy as np
 import onnx
-import onnxruntime
+import onnx_runtime
 import pytest
+import squishnative
 import torch
 from nets import SqueezeNet, TorchNet, random_net
 from onnx import TensorProto, helper, numpy_helper
 from squishnative import reference
-from squishnative.convert import ConvertError, read
+from squishnative.convert import ConvertError, convert, read
 from squishnative.spec import Add, Conv, Fire, FloatArray, GlobalAveragePool, MaxPool
 from torch import nn
 
@@ -93,8 +94,11 @@ def test_exports_with_other_heads(tmp_path: Path, kind: str, dynamo: bool) -> No
         wanted = module(torch.from_numpy(batch)).numpy()
     if kind == "softmax":
         assert "Softmax" in conversion.notes[0]
-        # Softmax moves by at most twice the largest change of a logit, relative to itself.
-        logits, bound = torch.softmax(torch.from_numpy(logits), 1).numpy(), 2 * bound + 1e-6
+        # A change d of logits changes a probability by at most a factor exp(2 d); Softmax itself
+        # rounds an exponential, a sum of the classes and a quotient.
+        rounding = (logits.shape[1] + 4) * np.finfo(np.float32).eps
+        logits = torch.softmax(torch.from_numpy(logits), 1).numpy()
+        bound = logits * (np.expm1(2 * bound.max(axis=1, keepdims=True)) + rounding)
     assert (abs(wanted - logits) <= bound).all()
 
 
@@ -157,8 +161,7 @@ class GraphMaker:
 
 
 def assert_matches_onnxruntime(path: Path, batch: FloatArray) -> None:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (wanted,) = session.run(None, {"x": batch})
+    wanted = onnx_runtime.run(path, batch)
     logits, bound = reference.run(read(path).net, batch)
     assert abs(wanted).max() > 0
     assert (abs(wanted.reshape(logits.shape) - logits) <= bound).all()
@@ -251,6 +254,60 @@ def test_size_of_a_dynamic_graph(tmp_path: Path) -> None:
     assert read(path, size=(32, 48)).net.input.width == 48
 
 
+@pytest.mark.parametrize(
+    ("kernel", "pads"), [(1, [1, 1, 1, 1]), (1, [2, 0, 0, 1]), (3, [1, 4, 0, 3]), (2, [0, 2, 3, 0])]
+)
+def test_padding_beyond_the_kernel(tmp_path: Path, kernel: int, pads: list[int]) -> None:
+    """SqueezeNet 1.0 as its authors published it has a 1x1 convolution with padding 1."""
+    g = GraphMaker()
+    x = g.conv("x", 8, 3, 3, strides=[2, 2])
+    g.node("GlobalAveragePool", g.conv(x, 4, 8, kernel, pads=pads, strides=[1, 2]))
+    path = g.save(tmp_path / "net.onnx")
+    batch = random_batch(2, 3, 16, 16)
+    assert_matches_onnxruntime(path, batch)
+    convert(path, tmp_path / "net.squish", mean=(0, 0, 0), std=(1, 1, 1))
+    logits, bound = reference.run(tmp_path / "net.squish", batch)
+    with squishnative.load(tmp_path / "net.squish") as net:
+        assert (abs(net.infer(batch) - logits) <= bound).all()
+
+
+@pytest.mark.parametrize("axis", [1, -3])
+def test_concat_counts_its_axis_from_either_end(tmp_path: Path, axis: int) -> None:
+    g = GraphMaker()
+    x = g.conv("x", 4, 3)
+    fire = g.node("Concat", g.conv(x, 2, 4), g.conv(x, 3, 4, 3, pads=[1, 1, 1, 1]), axis=axis)
+    g.node("GlobalAveragePool", fire)
+    assert_matches_onnxruntime(g.save(tmp_path / "net.onnx"), random_batch(1, 3, 16, 16))
+
+
+def test_the_model_zoos_squeezenet(tmp_path: Path) -> None:
+    """The one that the package onnx carries: its weights are ConstantOfShape."""
+    folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+    model = onnx.load(folder / "light_squeezenet.onnx")
+    softmax = model.graph.node[-1]
+    assert softmax.op_type == "Softmax"
+    model.graph.output[0].name = softmax.input[0]  # the logits: all 1000 classes are equally likely
+    model.graph.node.pop()
+    onnx.save(model, tmp_path / "net.onnx")
+    batch = abs(random_batch(1, 3, 224, 224))
+    wanted = onnx_runtime.run(tmp_path / "net.onnx", batch)
+    for path in (folder / "light_squeezenet.onnx", tmp_path / "net.onnx"):
+        net = read(path).net
+        assert [type(layer) for layer in net.layers].count(Fire) == 8
+        logits, bound = reference.run(net, batch)
+        assert abs(logits).max() > 0
+        assert (abs(wanted.reshape(logits.shape) - logits) <= bound).all()
+
+
+def test_reshape_of_old_opsets(tmp_path: Path) -> None:
+    """Until opset 4 the shape was an attribute."""
+    g = GraphMaker((1, 3, 16, 16), opset=1)
+    g.node("Reshape", g.node("GlobalAveragePool", g.conv("x", 4, 3)), shape=[1, 4])
+    assert read(g.save(tmp_path / "net.onnx")).net.output_shape == (4, 1, 1)
+    g.node("Reshape", g.nodes[-1].input[0], shape=[1, 2, 2])
+    refused(g, tmp_path, r"\(Reshape\): to \[1, 2, 2\], wanted \(N, 4\)")
+
+
 def refused(g: GraphMaker, tmp_path: Path, message: str) -> None:
     with pytest.raises(ConvertError, match=message):
         read(g.save(tmp_path / "net.onnx"))
@@ -310,12 +367,35 @@ def test_names_a_concat_over_pixels(tmp_path: Path) -> None:
     refused(g, tmp_path, "wanted axis 1")
 
 
-def test_names_a_fire_with_expand3x3_first(tmp_path: Path) -> None:
+def fire_with_expand3x3_first(g: GraphMaker, source: str, inputs: int) -> str:
+    squeezed = g.conv(source, 4, inputs)
+    three = g.conv(squeezed, 5, 4, 3, pads=[1, 1, 1, 1])
+    return g.node("Concat", three, g.conv(squeezed, 3, 4), axis=1)
+
+
+def test_a_fire_with_expand3x3_first_is_brought_in_order(tmp_path: Path) -> None:
+    """Through pools, sums and the next Fire; the convolution that reads it makes up for it."""
     g = GraphMaker()
-    x = g.conv("x", 4, 3)
-    three = g.conv(x, 2, 4, 3, pads=[1, 1, 1, 1])
-    g.node("Concat", three, g.conv(x, 2, 4), axis=1)
-    refused(g, tmp_path, "expand3x3 comes before expand1x1")
+    x = fire_with_expand3x3_first(g, "x", 3)
+    x = g.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = g.node("Add", x, fire_with_expand3x3_first(g, x, 8))
+    g.node("GlobalAveragePool", g.conv(x, 6, 8))
+    path = g.save(tmp_path / "net.onnx")
+    assert [type(layer) for layer in read(path).net.layers][:2] == [Fire, MaxPool]
+    assert_matches_onnxruntime(path, random_batch(2, 3, 16, 16))
+
+
+def test_names_a_fire_with_expand3x3_first_that_nothing_brings_in_order(tmp_path: Path) -> None:
+    g = GraphMaker()
+    g.node("GlobalAveragePool", fire_with_expand3x3_first(g, "x", 3))
+    refused(g, tmp_path, "comes from a Fire with expand3x3 before expand1x1")
+
+
+def test_names_a_sum_of_channels_in_two_orders(tmp_path: Path) -> None:
+    g = GraphMaker()
+    x = g.conv("x", 8, 3)
+    g.node("Add", x, fire_with_expand3x3_first(g, x, 8))
+    refused(g, tmp_path, r"\(Add\): adds to a Fire with expand3x3 before expand1x1")
 
 
 def test_names_a_fire_that_is_read_inside(tmp_path: Path) -> None:
@@ -381,3 +461,164 @@ def test_names_an_input_that_is_not_images(tmp_path: Path) -> None:
     g = GraphMaker(("N", 3))
     g.node("Relu", "x")
     refused(g, tmp_path, "input 'x' has 2 dimensions, wanted 4")
+
+
+HOSTILE: dict[str, tuple[str, tuple[str, ...], dict[str, Any], str]] = {
+    "Identity without input": ("Identity", (), {}, r"\(Identity\): has no input"),
+    "Relu without input": ("Relu", (), {}, r"\(Relu\): its inputs are \[\], wanted 1"),
+    "Relu of nothing": ("Relu", ("",), {}, r"\(Relu\): its inputs are \[''\], wanted 1"),
+    "Add of one": ("Add", ("x",), {}, r"\(Add\): its inputs are \['x'\], wanted 2"),
+    "kernel of an integer": (
+        "MaxPool",
+        ("x",),
+        {"kernel_shape": 3},
+        r"\(MaxPool\): kernel_shape 3, wanted integers",
+    ),
+    "no kernel": ("MaxPool", ("x",), {}, r"\(MaxPool\): kernel_shape None, wanted integers"),
+    "zero strides": (
+        "MaxPool",
+        ("x",),
+        {"kernel_shape": [2, 2], "strides": [0, 1]},
+        r"\(MaxPool\): strides \[0, 1\], wanted at least 1",
+    ),
+    "strides of text": (
+        "MaxPool",
+        ("x",),
+        {"kernel_shape": [2, 2], "strides": "two"},
+        r"\(MaxPool\): strides b'two', wanted integers",
+    ),
+    "auto_pad of integers": (
+        "MaxPool",
+        ("x",),
+        {"kernel_shape": [2, 2], "auto_pad": [1, 2]},
+        r"\(MaxPool\): auto_pad \[1, 2\], wanted text",
+    ),
+    "huge padding": (
+        "MaxPool",
+        ("x",),
+        {"kernel_shape": [2, 2], "pads": [0, 0, 10**12, 0]},
+        r"\(MaxPool\): pads \[0, 0, 1000000000000, 0\], wanted four from 0 to 255",
+    ),
+    "huge kernel": (
+        "MaxPool",
+        ("x",),
+        {"kernel_shape": [2**40, 2], "pads": [255, 0, 255, 0]},
+        r"\(MaxPool\): kernel must be from 1 to 255",
+    ),
+    "ceil_mode of text": (
+        "MaxPool",
+        ("x",),
+        {"kernel_shape": [2, 2], "ceil_mode": "yes"},
+        r"\(MaxPool\): ceil_mode b'yes', wanted an integer",
+    ),
+    "Constant without attribute": ("Constant", (), {}, r"\(Constant\): its attribute is ''"),
+    "Constant of an integer": (
+        "Constant",
+        (),
+        {"value": 3},
+        r"\(Constant\): got int, wanted a tensor",
+    ),
+    "Reshape without shape": ("Reshape", ("x",), {}, r"\(Reshape\): its input 'x' is not made"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_names_a_node_that_is_not_as_onnx_has_it(tmp_path: Path, case: str) -> None:
+    op, inputs, attributes, message = HOSTILE[case]
+    g = GraphMaker()
+    g.node(op, *inputs, **attributes)
+    refused(g, tmp_path, message)
+
+
+def conv_with(weight: TensorProto, tmp_path: Path) -> Path:
+    g = GraphMaker()
+    g.initializers.append(weight)
+    g.node("GlobalAveragePool", g.node("Conv", "x", weight.name))
+    return g.save(tmp_path / "net.onnx")
+
+
+def test_names_weights_of_an_unknown_type(tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(random_batch(4, 3, 1, 1), "w")
+    weight.data_type = 99
+    with pytest.raises(ConvertError, match=r"tensor 'w': .*99"):
+        read(conv_with(weight, tmp_path))
+
+
+def test_names_weights_of_another_length(tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(random_batch(4, 3, 1, 1), "w")
+    weight.raw_data = weight.raw_data[:-4]
+    with pytest.raises(ConvertError, match="tensor 'w': "):
+        read(conv_with(weight, tmp_path))
+
+
+def test_refuses_padding_that_makes_gigabytes(tmp_path: Path) -> None:
+    g = GraphMaker()
+    g.conv(g.conv("x", 200, 3), 200, 200, pads=[250, 250, 250, 250])
+    refused(g, tmp_path, r"padding \(250, 250, 250, 250\) is too wide for a kernel of \(1, 1\)")
+
+
+def test_refuses_constants_of_gigabytes(tmp_path: Path) -> None:
+    g = GraphMaker()
+    weight = g.node("ConstantOfShape", g.constant(np.array([2**20, 3, 2**10, 2**10])))
+    g.node("Conv", "x", weight)
+    refused(g, tmp_path, r"\(ConstantOfShape\): makes \[1048576, 3, 1024, 1024\] of 1 values")
+
+
+def test_names_a_batch_normalization_in_training(tmp_path: Path) -> None:
+    g = GraphMaker()
+    parts = [g.constant(np.ones(4, np.float32)) for _ in range(4)]
+    g.node("BatchNormalization", g.conv("x", 4, 3, relu=False), *parts, training_mode=1)
+    refused(g, tmp_path, r"\(BatchNormalization\): training_mode 1, wanted 0")
+
+
+def test_refuses_functions_that_call_themselves(tmp_path: Path) -> None:
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
+    call = helper.make_node("again", ["a"], ["b"], domain="local")
+    function = helper.make_function("local", "again", ["a"], ["b"], [call], opsets)
+    g = GraphMaker()
+    g.node("again", "x", domain="local")
+    model = onnx.load(g.save(tmp_path / "net.onnx"))
+    model.functions.append(function)
+    model.opset_import.append(opsets[1])
+    onnx.save(model, tmp_path / "net.onnx")
+    with pytest.raises(ConvertError, match="functions cannot be inlined"):
+        read(tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("squish.labels", "[" * 100_000),
+        ("squish.labels", '{"a": 1}'),
+        ("squish.input", '{"channels": Infinity}'),
+        ("squish.input", '{"channels": 3, "height": 1e999}'),
+        ("squish.input", "[]"),
+        ("squish.input", "3"),
+    ],
+)
+def test_names_metadata_that_is_damaged(tmp_path: Path, key: str, value: str) -> None:
+    g = GraphMaker()
+    g.node("GlobalAveragePool", g.conv("x", 4, 3))
+    model = onnx.load(g.save(tmp_path / "net.onnx"))
+    helper.set_model_props(model, {key: value})
+    onnx.save(model, tmp_path / "net.onnx")
+    with pytest.raises(ConvertError, match=f"metadata '{key}'"):
+        read(tmp_path / "net.onnx")
+
+
+def test_damage_is_a_convert_error(tmp_path: Path) -> None:
+    """Whatever a library stumbles over; many of the files stay valid nets."""
+    g = GraphMaker()
+    g.node("GlobalAveragePool", g.conv(g.fire("x", 3, 2, 3, 4), 2, 7))
+    path = g.save(tmp_path / "net.onnx")
+    whole, rng, refusals = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for place in rng.integers(len(damaged), size=rng.integers(1, 6)):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read(path)
+        except ConvertError:
+            refusals += 1
+    assert 0 < refusals < 300

@@ -73,9 +73,15 @@ def test_absent_isas_are_device_errors(net_file: Path) -> None:
         squishnative.load(net_file, isa=absent)
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_threads_must_be_positive(net_file: Path, threads: int) -> None:
-    with pytest.raises(ValueError, match=f"threads: got {threads}"):
+@pytest.mark.parametrize("threads", [0, -1, 65536, 2**40])
+def test_threads_must_be_a_sensible_number(net_file: Path, threads: int) -> None:
+    with pytest.raises(ValueError, match=f"threads: got {threads}, must be from 1 to 65535"):
+        squishnative.load(net_file, threads=threads)
+
+
+@pytest.mark.parametrize("threads", [2.0, True, "2", None])
+def test_threads_must_be_a_whole_number(net_file: Path, threads: Any) -> None:
+    with pytest.raises(TypeError, match=f"threads: got {threads!r}, wanted a whole number"):
         squishnative.load(net_file, threads=threads)
 
 
@@ -93,6 +99,9 @@ BAD_BATCHES: dict[str, tuple[Any, type[Exception], str]] = {
     "big endian": (floats(1).astype(">f4"), TypeError, "got dtype >f4, wanted float32"),
     "torch float64": (torch.zeros(1, 3, SIZE, SIZE).double(), TypeError, "got dtype float64"),
     "torch bfloat16": (torch.zeros(1, 3, SIZE, SIZE).bfloat16(), TypeError, "torch.bfloat16"),
+    "torch meta": (torch.zeros(1, 3, SIZE, SIZE, device="meta"), ValueError, "is on meta, wanted"),
+    "torch conjugate": (torch.zeros(1, 3, SIZE, SIZE).mul(1j).conj(), TypeError, "complex64"),
+    "torch sparse": (torch.zeros(1, 3, SIZE, SIZE).to_sparse(), TypeError, "torch.strided"),
     "list": ([[1.0]], TypeError, "got list, wanted a NumPy array"),
     "None": (None, TypeError, "got NoneType, wanted a NumPy array"),
     "single float image": (floats(1)[0], ValueError, r"\(3, 24, 24\).*add the batch axis"),
@@ -203,6 +212,22 @@ def test_a_closed_net_refuses_every_call(net_file: Path) -> None:
         with pytest.raises(ValueError, match=r"'tiny3\.squish' is closed"):
             call()
     assert "closed" in repr(net)
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "message"),
+    [
+        (0, ValueError, "size: got 0, must be from 1 to 65535"),
+        ((24, 2**20), ValueError, "size: got 1048576, must be"),
+        (24.0, TypeError, "size: got 24.0, wanted a whole number"),
+        ((24, 24, 24), ValueError, r"size: got \(24, 24, 24\), wanted one side or"),
+    ],
+)
+def test_bad_sizes_say_got_and_wanted(
+    net: Net, size: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        net.explain(size)
 
 
 def test_profile_needs_an_iteration(net: Net) -> None:

@@ -99,6 +99,13 @@ def test_torch_tensors_of_uint8_are_read_in_place(net: Net) -> None:
     np.testing.assert_array_equal(net.infer(tensor), net.infer(pixels(2)))
 
 
+def test_torch_tensors_with_the_negative_bit_keep_their_sign(net: Net) -> None:
+    batch = torch.from_numpy(floats(2))
+    negative = torch.complex(torch.zeros_like(batch), -batch).conj().imag
+    assert negative.is_neg()
+    np.testing.assert_array_equal(net.infer(negative), net.infer(batch))
+
+
 def test_contiguous_input_is_not_copied(net: Net) -> None:
     batch, out = floats(64), np.empty((64, CLASSES), np.float32)
     assert as_array(batch) is batch
@@ -176,6 +183,7 @@ def test_explain_names_every_layer(net: Net) -> None:
     assert sum(step.macs for step in net.steps()) == sum(
         step.macs for step in net.steps((SIZE, SIZE))
     )
+    assert net.explain(48) == net.explain((48, 48))
     assert sum(step.macs for step in net.steps((48, 48))) > sum(step.macs for step in net.steps())
 
 

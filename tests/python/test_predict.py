@@ -106,6 +106,42 @@ def test_images_that_cannot_be_read_are_named(net: Net, tmp_path: Path) -> None:
         net.predict([tmp_path / "none.png"])
 
 
+def test_images_that_cannot_be_prepared_are_named(net: Net, tmp_path: Path) -> None:
+    strip, floats = tmp_path / "strip.png", tmp_path / "floats.tiff"
+    Image.new("L", (60000, 1)).save(strip)
+    Image.new("F", (30, 30)).save(floats)
+    with pytest.raises(ValueError, match=r"strip.png': 60000x1 pixels would become 1680000x28"):
+        net.predict([strip])
+    with pytest.raises(ValueError, match=r"image: 60000x1 pixels would become"):
+        net.predict([Image.open(strip)])
+    with pytest.raises(ValueError, match=r"floats.tiff': mode 'F' has no fixed range"):
+        net.predict([floats])
+
+
+def test_what_only_pillow_takes_for_an_image_is_refused(net: Net, tmp_path: Path) -> None:
+    """Pillow hands EPS to Ghostscript, whatever the file is called."""
+    path = tmp_path / "photo.jpg"
+    Image.new("RGB", (30, 30)).save(path, "EPS")
+    with pytest.raises(ValueError, match=r"photo.jpg': no image that can be read"):
+        net.predict([path])
+
+
+@pytest.mark.parametrize(
+    ("logits", "error", "message"),
+    [
+        (np.zeros(CLASSES, np.float32), ValueError, r"got shape \(7,\), wanted \(N, 7\)"),
+        (np.zeros((2, 6), np.float32), ValueError, r"got shape \(2, 6\), wanted \(N, 7\)"),
+        (np.zeros((2, 7), np.int32), TypeError, "got dtype int32, wanted a floating-point type"),
+        (np.full((1, 7), np.nan, np.float32), ValueError, "got values that are not finite"),
+    ],
+)
+def test_rank_checks_its_logits(
+    net: Net, logits: np.ndarray, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"logits: {message}"):
+        net.rank(logits)
+
+
 @pytest.mark.parametrize(
     "array", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)]
 )

@@ -31,13 +31,6 @@ def torch_logits(net: NetSpec, batch: FloatArray) -> FloatArray:
     return logits
 
 
-@pytest.mark.parametrize("seed", range(16))
-def test_float32_execution_stays_within_the_bound(seed: int) -> None:
-    net, batch = random_net(seed)
-    logits, bound = reference.run(net, batch)
-    assert (abs(torch_logits(net, batch) - logits) <= bound).all()
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_float64_execution_agrees_far_below_the_bound(seed: int) -> None:
     net, batch = random_net(seed)

@@ -119,10 +119,40 @@ def test_rejects_padding_as_wide_as_the_kernel() -> None:
         spec.validate()
 
 
+@pytest.mark.parametrize("what", ["kernel", "stride"])
+@pytest.mark.parametrize("extent", [0, 256, 2**40])
+def test_rejects_windows_that_a_file_cannot_hold(what: str, extent: int) -> None:
+    pool = MaxPool("pool", INPUT, (1, 1), (1, 1))
+    setattr(pool, what, (1, extent))
+    net = NetSpec(InputSpec(height=300, width=300), [pool])
+    with pytest.raises(ValueError, match=rf"{what} must be from 1 to 255, got \(1, {extent}\)"):
+        net.validate()
+
+
+@pytest.mark.parametrize(
+    ("what", "value"), [("channels", 0), ("height", 65536), ("width", 2**40), ("resize", -1)]
+)
+def test_rejects_inputs_that_a_file_cannot_hold(what: str, value: int) -> None:
+    spec = net()
+    setattr(spec.input, what, value)
+    with pytest.raises(
+        ValueError, match=rf"the input's {what} must be from . to 65535, got {value}"
+    ):
+        spec.validate()
+
+
 def test_rejects_labels_that_are_not_one_a_class() -> None:
     spec = net()
     spec.labels = ["a", "b"]
     with pytest.raises(ValueError, match="2 labels for a net of 4 classes"):
+        spec.validate()
+
+
+@pytest.mark.parametrize("what", ["labels", "about"])
+def test_rejects_text_that_is_not_unicode(what: str) -> None:
+    spec = net()
+    setattr(spec, what, ["a", "b", "\ud800", "d"] if what == "labels" else "\ud800")
+    with pytest.raises(ValueError, match=r"must be Unicode text, got '.ud800'"):
         spec.validate()
 
 

@@ -1,4 +1,7 @@
-"""_core.pyi says what the module _core has: names, kinds and parameters, in both directions."""
+"""_core.pyi says what the module _core has, in both directions.
+
+Names, kinds, parameters and what is returned; of arrays not the type of their elements.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ import squishnative
 from squishnative import _core
 
 STUB = Path(squishnative.__file__).with_name("_core.pyi")
-Members = dict[str, str]  # name -> "property", "method(a, b=)", "static(a)", "class" or "value"
+# name -> "property -> T", "method(a, b=) -> T", "static(a) -> T", "class" or "value"
+Members = dict[str, str]
 
 Definition = Union[ast.FunctionDef, ast.ClassDef, ast.AnnAssign]
 
@@ -21,6 +25,7 @@ Definition = Union[ast.FunctionDef, ast.ClassDef, ast.AnnAssign]
 def stub_definitions() -> dict[str, Definition]:
     body = ast.parse(STUB.read_text()).body
     named = {n.name: n for n in body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    # Assignments without a type are names for types.
     values = {
         n.target.id: n
         for n in body
@@ -33,7 +38,21 @@ def stub_parameters(function: ast.FunctionDef) -> str:
     arguments = function.args.args
     required = len(arguments) - len(function.args.defaults)
     names = [a.arg + "=" * (i >= required) for i, a in enumerate(arguments) if a.arg != "self"]
-    return f"({', '.join(names)})"
+    assert function.returns is not None
+    return f"({', '.join(names)}) -> {plain_type(ast.unparse(function.returns))}"
+
+
+def plain_type(text: str) -> str:
+    """A type as pybind11 writes it or as a stub does, both in one way."""
+    text = text.strip().rstrip(":").replace("squishnative._core.", "")
+    return re.sub(
+        r"(numpy\.typing\.NDArray|npt\.NDArray|numpy\.ndarray)(\[[^]]*\])?", "array", text
+    )
+
+
+def returned(function: Any) -> str:
+    """From the docstring's first line: `run(...) -> T`."""
+    return plain_type(function.__doc__.splitlines()[0].rpartition(" -> ")[2])
 
 
 def stub_members(definition: ast.ClassDef) -> Members:
@@ -43,7 +62,8 @@ def stub_members(definition: ast.ClassDef) -> Members:
             continue
         decorators = {d.id for d in function.decorator_list if isinstance(d, ast.Name)}
         if "property" in decorators:
-            members[function.name] = "property"
+            assert function.returns is not None
+            members[function.name] = f"property -> {plain_type(ast.unparse(function.returns))}"
         else:
             kind = "static" if "staticmethod" in decorators else "method"
             members[function.name] = kind + stub_parameters(function)
@@ -62,14 +82,14 @@ def built_parameters(function: Any) -> str:
         name = parameter.split(":")[0].strip()
         if name != "self":
             names.append(name + "=" * ("=" in parameter))
-    return f"({', '.join(names)})"
+    return f"({', '.join(names)}) -> {returned(function)}"
 
 
 def built_members(cls: type) -> Members:
     members = {}
     for name, member in vars(cls).items():
         if isinstance(member, property):
-            members[name] = "property"
+            members[name] = f"property -> {returned(member.fget)}"
         elif isinstance(member, staticmethod):
             members[name] = "static" + built_parameters(getattr(cls, name))
         elif callable(member) and is_bound(name, member):

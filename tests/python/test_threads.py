@@ -86,8 +86,8 @@ def test_infer_releases_the_gil(net: Net) -> None:
 
 @pytest.mark.usefixtures("no_forced_switches")
 def test_the_ticker_notices_a_gil_that_is_held() -> None:
-    pattern = np.arange(2_000_000)[::-1].tolist()  # sorting it never releases the GIL
-    assert ticks_during(lambda: sorted(pattern), attempts=10) == 0
+    pattern = np.arange(500_000)[::-1].tolist()  # sorting it never releases the GIL
+    assert ticks_during(lambda: sorted(pattern)) == 0
 
 
 @pytest.mark.usefixtures("no_forced_switches")
@@ -124,18 +124,27 @@ def test_one_net_serves_many_threads(net_file: Path, threads: int) -> None:
 
 
 def test_closing_lets_calls_under_way_finish(net_file: Path) -> None:
-    net = squishnative.load(net_file, threads=2)
     batch = floats(512)
-    wanted = net.infer(batch)
+    wanted = squishnative.load(net_file).infer(batch)
+    finished = 0
     with ThreadPoolExecutor(2) as pool:
-        running = [pool.submit(net.infer, batch) for _ in range(2)]
-        time.sleep(1e-3)
-        net.close()
-        for future in running:
-            if isinstance(future.exception(), ValueError):  # it began after the close
-                assert "closed" in str(future.exception())
-            else:
-                np.testing.assert_array_equal(future.result(), wanted)
+        for _ in range(
+            50
+        ):  # a busy machine may start the calls after the close, or end them before
+            net = squishnative.load(net_file, threads=2)
+            calls = [pool.submit(net.infer, batch) for _ in range(2)]
+            time.sleep(1e-3)
+            net.close()
+            under_way = [call for call in calls if not call.done()]
+            for call in calls:
+                if isinstance(call.exception(), ValueError):  # it began after the close
+                    assert "closed" in str(call.exception())
+                else:
+                    np.testing.assert_array_equal(call.result(), wanted)
+                    finished += call in under_way
+            if finished:
+                return
+    pytest.fail("no call was under way when its net was closed")
 
 
 def in_child(net_file: Path, code: str) -> subprocess.CompletedProcess[str]:

@@ -64,8 +64,8 @@ def test_everything_about_a_net_comes_back(tmp_path: Path) -> None:
     net.set_labels([f"ä{i}" for i in range(20)])
     net.set_about("für Menschen")
     path = tmp_path / "net.squish"
-    net.save(str(path))
-    model = _core.Model.load(str(path))
+    net.save(path)
+    model = _core.Model.load(path)
     assert model.file_bytes == path.stat().st_size
     assert (model.input_shape, model.resize, model.interpolation) == ((3, 9, 11), 12, "bicubic")
     assert (model.mean, model.std) == ([0.5] * 3, [0.25] * 3)

@@ -14,7 +14,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -63,12 +63,13 @@ class Comparison:
     entries: list[Entry]
     left_out: dict[str, str]  # engine: why
 
-    def markdown(self) -> str:
-        """A table whose rows are engines, whose columns are nets."""
+    def markdown(self, titles: Optional[Mapping[str, str]] = None) -> str:
+        """A table whose rows are engines, whose columns are nets, under their names or `titles`."""
         nets = list(dict.fromkeys(entry.net for entry in self.entries))
         engines = list(dict.fromkeys(entry.engine for entry in self.entries))
         found = {(entry.engine, entry.net): entry for entry in self.entries}
-        rows = [[f"batch {self.batch}", *nets], ["---"] + ["---:"] * len(nets)]
+        heads = [(titles or {}).get(net, net) for net in nets]
+        rows = [[f"batch {self.batch}", *heads], ["---"] + ["---:"] * len(nets)]
         for engine in engines:
             cells = [_cell(found.get((engine, net)), found[engines[0], net]) for net in nets]
             rows.append([engine, *cells])

@@ -34,6 +34,7 @@ CLASSES = 10
 class Recipe:
     """How a net differs from the dense one."""
 
+    title: str  # in tables
     what: str
     density: float = 1.0
     unit: int = 16  # output channels that live or die together: 16 a cluster, 1 a synapse
@@ -42,12 +43,26 @@ class Recipe:
 
 
 RECIPES = {
-    "dense": Recipe("dense"),
-    "clusters33": Recipe("33 % of the 16x1 clusters, conv1 and conv10 dense", 0.33),
-    "clusters15": Recipe("15 % of the 16x1 clusters, conv1 and conv10 dense", 0.15),
-    "clusters15all": Recipe("15 % of the 16x1 clusters of every layer", 0.15, dense_ends=False),
-    "synapses33": Recipe("33 % of the single weights, conv1 and conv10 dense", 0.33, unit=1),
-    "filters60": Recipe("60 % of the filters, dense", width=0.6),
+    "dense": Recipe("dense", "dense"),
+    "clusters33": Recipe(
+        "33 % of clusters", "33 % of the 16x1 clusters, conv1 and conv10 dense", 0.33
+    ),
+    "clusters15": Recipe(
+        "15 % of clusters", "15 % of the 16x1 clusters, conv1 and conv10 dense", 0.15
+    ),
+    "clusters15all": Recipe(
+        "15 % of clusters, every layer",
+        "15 % of the 16x1 clusters of every layer",
+        0.15,
+        dense_ends=False,
+    ),
+    "filters60": Recipe("60 % of filters", "60 % of the filters, dense", width=0.6),
+    "synapses33": Recipe(
+        "33 % of single synapses: runs as dense",
+        "33 % of the single weights, conv1 and conv10 dense",
+        0.33,
+        unit=1,
+    ),
 }
 
 

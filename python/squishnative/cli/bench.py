@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-import tempfile
 from collections.abc import Callable
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import numpy as np
@@ -16,6 +14,7 @@ import typer
 
 from squishnative.cli.parameters import Device, Isa, Json, NetFile, Size, Threads
 from squishnative.net import Net, load
+from squishnative.spec import NetSpec
 from squishnative.tables import format_table
 from squishnative.timing import Timing, format_seconds, time_interleaved
 
@@ -55,7 +54,7 @@ def bench(
         rivals: dict[str, Callable[[], object]] = {"squishnative": lambda: loaded.infer(images)}
         difference = None
         if against is Rival.ONNXRUNTIME:
-            run = _onnxruntime(net, threads)
+            run = _onnxruntime(loaded, (height, width), threads)
             difference = float(np.abs(run(images) - loaded.infer(images)).max())
             rivals["onnxruntime"] = lambda: run(images)
         timings = time_interleaved(rivals, seconds)
@@ -64,21 +63,20 @@ def bench(
 
 
 def _onnxruntime(
-    net: Path, threads: int
+    net: Net, size: tuple[int, int], threads: int
 ) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
     import onnxruntime
 
-    from squishnative.export import export
+    from squishnative.export.onnx_file import to_onnx
 
+    spec = NetSpec.from_model(net.model)
+    spec.input.height, spec.input.width = size  # the file is for one size
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "net.onnx"
-        export(net, file)
-        session = onnxruntime.InferenceSession(
-            str(file), options, providers=["CPUExecutionProvider"]
-        )
+    session = onnxruntime.InferenceSession(
+        to_onnx(spec), options, providers=["CPUExecutionProvider"]
+    )
     name = session.get_inputs()[0].name
     return lambda images: np.asarray(session.run(None, {name: images})[0])
 

@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from squishnative.convert import convert as convert_checkpoint
+from squishnative.layers import LARGEST_EXTENT
 
 
 class Dtype(str, Enum):
@@ -27,6 +28,23 @@ class Encoding(str, Enum):
     CLUSTER16X1 = "cluster16x1"
     CLUSTER16X4 = "cluster16x4"
     SYNAPSE = "synapse"
+
+
+class Interpolation(str, Enum):
+    """How images are resized."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+
+
+def _numbers(text: Optional[str]) -> Optional[list[float]]:
+    if text is None:
+        return None
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"got {text!r}, wanted numbers such as 0.5,0.5,0.5") from None
 
 
 def convert(
@@ -52,6 +70,7 @@ def convert(
         Optional[int],
         typer.Option(
             min=1,
+            max=LARGEST_EXTENT,
             show_default=False,
             help="Pixels of a side of its images. [default: the checkpoint's, else 224]",
         ),
@@ -60,9 +79,36 @@ def convert(
         Optional[int],
         typer.Option(
             min=0,
+            max=LARGEST_EXTENT,
             show_default=False,
             help="Shorter side before the crop, 0 to squash. [default: in proportion to the size]",
         ),
+    ] = None,
+    mean: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="R,G,B",
+            show_default=False,
+            help="What is taken from pixels of 0..1. [default: the checkpoint's, else ImageNet's]",
+        ),
+    ] = None,
+    std: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="R,G,B",
+            show_default=False,
+            help="What they are then divided by. [default: the checkpoint's, else ImageNet's]",
+        ),
+    ] = None,
+    interpolation: Annotated[
+        Optional[Interpolation],
+        typer.Option(
+            show_default=False, help="For resizing. [default: the checkpoint's, else bilinear]"
+        ),
+    ] = None,
+    about: Annotated[
+        Optional[str],
+        typer.Option(show_default=False, help="Text about the net, kept in the file."),
     ] = None,
 ) -> None:
     """Turns a checkpoint into a .squish file.
@@ -81,6 +127,10 @@ def convert(
         encoding=encoding.value,
         size=size,
         resize=resize,
+        mean=_numbers(mean),
+        std=_numbers(std),
+        interpolation=None if interpolation is None else interpolation.value,
+        about=about,
     )
     for note in result.notes:
         typer.echo(f"note: {note}", err=True)

@@ -17,13 +17,17 @@ def demo(
     """Trains a small net, converts it and runs it.
 
     The data are scikit-learn's 1797 scans of handwritten digits; three quarters train a SqueezeNet
-    of half the
-    usual widths, the others measure it: accuracy, agreement with PyTorch, speed of both.
-    Takes about a minute. Needs the extra [demo].
+    of half the usual widths, the others measure it: accuracy, agreement with PyTorch, speed of
+    both. Takes about a minute. Needs squishnative[demo].
 
     squish demo
     squish demo --output /tmp/demo --seed 1
     """
-    from squishnative.demo.run import run  # PyTorch takes seconds to import
+    try:
+        from squishnative.demo.run import run  # PyTorch takes seconds to import
 
-    run(output, seed)
+        run(output, seed)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error}; the demo needs more than the rest: pip install 'squishnative[demo]'"
+        ) from error

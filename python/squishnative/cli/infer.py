@@ -12,13 +12,13 @@ from typing import Annotated, Any, NamedTuple, Optional
 
 import numpy as np
 import typer
-from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from squishnative.cli.messages import one_line
 from squishnative.cli.parameters import Device, Isa, NetFile, Threads
 from squishnative.net import Net, load
+from squishnative.preprocess import photo_suffixes
 from squishnative.ranking import Prediction
 
 MANY_FILES = 16  # from here on a progress bar is worth its lines
@@ -75,7 +75,7 @@ def infer(
                 failed = True
                 typer.echo(f"squish: skipped {result.error}", err=True)
             if as_json:
-                print(json.dumps(result.as_json(), ensure_ascii=False))
+                print(json.dumps(result.as_json()))
             elif result.error is None:
                 print(result.as_text())
     if failed:
@@ -87,12 +87,13 @@ def find_photos(paths: Iterable[Path]) -> Iterator[Path]:
 
     Raises ValueError on a folder without photos.
     """
-    suffixes = Image.registered_extensions()
+    suffixes = photo_suffixes()
     for path in paths:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes)
+        below = (file for file in path.rglob("*") if file.suffix.lower() in suffixes)
+        found = sorted(file for file in below if file.is_file())
         if not found:
             raise ValueError(f"'{path}': a folder without photos")
         yield from found
@@ -106,7 +107,7 @@ def classify(net: Net, files: Iterable[Path], k: int, batch: int) -> Iterator[Re
         for file in chunk:
             try:
                 pixels[file] = net.preprocess(file)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, MemoryError) as error:
                 errors[file] = one_line(error)
         ranked: dict[Path, list[Prediction]] = {}
         if pixels:

@@ -34,7 +34,7 @@ def inspect(
         rows = layer_rows(loaded.model, height, width)
         steps = loaded.steps((height, width)) if plan else []
         if as_json:
-            print(json.dumps(_document(loaded.model, rows, steps), ensure_ascii=False, indent=2))
+            print(json.dumps(_document(loaded.model, rows, steps), indent=2))
         elif plan:
             print(loaded.explain((height, width)))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -23,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _debug = False
+# Errors whose messages are meant for callers; of others a person wants to know the type too.
+_WORDED = (OSError, ValueError, TypeError, RuntimeError, ImportError, MemoryError)
 
 
 def _help(command: Callable[..., None]) -> str:
@@ -71,15 +74,26 @@ for _command in (
 
 
 def main() -> None:
-    """Runs the command line. Exit code: 0, 1 where something failed, 2 where the call was wrong."""
+    """Runs the command line.
+
+    Exit code: 0, 1 where something failed, 2 where the call was wrong, 130 after Ctrl-C.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # For names of files and classes that the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except BrokenPipeError:
         # The reader, say `head`, has left. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
         if _debug:
             raise
-        print(f"squish: error: {one_line(error)}", file=sys.stderr)
+        text = one_line(error)
+        if not isinstance(error, _WORDED):
+            text = f"{type(error).__name__}: {text} (squish --debug ... shows where)"
+        print(f"squish: error: {text}", file=sys.stderr)
         sys.exit(1)

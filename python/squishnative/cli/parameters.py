@@ -7,8 +7,11 @@ from typing import Annotated, Optional
 
 import typer
 
+from squishnative.arguments import MOST_THREADS
+from squishnative.layers import LARGEST_EXTENT
+
 NetFile = Annotated[Path, typer.Argument(metavar="NET.squish", show_default=False, help="The net.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads that compute.")]
+Threads = Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="Threads that compute.")]
 Device = Annotated[str, typer.Option(help='"cpu", or "reference": slow, exact, for comparisons.')]
 Isa = Annotated[
     Optional[str],
@@ -20,5 +23,10 @@ Isa = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Size = Annotated[
     Optional[int],
-    typer.Option(min=1, help="Pixels of a side. [default: the file's]", show_default=False),
+    typer.Option(
+        min=1,
+        max=LARGEST_EXTENT,
+        help="Pixels of a side. [default: the file's]",
+        show_default=False,
+    ),
 ]

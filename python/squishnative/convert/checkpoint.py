@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
+from squishnative.arguments import image_size, whole_number
 from squishnative.convert import batch_norm, onnx_net, squeezenet, tensors
 from squishnative.convert.errors import ConvertError
 from squishnative.convert.labels import read_labels
 from squishnative.convert.metadata import apply_metadata
-from squishnative.spec import NetSpec, Pair, PathLike
+from squishnative.spec import LARGEST_EXTENT, NetSpec, Pair, PathLike
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 
@@ -39,11 +40,12 @@ def convert(
     resize: Optional[int] = None,
     mean: Optional[Sequence[float]] = None,
     std: Optional[Sequence[float]] = None,
+    interpolation: Optional[str] = None,
     about: Optional[str] = None,
 ) -> Conversion:
     """Reads a checkpoint and writes it as a `.squish` file.
 
-    checkpoint, size, resize, mean, std, labels, about: as for `read`.
+    checkpoint, size, resize, mean, std, interpolation, labels, about: as for `read`.
     dtype, encoding: how weights are stored, as for `NetSpec.to_bytes`; "smallest" takes the
     cheapest form for each convolution, zeros left out.
 
@@ -51,7 +53,14 @@ def convert(
     argument, OSError where a file cannot be read or written.
     """
     conversion = read(
-        checkpoint, labels=labels, size=size, resize=resize, mean=mean, std=std, about=about
+        checkpoint,
+        labels=labels,
+        size=size,
+        resize=resize,
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        about=about,
     )
     conversion.net.save(output, dtype, encoding)
     conversion.bytes = Path(output).stat().st_size
@@ -66,6 +75,7 @@ def read(
     resize: Optional[int] = None,
     mean: Optional[Sequence[float]] = None,
     std: Optional[Sequence[float]] = None,
+    interpolation: Optional[str] = None,
     about: Optional[str] = None,
 ) -> Conversion:
     """Reads a checkpoint without writing anything; weights are float32.
@@ -77,24 +87,35 @@ def read(
     checkpoint says; where that says nothing or `size` is given, size * 256 / 224.
     mean, std: a value a channel, on the scale 0..1. Default: what the checkpoint says, else
     ImageNet's.
+    interpolation: "nearest", "bilinear" or "bicubic". Default: what the checkpoint says, else
+    "bilinear".
     about: free text for people.
     """
     path = Path(checkpoint)
-    conversion, prepared = _read_net(path, size)
+    pixels = None if size is None else image_size(size)
+    conversion, prepared = _read_net(path, pixels)
     net = conversion.net
     if not prepared and (mean is None or std is None):
+        if net.input.channels != len(net.input.mean):
+            raise ConvertError(
+                f"{path}: does not say how its images of {net.input.channels} channels are "
+                "prepared: wanted mean and std (--mean and --std), a value a channel"
+            )
         conversion.notes.append(
-            "The checkpoint does not say how its images are prepared: ImageNet's mean and std."
+            "The checkpoint does not say how its images are prepared: ImageNet's mean and std are "
+            "taken, others can be given (--mean and --std)."
         )
-    if size is not None:
-        net.input.height, net.input.width = (size, size) if isinstance(size, int) else size
+    if pixels is not None:
+        net.input.height, net.input.width = pixels
         net.input.resize = default_resize(net.input.height, net.input.width)
     if resize is not None:
-        net.input.resize = resize
+        net.input.resize = whole_number("resize", resize, 0, LARGEST_EXTENT)
     if mean is not None:
         net.input.mean = tuple(mean)
     if std is not None:
         net.input.std = tuple(std)
+    if interpolation is not None:
+        net.input.interpolation = interpolation
     if labels is not None:
         net.labels = _labels(labels)
     if about is not None:
@@ -111,7 +132,7 @@ def default_resize(height: int, width: int) -> int:
     return round(min(height, width) * 256 / 224)
 
 
-def _read_net(path: Path, size: Union[int, Pair, None]) -> tuple[Conversion, bool]:
+def _read_net(path: Path, size: Optional[Pair]) -> tuple[Conversion, bool]:
     """The net, and whether the file says how its images are prepared."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -131,6 +152,8 @@ def _read_net(path: Path, size: Union[int, Pair, None]) -> tuple[Conversion, boo
         prepared = apply_metadata(net, metadata)
     except ConvertError as error:
         raise ConvertError(f"{path}: {error}") from error
+    except Exception as error:  # what damage makes the readers' libraries stumble over
+        raise ConvertError(f"{path}: damaged: {type(error).__name__}: {error}") from error
     if not prepared:
         net.input.resize = default_resize(net.input.height, net.input.width)
     return Conversion(net, notes), prepared

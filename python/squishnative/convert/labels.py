@@ -13,9 +13,10 @@ def read_labels(path: Path) -> list[str]:
     Raises ConvertError, naming the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors begin with a byte order mark
     except UnicodeDecodeError as error:
         raise ConvertError(f"{path}: labels must be UTF-8 text ({error})") from error
+    lines = text.split("\n")  # not splitlines(): names may hold what Unicode calls a line's end too
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:

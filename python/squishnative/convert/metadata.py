@@ -50,7 +50,7 @@ def _input(fields: Any) -> InputSpec:
             int(fields["resize"]),
             str(fields["interpolation"]),
         )
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ConvertError(
             f"metadata {_INPUT!r}: wanted the fields of InputSpec ({error})"
         ) from error
@@ -59,5 +59,5 @@ def _input(fields: Any) -> InputSpec:
 def _json(metadata: Mapping[str, str], key: str) -> Any:
     try:
         return json.loads(metadata[key])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConvertError(f"metadata {key!r}: not JSON ({error})") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from squishnative.spec import Add, Conv, Fire, Layer
 
@@ -13,7 +13,7 @@ def name_layers(layers: Sequence[Layer]) -> None:
     taken: set[str] = set()
     for layer in layers:
         number += isinstance(layer, (Conv, Fire))
-        layer.name = _distinct(f"{_stem(layer)}{number}", taken)
+        layer.name = distinct(f"{_stem(layer)}{number}", taken)
         taken.add(layer.name)
 
 
@@ -25,7 +25,8 @@ def _stem(layer: Layer) -> str:
     return "add" if isinstance(layer, Add) else "pool"
 
 
-def _distinct(name: str, taken: set[str]) -> str:
+def distinct(name: str, taken: Container[str]) -> str:
+    """The name, with a number behind it where it is taken."""
     candidate, count = name, 1
     while candidate in taken:
         count += 1

@@ -5,8 +5,9 @@ Constants are collected; nodes that do nothing at inference are taken out.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from squishnative.convert.errors import ConvertError
+from squishnative.spec import Pair
 
 if TYPE_CHECKING:
     import onnx
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _PASS_THROUGH = ("Identity", "Dropout")
+# Of an array that is made out of nothing: a file of bytes must not ask for gigabytes.
+MOST_VALUES = 2**26
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,41 @@ class Node:
 
     def __str__(self) -> str:
         return f"node {self.name or self.output!r} ({self.op})"
+
+    def integer(self, attribute: str, default: int) -> int:
+        """An attribute of one integer."""
+        value = self.attributes.get(attribute, default)
+        if not isinstance(value, int):
+            raise ConvertError(f"{attribute} {value!r}, wanted an integer")
+        return value
+
+    def integers(self, attribute: str, default: Optional[list[int]] = None) -> list[int]:
+        """An attribute of integers. Raises ConvertError where it is left out without a default."""
+        value = self.attributes.get(attribute, default)
+        if not isinstance(value, list) or not all(isinstance(i, int) for i in value):
+            raise ConvertError(f"{attribute} {value!r}, wanted integers")
+        return value
+
+    def pair(self, attribute: str, default: Optional[Pair] = None) -> Pair:
+        """An attribute of two integers: height and width."""
+        values = self.integers(attribute, None if default is None else list(default))
+        if len(values) != 2:
+            raise ConvertError(f"{attribute} {values}, wanted two integers")
+        return values[0], values[1]
+
+    def text(self, attribute: str, default: str) -> str:
+        """An attribute of text."""
+        value = self.attributes.get(attribute, default.encode())
+        if not isinstance(value, bytes):
+            raise ConvertError(f"{attribute} {value!r}, wanted text")
+        return value.decode(errors="backslashreplace")
+
+    def number(self, attribute: str, default: float) -> float:
+        """An attribute of one number."""
+        value = self.attributes.get(attribute, default)
+        if not isinstance(value, (int, float)):
+            raise ConvertError(f"{attribute} {value!r}, wanted a number")
+        return float(value)
 
 
 @dataclass
@@ -72,35 +111,60 @@ def load_graph(path: Path) -> Graph:
     except onnx.checker.ValidationError as error:
         raise ConvertError(f"its external data cannot be read ({error})") from error
     if model.functions:
-        model = inliner.inline_local_functions(model)
+        try:
+            model = inliner.inline_local_functions(model)
+        except onnx.checker.ValidationError as error:  # one that calls itself
+            raise ConvertError(f"its functions cannot be inlined ({error})") from error
     graph = _frame(model)
     alias: dict[str, str] = {}
     for proto in model.graph.node:
-        inputs = tuple(alias.get(name, name) for name in proto.input)
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
-        if proto.domain not in ("", "ai.onnx"):
-            op = f"{proto.domain}.{proto.op_type}"
-        else:
-            op = proto.op_type
-        if op == "Constant":
-            graph.constants[proto.output[0]] = _constant(attributes)
-        elif op in _PASS_THROUGH:
-            alias[proto.output[0]] = inputs[0]
-        elif op == "Reshape" and inputs[1] not in graph.constants:
-            # x.view(x.size(0), -1): the nodes that compute the shape die with this input.
-            graph.nodes.append(Node(op, proto.name, inputs[:1], proto.output[0], attributes))
-        else:
-            graph.nodes.append(Node(op, proto.name, inputs, proto.output[0], attributes))
+        node = _node(proto, alias)
+        try:
+            _add(graph, node, alias)
+        except ConvertError as error:
+            raise ConvertError(f"{node}: {error}") from None
     graph.output = alias.get(graph.output, graph.output)
     _drop_dead(graph)
     return graph
 
 
+def _node(proto: onnx.NodeProto, alias: dict[str, str]) -> Node:
+    from onnx import helper
+
+    op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
+    inputs = tuple(alias.get(name, name) for name in proto.input)
+    node = Node(op, proto.name, inputs, proto.output[0] if proto.output else "", {})
+    for attribute in proto.attribute:
+        try:
+            node.attributes[attribute.name] = helper.get_attribute_value(attribute)
+        except ValueError as error:
+            raise ConvertError(f"{node}: {error}") from None
+    return node
+
+
+def _add(graph: Graph, node: Node, alias: dict[str, str]) -> None:
+    """Appends the node, or keeps what it makes as a constant or as another name of its input."""
+    if not node.output:
+        raise ConvertError("has no output")
+    if node.op == "Constant":
+        graph.constants[node.output] = _constant(node.attributes)
+    elif node.op == "ConstantOfShape" and node.inputs and node.inputs[0] in graph.constants:
+        shape = graph.constants[node.inputs[0]]
+        graph.constants[node.output] = _constant_of_shape(shape, node.attributes)
+    elif node.op in _PASS_THROUGH:
+        if not node.inputs:
+            raise ConvertError("has no input")
+        alias[node.output] = node.inputs[0]
+    elif node.op == "Reshape" and len(node.inputs) > 1 and node.inputs[1] not in graph.constants:
+        # x.view(x.size(0), -1): the nodes that compute the shape die with this input.
+        graph.nodes.append(replace(node, inputs=node.inputs[:1]))
+    else:
+        graph.nodes.append(node)
+
+
 def _frame(model: onnx.ModelProto) -> Graph:
     """The graph without its nodes."""
-    from onnx import numpy_helper
-
-    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    constants = {t.name: _array(t) for t in model.graph.initializer}
     # Before IR version 4 the initializers were inputs as well.
     inputs = [value for value in model.graph.input if value.name not in constants]
     for what, values in (("input", inputs), ("output", list(model.graph.output))):
@@ -120,15 +184,37 @@ def _frame(model: onnx.ModelProto) -> Graph:
     )
 
 
-def _constant(attributes: dict[str, Any]) -> Array:
-    from onnx import numpy_helper
+def _array(tensor: Any) -> Array:
+    from onnx import TensorProto, numpy_helper
 
-    (name, value), *_ = attributes.items()
+    if not isinstance(tensor, TensorProto):
+        raise ConvertError(f"got {type(tensor).__name__}, wanted a tensor")
+    try:
+        return numpy_helper.to_array(tensor)
+    except Exception as error:  # an unknown type, data of another length than its shape, ...
+        raise ConvertError(f"tensor {tensor.name!r}: {type(error).__name__}: {error}") from error
+
+
+def _constant(attributes: dict[str, Any]) -> Array:
+    name, value = next(iter(attributes.items()), ("", None))
     if name == "value":
-        return numpy_helper.to_array(value)
+        return _array(value)
     if name in ("value_float", "value_floats", "value_int", "value_ints"):
         return np.asarray(value)
-    raise ConvertError(f"a Constant with the attribute {name!r}, wanted a tensor or numbers")
+    raise ConvertError(f"its attribute is {name!r}, wanted a tensor or numbers")
+
+
+def _constant_of_shape(shape: Array, attributes: dict[str, Any]) -> Array:
+    value = _array(attributes["value"]) if "value" in attributes else np.zeros(1, np.float32)
+    if not np.issubdtype(shape.dtype, np.integer):
+        raise ConvertError(f"its shape is {shape.dtype}, wanted integers")
+    extents = [int(extent) for extent in shape.ravel()]
+    if value.size != 1 or min(extents, default=0) < 0 or math.prod(extents) > MOST_VALUES:
+        raise ConvertError(
+            f"makes {extents} of {value.size} values, wanted one value and "
+            f"at most {MOST_VALUES} elements"
+        )
+    return np.full(extents, value.ravel()[0])
 
 
 def _drop_dead(graph: Graph) -> None:

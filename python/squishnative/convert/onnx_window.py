@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Optional
+import numpy as np
 
 from squishnative.convert.errors import ConvertError
-from squishnative.convert.onnx_graph import Node
-from squishnative.spec import Padding, Pair, Shape
-
-
-def pair(node: Node, attribute: str, default: Optional[Pair] = None) -> Pair:
-    """An attribute of two numbers: height and width."""
-    values: Optional[Sequence[int]] = node.attributes.get(attribute, default)
-    if values is None or len(values) != 2:
-        raise ConvertError(f"{attribute} {values}, wanted two numbers")
-    return values[0], values[1]
+from squishnative.convert.onnx_graph import MOST_VALUES, Node
+from squishnative.spec import LARGEST_WINDOW, FloatArray, Padding, Pair, Shape
 
 
 def stride_and_padding(node: Node, kernel: Pair, shape: Shape) -> tuple[Pair, Padding]:
     """shape: of the node's input, which "SAME" padding depends on."""
-    if pair(node, "dilations", (1, 1)) != (1, 1):
-        raise ConvertError(f"dilations {node.attributes['dilations']}, wanted [1, 1]")
-    stride = pair(node, "strides", (1, 1))
+    dilations = node.pair("dilations", (1, 1))
+    if dilations != (1, 1):
+        raise ConvertError(f"dilations {list(dilations)}, wanted [1, 1]")
+    stride = node.pair("strides", (1, 1))
+    if min(stride) < 1:
+        raise ConvertError(f"strides {list(stride)}, wanted at least 1")
     mode = auto_pad(node)
     if mode == "NOTSET":
-        pads = node.attributes.get("pads", [0, 0, 0, 0])
-        if len(pads) != 4:
-            raise ConvertError(f"pads {pads}, wanted four numbers")
+        pads = node.integers("pads", [0, 0, 0, 0])
+        if len(pads) != 4 or min(pads) < 0 or max(pads) > LARGEST_WINDOW:
+            raise ConvertError(f"pads {pads}, wanted four from 0 to {LARGEST_WINDOW}")
         return stride, (pads[0], pads[1], pads[2], pads[3])
     if mode == "VALID":
         return stride, (0, 0, 0, 0)
@@ -40,8 +34,25 @@ def stride_and_padding(node: Node, kernel: Pair, shape: Shape) -> tuple[Pair, Pa
 
 def auto_pad(node: Node) -> str:
     """The attribute, "NOTSET" where it is left out."""
-    mode: bytes = node.attributes.get("auto_pad", b"NOTSET")
-    return mode.decode()
+    return node.text("auto_pad", "NOTSET")
+
+
+def widen(weight: FloatArray, padding: Padding) -> tuple[FloatArray, Padding]:
+    """The same convolution with a kernel that is larger than its padding, as a .squish file wants.
+
+    Zeros around the kernel and as much padding more change nothing. SqueezeNet 1.0 as its authors
+    published it has a 1x1 convolution, conv10, with padding 1. Raises ConvertError where the zeros
+    would be very many.
+    """
+    top, left, bottom, right = padding
+    height, width = weight.shape[2:]
+    above, below = max(bottom - height + 1, 0), max(top - height + 1, 0)
+    before, after = max(right - width + 1, 0), max(left - width + 1, 0)
+    size = weight.shape[0] * weight.shape[1] * (above + height + below) * (before + width + after)
+    if size > max(weight.size, MOST_VALUES):
+        raise ConvertError(f"padding {padding} is too wide for a kernel of {(height, width)}")
+    widened = np.pad(weight, ((0, 0), (0, 0), (above, below), (before, after)))
+    return widened, (top + above, left + before, bottom + below, right + after)
 
 
 def _same(size: int, kernel: int, stride: int, mode: str) -> Pair:

@@ -7,6 +7,7 @@ pool.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Optional
 
@@ -68,7 +69,8 @@ def from_state_dict(tensors: Tensors) -> NetSpec:
     version = _version(tensors)
     reader = _Reader(tensors)
     layers: list[Layer] = []
-    channels = 3
+    image = tensors["features.0.weight"]
+    channels = image_channels = image.shape[1] if image.ndim == 4 else 3
     for index, name in version.stages:
         source = len(layers) - 1
         key = f"features.{index}"
@@ -87,11 +89,12 @@ def from_state_dict(tensors: Tensors) -> NetSpec:
     layers.append(Conv("conv10", len(layers) - 1, reader.conv(CLASSIFIER, channels, 1)))
     layers.append(GlobalAveragePool("pool10", len(layers) - 1))
     reader.check_all_used(version)
-    return NetSpec(InputSpec(), layers)
+    return NetSpec(InputSpec(channels=image_channels), layers)
 
 
 def _version(tensors: Tensors) -> Version:
-    found = {int(name.split(".")[1]) for name in tensors if name.endswith(".squeeze.weight")}
+    matches = [re.fullmatch(r"features\.([0-9]{1,4})\.squeeze\.weight", name) for name in tensors]
+    found = {int(match[1]) for match in matches if match}
     for version in VERSIONS:
         if found == set(version.fires):
             return version

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from squishnative.convert.errors import ConvertError
 from squishnative.spec import FloatArray
+
+if TYPE_CHECKING:
+    import torch
 
 Tensors = dict[str, FloatArray]
 
@@ -39,12 +42,26 @@ def read_torch(path: Path) -> Tensors:
         raise ConvertError(f"wanted a state dict (names to tensors), got {type(loaded).__name__}")
     tensors: Tensors = {}
     for name, value in loaded.items():
+        if not isinstance(name, str):
+            raise ConvertError(f"the name {name!r} is a {type(name).__name__}, wanted text")
         if not isinstance(value, torch.Tensor):
             raise ConvertError(f"{name!r} is a {type(value).__name__}, wanted a tensor")
-        # NumPy has no bfloat16; float64 holds every float type that a checkpoint uses.
-        array = value.detach().double().numpy() if value.is_floating_point() else value.numpy()
-        tensors[_plain(name)] = _float32(name, array)
+        tensors[_plain(name)] = _float32(name, _array(name, value))
     return tensors
+
+
+def _array(name: str, tensor: torch.Tensor) -> Any:
+    what = f"tensor {name!r} ({tensor.dtype}, {tensor.layout}, {tensor.device})"
+    try:
+        stored = tensor.untyped_storage().nbytes()
+        if tensor.numel() * tensor.element_size() > stored:  # stride 0: bytes that become gigabytes
+            raise ConvertError(f"{what} has {tensor.numel()} elements in {stored} bytes")
+        # NumPy has no bfloat16; float64 holds every float type that a checkpoint uses.
+        plain = tensor.detach().double() if tensor.is_floating_point() else tensor.detach()
+        return plain.resolve_conj().resolve_neg().numpy()
+    except (RuntimeError, TypeError) as error:  # sparse, quantised, without data ("meta"), ...
+        reason = str(error).strip().splitlines()[0]
+        raise ConvertError(f"{what} is not plain numbers: {reason}") from error
 
 
 def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from squishnative.convert.metadata import to_metadata
+from squishnative.convert.naming import distinct
 from squishnative.spec import (
     INPUT,
     Add,
@@ -45,10 +46,10 @@ def to_onnx(net: NetSpec) -> bytes:
         values.append(graph.layer(layer, inputs))
     output_shape: tuple[int, ...] = net.output_shape
     if output_shape[1:] == (1, 1):
-        graph.node("Flatten", "flatten", [values[-1]], "logits", axis=1)
+        graph.append("Flatten", "flatten", [values[-1]], "logits", axis=1)
         output_shape = output_shape[:1]
     else:
-        graph.node("Identity", "output", [values[-1]], "logits")
+        graph.append("Identity", "output", [values[-1]], "logits")
     image = ("N", net.input.channels, net.input.height, net.input.width)
     model = helper.make_model(
         helper.make_graph(
@@ -68,17 +69,28 @@ def to_onnx(net: NetSpec) -> bytes:
 
 
 class _Graph:
-    """Collects nodes and weights. Every method returns the name of the value that it makes."""
+    """Collects nodes and weights. Methods named after a layer return the name of what it makes.
+
+    Names of nodes must differ, and names of values, whatever the layers are called.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self._nodes: set[str] = set()
+        self._values = {"input", "logits"}
 
-    def node(self, op: str, name: str, inputs: list[str], output: str, **attributes: Any) -> str:
+    def append(self, op: str, name: str, inputs: list[str], output: str, **attributes: Any) -> None:
         from onnx import helper
 
-        self.nodes.append(helper.make_node(op, inputs, [output], name, **attributes))
-        return output
+        node = _claim(name, self._nodes)
+        self.nodes.append(helper.make_node(op, inputs, [output], node, **attributes))
+
+    def node(self, op: str, name: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """output: the name that its value has if no other value has it."""
+        value = _claim(output, self._values)
+        self.append(op, name, inputs, value, **attributes)
+        return value
 
     def layer(self, layer: Layer, inputs: list[str]) -> str:
         name = layer.name
@@ -105,7 +117,7 @@ class _Graph:
     def conv(self, name: str, conv: ConvSpec, inputs: list[str]) -> str:
         from onnx import numpy_helper
 
-        weights = [f"{name}.weight", f"{name}.bias"]
+        weights = [_claim(f"{name}.{part}", self._values) for part in ("weight", "bias")]
         for key, array in zip(weights, (conv.weight, conv.bias)):
             self.initializers.append(numpy_helper.from_array(array, key))
         output = self.node(
@@ -127,6 +139,12 @@ class _Graph:
         squeezed = self.conv(squeeze_name, squeeze, inputs)
         outputs = [self.conv(name, conv, [squeezed]) for name, conv in expands]
         return self.node("Concat", fire.name, outputs, fire.name, axis=1)
+
+
+def _claim(name: str, taken: set[str]) -> str:
+    claimed = distinct(name, taken)
+    taken.add(claimed)
+    return claimed
 
 
 def _portable_layers(net: NetSpec) -> list[Layer]:

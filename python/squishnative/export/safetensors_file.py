@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from squishnative.convert.metadata import to_metadata
+from squishnative.convert.naming import distinct
 from squishnative.convert.squeezenet import CLASSIFIER, VERSIONS, Version, from_state_dict
 from squishnative.convert.tensors import Tensors
 from squishnative.spec import Conv, ConvSpec, Fire, MaxPool, NetSpec
@@ -27,9 +28,11 @@ def state_dict(net: NetSpec) -> Tensors:
         tensors = _torchvision(net, version)
         if tensors is not None:
             return tensors
-    return _tensors(
-        {name.replace("/", "."): conv for layer in net.layers for name, conv in layer.named_convs()}
-    )
+    convs: dict[str, ConvSpec] = {}
+    for layer in net.layers:
+        for name, conv in layer.named_convs():
+            convs[distinct(name.replace("/", "."), convs)] = conv  # "a/b" beside "a.b"
+    return _tensors(convs)
 
 
 def _torchvision(net: NetSpec, version: Version) -> Optional[Tensors]:
