@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,39 +11,46 @@ import squishnative
 pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from squishnative.demo import run as demo
-from squishnative.demo import training
 from squishnative.demo.digits import HELD_OUT, LABELS, SIZE, load_digits
+from squishnative.spec import InputSpec
+from squishnative.train.architecture import squeezenet
 
 
 @pytest.mark.slow
-def test_demo_leaves_a_net_that_runs(
+def test_demo_leaves_nets_that_run_and_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(training, "EPOCHS", 3)
+    monkeypatch.setattr(demo, "RECIPE", replace(demo.RECIPE, epochs=3))
+    monkeypatch.setattr(demo, "GENERATION_EPOCHS", 1)
     demo.run(tmp_path, seed=0)
     printed = capsys.readouterr().out
-    for word in ("accuracy  PyTorch", "accuracy  engine", "parity", "rounding", "speed"):
+    for word in ("accuracy  PyTorch", "accuracy  engine", "parity", "rounding", "speed", "alive"):
         assert word in printed
     images = sorted((tmp_path / "images").iterdir())
-    with squishnative.load(tmp_path / "digits.squish") as net:
-        assert net.labels == LABELS
-        assert net.input_shape == (3, SIZE, SIZE)
-        assert len(net.predict(images, k=1)) == demo.SAVED_IMAGES
+    smallest = tmp_path / "family" / "generation-03" / "member-0.i8.squish"
+    assert smallest.stat().st_size <= demo.MAX_BYTES * 1.005
+    for file in (tmp_path / "digits.squish", smallest):
+        with squishnative.load(file) as net:
+            assert net.labels == LABELS
+            assert net.input_shape == (3, SIZE, SIZE)
+            assert len(net.predict(images, k=1)) == demo.SAVED_IMAGES
+    assert "generation-03" in (tmp_path / "report.html").read_text()
 
 
 def test_held_out_digits_are_not_trained_on() -> None:
     digits = load_digits(seed=0)
-    assert len(digits.test_images) == len(digits.test_classes) == HELD_OUT
-    assert len(digits.train_images) + HELD_OUT == 1797
-    seen = {image.tobytes() for image in digits.train_images}
-    assert not any(image.tobytes() in seen for image in digits.test_images)
+    assert len(digits.val) == HELD_OUT
+    assert len(digits.train) + HELD_OUT == 1797
+    seen = {image.tobytes() for image in digits.train.images}
+    assert not any(image.tobytes() in seen for image in digits.val.images)
 
 
 def test_a_wrong_engine_is_noticed(tmp_path: Path) -> None:
-    digits = load_digits(seed=0)
-    file = demo._convert(training.SqueezeNet(10).eval(), tmp_path)
-    with squishnative.load(file) as net:
-        images = digits.test_images[:4]
+    spec = squeezenet("1.1", 10, width=0.5)
+    spec.input = InputSpec(height=SIZE, width=SIZE)
+    spec.save(tmp_path / "net.squish")
+    with squishnative.load(tmp_path / "net.squish") as net:
+        images = load_digits(seed=0).val.images[:4]
         logits = net.infer(images)
         demo._check(net, images, logits)
         logits[2, 3] += 0.01 * abs(logits).max()

@@ -9,10 +9,11 @@ import squishnative
 import torch
 from nets import TorchNet, random_net
 from squishnative import _core, reference
-from squishnative.spec import Add, NetSpec
+from squishnative.spec import Add, Fire, NetSpec
 from squishnative.train.architecture import squeezenet, with_new_head
 from squishnative.train.augment import augment, normalise
 from squishnative.train.network import Network, fake_int8
+from squishnative.train.recipe import Recipe
 from squishnative.train.rescale import rescaled
 
 SIZE = 48
@@ -158,13 +159,29 @@ def test_rounding_passes_the_gradient() -> None:
 
 def test_augmented_images_are_repeatable_and_normal() -> None:
     pixels = torch.randint(0, 255, (6, 60, 60, 3), dtype=torch.uint8)
-    first, second = (augment(pixels, (48, 40), torch.Generator().manual_seed(3)) for _ in range(2))
+    first, second = (
+        augment(pixels, (48, 40), Recipe(), torch.Generator().manual_seed(3)) for _ in range(2)
+    )
     assert first.shape == (6, 3, 48, 40)
     torch.testing.assert_close(first, second, rtol=0, atol=0)
     assert 0 <= float(first.min()) <= float(first.max()) <= 255
     x = normalise(torch.full((1, 3, 2, 2), 255.0), small().input)
     white = [(1 - m) / s for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
     torch.testing.assert_close(x[0, :, 0, 0], torch.tensor(white))
+
+
+def test_without_crop_jitter_and_mirror_only_the_aspect_changes() -> None:
+    """And a picture that is the same in every row and column stays."""
+    still = Recipe(crop=1.0, jitter=0.0, mirror=False)
+    plain = torch.full((4, 50, 50, 3), 77, dtype=torch.uint8)
+    same = augment(plain, (40, 40), still, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(same, torch.full((4, 3, 40, 40), 77.0))
+    ramp = torch.arange(50, dtype=torch.uint8).view(1, 1, 50, 1).expand(64, 50, 50, 3)
+    turned = augment(ramp, (40, 40), still, torch.Generator().manual_seed(0))
+    assert (turned[..., -1] > turned[..., 0]).all()
+    mirrored = augment(ramp, (40, 40), Recipe(jitter=0.0), torch.Generator().manual_seed(0))
+    rising = (mirrored[:, 0, 0, -1] > mirrored[:, 0, 0, 0]).sum()
+    assert 16 < int(rising) < 48
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -192,3 +209,24 @@ def test_a_new_head_leaves_the_rest() -> None:
     del body.layers[-2:]
     with pytest.raises(ValueError, match="ends in a convolution and a global average"):
         with_new_head(body, ["a", "b"])
+
+
+def test_filters_that_no_image_moves_do_not_grow() -> None:
+    """Trained and turned into files again and again, as evolution does."""
+    spec = small()
+    fire = next(layer for layer in spec.layers if layer.name == "fire5")
+    assert isinstance(fire, Fire)
+    assert fire.expand3x3 is not None
+    fire.squeeze.bias[:] = -100  # ReLU leaves nothing of it
+    begin = abs(fire.expand3x3.weight).max()
+    for _ in range(6):
+        network = Network(spec)
+        network.insert_batch_norms(images())
+        network.train()
+        for _ in range(30):
+            network(images())
+        spec = network.to_spec()
+    after = next(layer for layer in spec.layers if layer.name == "fire5")
+    assert isinstance(after, Fire)
+    assert after.expand3x3 is not None
+    assert abs(after.expand3x3.weight).max() < 40 * max(begin, 1)

@@ -10,15 +10,17 @@ import typer
 
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the net and some images.")
+        Path,
+        typer.Option("--output", "-o", help="Folder for the nets, the report and some images."),
     ] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
 ) -> None:
-    """Trains a small net, converts it and runs it.
+    """Trains a small net, runs it and evolves it.
 
     The data are scikit-learn's 1797 scans of handwritten digits; three quarters train a SqueezeNet
     of half the usual widths, the others measure it: accuracy, agreement with PyTorch, speed of
-    both. Takes about a minute. Needs squishnative[demo].
+    both. Then three generations make it smaller and faster, and a report is written. Takes a
+    minute or two. Needs squishnative[demo].
 
     squish demo
     squish demo --output /tmp/demo --seed 1

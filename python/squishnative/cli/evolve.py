@@ -54,6 +54,13 @@ def evolve(
     epochs: Annotated[int, typer.Option(min=1, help="Of training, for each individual.")] = 6,
     batch: Annotated[int, typer.Option(min=2, help="Images a step.")] = 64,
     lr: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 0.02,
+    mixup: Annotated[float, typer.Option(min=0, help="Alpha; 0 is off.")] = 0.0,
+    crop: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Least share of an image that a crop shows.")
+    ] = 0.35,
+    mirror: Annotated[
+        bool, typer.Option(help="Mirror images; not for letters, digits, signs.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Same seed, same family, on the same machine.")] = 0,
     engine_threads: Annotated[int, typer.Option(min=1, help="Of the engine that is timed.")] = 1,
     threads: Annotated[int, typer.Option(min=0, help="PyTorch's; 0: its own choice.")] = 0,
@@ -95,7 +102,7 @@ def evolve(
             threads=engine_threads,
             seed=seed,
             device=device,
-            recipe=Recipe(epochs=epochs, batch=batch, lr=lr),
+            recipe=Recipe(epochs=epochs, batch=batch, lr=lr, mixup=mixup, crop=crop, mirror=mirror),
         )
         run.begin(output, settings)
     typer.echo(f"{'':24}     val    bytes  density  latency")

@@ -38,6 +38,12 @@ def train(
     batch: Annotated[int, typer.Option(min=2, help="Images a step.")] = 64,
     lr: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 0.02,
     mixup: Annotated[float, typer.Option(min=0, help="Alpha; 0 is off.")] = 0.0,
+    crop: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Least share of an image that a crop shows.")
+    ] = 0.35,
+    mirror: Annotated[
+        bool, typer.Option(help="Mirror images; not for letters, digits, signs.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Same seed, same net, on the same machine.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="PyTorch's; 0: its own choice.")] = 0,
     device: Annotated[str, typer.Option(help='PyTorch\'s: "cpu", "cuda".')] = "cpu",
@@ -63,7 +69,7 @@ def train(
     if not resume:
         if data is None:
             raise typer.BadParameter("wanted: a folder or a tar file", param_hint="--data")
-        recipe = Recipe(epochs=epochs, batch=batch, lr=lr, mixup=mixup)
+        recipe = Recipe(epochs=epochs, batch=batch, lr=lr, mixup=mixup, crop=crop, mirror=mirror)
         run.begin(
             output,
             run.Settings(

@@ -11,11 +11,9 @@ import torch
 from torch.nn import functional as F
 
 from squishnative.spec import InputSpec
+from squishnative.train.recipe import Recipe
 
-# A crop's share of the area, its aspect ratio (logarithmic) and the strength of the recolouring.
-AREA = (0.35, 1.0)
-ASPECT = math.log(4 / 3)
-JITTER = 0.25
+_ASPECT = math.log(4 / 3)  # the most that a crop is wider than high, or higher than wide
 
 
 def normalise(pixels: torch.Tensor, spec: InputSpec) -> torch.Tensor:
@@ -26,7 +24,7 @@ def normalise(pixels: torch.Tensor, spec: InputSpec) -> torch.Tensor:
 
 
 def augment(
-    images: torch.Tensor, size: tuple[int, int], generator: torch.Generator
+    images: torch.Tensor, size: tuple[int, int], recipe: Recipe, generator: torch.Generator
 ) -> torch.Tensor:
     """(N, H, W, C) uint8 -> (N, C, *size) float32 on the scale 0..255, randomly transformed."""
     count = len(images)
@@ -34,13 +32,13 @@ def augment(
     def uniform(low: float, high: float) -> torch.Tensor:
         return torch.empty(count).uniform_(low, high, generator=generator)
 
-    area, aspect = uniform(*AREA).sqrt(), (uniform(-ASPECT, ASPECT) / 2).exp()
+    area, aspect = uniform(recipe.crop, 1).sqrt(), (uniform(-_ASPECT, _ASPECT) / 2).exp()
     width, height = (area * aspect).clamp(max=1), (area / aspect).clamp(max=1)
-    mirror = (uniform(0, 1) < 0.5) * 2.0 - 1
+    mirror = 1 - 2.0 * (uniform(0, 1) < 0.5 * recipe.mirror)
     theta = torch.zeros(count, 2, 3)
     theta[:, 0, 0], theta[:, 0, 2] = mirror * width, uniform(-1, 1) * (1 - width)
     theta[:, 1, 1], theta[:, 1, 2] = height, uniform(-1, 1) * (1 - height)
-    brightness, contrast = uniform(1 - JITTER, 1 + JITTER), uniform(1 - JITTER, 1 + JITTER)
+    brightness, contrast = (uniform(1 - recipe.jitter, 1 + recipe.jitter) for _ in range(2))
     pixels = images.permute(0, 3, 1, 2).float()
     grid = F.affine_grid(
         theta.to(images.device), [count, images.shape[3], *size], align_corners=False

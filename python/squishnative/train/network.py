@@ -31,7 +31,10 @@ from squishnative.spec import (
 Call = Callable[["TrainableConv", torch.Tensor], torch.Tensor]
 
 _INT8_LEVELS = 127
-_LEAST_VARIANCE = 1e-2
+# A norm's eps bounds what folding multiplies a filter by that no image moves: 1 / sqrt(eps).
+_EPS = 1e-3
+_CONSTANT = 1e-6  # variance of an output that counts as none; activations have unit size
+_LEAST_LENGTH = 1e-6
 
 
 class TrainableConv(nn.Module):
@@ -46,7 +49,7 @@ class TrainableConv(nn.Module):
         self.weight = nn.Parameter(torch.from_numpy(spec.weight.copy()))
         bias = torch.from_numpy(spec.bias.copy())
         self.bias = None if normed else nn.Parameter(bias)
-        self.norm = nn.BatchNorm2d(spec.out_channels) if normed else None
+        self.norm = nn.BatchNorm2d(spec.out_channels, eps=_EPS) if normed else None
         if self.norm is not None:
             with torch.no_grad():
                 self.norm.bias.copy_(bias)
@@ -81,8 +84,8 @@ class TrainableConv(nn.Module):
         """
         if self.norm is None:
             return self.forward(x)
-        mean, deviation = self._fit_norm(x)
-        self.norm.weight.copy_(deviation)
+        mean, scale = self._fit_norm(x)
+        self.norm.weight.copy_(scale)
         self.norm.bias.add_(mean)
         return self._normed(x)
 
@@ -95,22 +98,24 @@ class TrainableConv(nn.Module):
         return self._normed(x)
 
     def _fit_norm(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Fits the statistics to x, and scales every filter to an output of unit variance.
+        """Fits the statistics to x, and divides every filter for an output of unit variance.
 
-        So the steps of training suit all filters, those that lost most of their weights too.
-        Returns the mean and the deviation that there were before.
+        So the steps of training suit all filters, those that lost most of their weights too. A
+        filter whose output is constant is made one of unit length.
+        Returns the means that there were before, and the scales that undo it.
         """
         assert self.norm is not None
         assert self.norm.running_mean is not None
         assert self.norm.running_var is not None
         var, mean = torch.var_mean(self.convolve(x), (0, 2, 3))
-        # A channel that is constant on these images may not be so on others.
-        deviation = var.clamp(min=_LEAST_VARIANCE).sqrt()
-        self.weight.div_(deviation.view(-1, 1, 1, 1))
-        self.norm.running_mean.copy_(mean / deviation)
-        # 1, where the channel is not constant, less what the norm adds itself.
-        self.norm.running_var.fill_(1 - self.norm.eps)
-        return mean, deviation
+        length = self.live_weight().square().sum((1, 2, 3)).sqrt().clamp(min=_LEAST_LENGTH)
+        moves = var > _CONSTANT
+        divisor = torch.where(moves, var.sqrt(), length)
+        self.weight.div_(divisor.view(-1, 1, 1, 1))
+        self.norm.running_mean.copy_(mean / divisor)
+        self.norm.running_var.fill_(1 - self.norm.eps)  # of which the norm adds eps
+        # Undone in a constant output, its weights would grow from generation to generation.
+        return mean, torch.where(moves, divisor, divisor.clamp(max=1))
 
     def _normed(self, x: torch.Tensor) -> torch.Tensor:
         """As forward, with the running statistics."""

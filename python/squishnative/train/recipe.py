@@ -16,6 +16,10 @@ class Recipe:
     weight_decay: float = 1e-4
     warmup: float = 1.0  # epochs
     clip: float = 5.0  # largest norm of all gradients together
+    # Random changes of each image: the least share of its area, recolouring, mirroring.
+    crop: float = 0.35
+    jitter: float = 0.25
+    mirror: bool = True
     label_smoothing: float = 0.1
     mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: off
     dropout: float = 0.1
@@ -36,6 +40,8 @@ class Recipe:
             ("weight_decay", 0, None),
             ("warmup", 0, None),
             ("clip", 0, None),
+            ("crop", 0.01, 1),
+            ("jitter", 0, 1),
             ("label_smoothing", 0, 1),
             ("mixup", 0, None),
             ("dropout", 0, 1),

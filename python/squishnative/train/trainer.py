@@ -150,7 +150,7 @@ class Trainer:
     def _loss(self, chosen: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         recipe, spec = self.recipe, self._spec
         images = self._images[chosen].to(self.device)
-        pixels = augment(images, (spec.height, spec.width), generator)
+        pixels = augment(images, (spec.height, spec.width), recipe, generator)
         x = normalise(pixels, spec)
         classes = self._classes[chosen].to(self.device)
         share, partner = 1.0, classes
