@@ -20,14 +20,15 @@ from squishnative.evolve.clusters import genome_of, members, sums
 from squishnative.evolve.compact import compact
 from squishnative.evolve.environment import Environment, measure_environment
 from squishnative.evolve.offspring import Heredity, Sample, bear, draw, genome, mate
-from squishnative.evolve.run import Individual, Settings, begin, evolve, hold_out
+from squishnative.evolve.run import Individual, Settings, begin, evolve
 from squishnative.evolve.selection import dominates, fittest, front
 from squishnative.evolve.strategies import STRATEGIES
 from squishnative.spec import Fire, FloatArray, InputSpec, NetSpec
 from squishnative.train.architecture import squeezenet
-from squishnative.train.dataset import Dataset, read_dataset
+from squishnative.train.dataset import Dataset, hold_out, read_dataset
 from squishnative.train.recipe import Recipe
 from squishnative.train.run import as_input, read_net
+from squishnative.train.trainer import Epoch, Trainer
 from typer.testing import CliRunner
 
 SIZE = 32
@@ -306,6 +307,75 @@ class TestRun:
             twin = tmp_path / "killed" / net.relative_to(tmp_path / "whole")
             assert twin.read_bytes() == net.read_bytes()
 
+    @pytest.mark.parametrize("strategy", ["evolve", "gradual"])
+    def test_a_run_killed_while_it_trains_comes_to_the_same_net(
+        self,
+        strategy: str,
+        pictures: Path,
+        data: Dataset,
+        ancestor: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        wanted = settings(
+            pictures,
+            ancestor,
+            strategy=strategy,
+            generations=1,
+            population=1,
+            recipe=Recipe(epochs=4, batch=12),
+        )
+        for name in ("whole", "killed"):
+            begin(tmp_path / name, wanted)
+        evolve(tmp_path / "whole", lambda _: None, data=data)
+        measured = (tmp_path / "whole" / "environment.json").read_text()
+        (tmp_path / "killed" / "environment.json").write_text(measured)
+        run_epoch, epochs = Trainer.run_epoch, 0
+
+        def killed_in_the_third(trainer: Trainer) -> Epoch:
+            nonlocal epochs
+            epochs += 1
+            if epochs == 3:
+                raise KeyboardInterrupt
+            return run_epoch(trainer)
+
+        monkeypatch.setattr(Trainer, "run_epoch", killed_in_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            evolve(tmp_path / "killed", lambda _: None, data=data)
+        members = evolve(tmp_path / "killed", lambda _: None, data=data)
+        assert epochs == 5  # two, the one that was killed, and the two that were left
+        assert len(members[1].losses) == 4
+        net = "generation-01/member-0.squish"
+        assert (tmp_path / "killed" / net).read_bytes() == (tmp_path / "whole" / net).read_bytes()
+
+    def test_the_papers_way_thins_generation_by_generation(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        wanted = settings(
+            pictures, ancestor, strategy="paper", population=1, generations=3, max_bytes=None
+        )
+        begin(tmp_path, wanted)
+        members = evolve(tmp_path, lambda _: None, data=data)
+        assert [len(m.parents) for m in members] == [0, 1, 1, 1]
+        nets = [read_net(str(tmp_path / f"{m.name}.squish")) for m in members]
+        for parent, child in zip(nets, nets[1:]):
+            pairs = zip(synapses(parent), synapses(child))
+            assert all(((before != 0) | (after == 0)).all() for before, after in pairs)
+            living = [sum(int((w != 0).sum()) for w in synapses(net)) for net in (parent, child)]
+            assert 0.1 * living[0] < living[1] < 0.7 * living[0]
+
+    def test_ends_when_more_is_lost_than_may_be(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        begin(tmp_path, settings(pictures, ancestor, max_drop=0.0, generations=4))
+        members = evolve(tmp_path, lambda _: None, data=data)
+        best = {m.generation: m.fitness for m in sorted(members, key=lambda m: m.fitness)}
+        *before, last = sorted(best)
+        assert all(best[generation] >= best[0] for generation in before)
+        assert best[last] < best[0] or last == 4
+        again = evolve(tmp_path, lambda _: None, data=data)
+        assert [m.name for m in again] == [m.name for m in members]
+
     def test_an_individual_without_its_json_is_made_anew(
         self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
     ) -> None:
@@ -317,6 +387,10 @@ class TestRun:
         made.write_bytes(b"half a fil")
         evolve(tmp_path, lambda _: None, data=data)
         assert made.read_bytes() == before
+
+
+def synapses(spec: NetSpec) -> list[FloatArray]:
+    return [conv.weight for layer in spec.layers for _, conv in layer.named_convs()]
 
 
 def kill_after_one(go: Callable[[Callable[[Individual], None]], object]) -> None:
@@ -342,6 +416,14 @@ class TestRefuses:
     ) -> None:
         with pytest.raises(ValueError, match=message):
             settings(pictures, ancestor, **wanted)
+
+    def test_a_budget_that_no_net_can_meet(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        begin(tmp_path, settings(pictures, ancestor, max_bytes=5e3))
+        with pytest.raises(ValueError, match="budget of 5000 bytes: the emptiest net needs"):
+            evolve(tmp_path, lambda _: None, data=data)
+        assert run.individuals(tmp_path) == []
 
     def test_an_ancestor_of_other_classes(
         self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path

@@ -41,12 +41,20 @@ def evolve(
             show_default=False, help="Of one image on the engine, on this machine: 1ms, 300us."
         ),
     ] = None,
+    max_drop: Annotated[
+        Optional[float],
+        typer.Option(
+            min=0, show_default=False, help="Points of accuracy that end the run when lost."
+        ),
+    ] = None,
     dtype: Annotated[str, typer.Option(help='Type of the shipped weights: "f32", "f16", "i8".')] = (
         "i8"
     ),
     strategy: Annotated[
         str,
-        typer.Option(help='"evolve", or at its cost a rival: "one-shot", "gradual", "rigl".'),
+        typer.Option(
+            help='"evolve"; "paper", as published; "one-shot", "gradual", "rigl": its rivals.'
+        ),
     ] = "evolve",
     generations: Annotated[int, typer.Option(min=1)] = 10,
     population: Annotated[int, typer.Option(min=1, help="Offspring a generation.")] = 1,
@@ -94,6 +102,7 @@ def evolve(
             str(ancestor),
             max_bytes=_parse(max_bytes, "bytes", "--max-bytes"),
             max_seconds=_parse(max_latency, "seconds", "--max-latency"),
+            max_drop=max_drop,
             dtype=dtype,
             strategy=strategy,
             generations=generations,
@@ -110,7 +119,7 @@ def evolve(
 
 
 def _report(individual: object) -> None:
-    from squishnative.evolve.run import Individual
+    from squishnative.evolve.individual import Individual
 
     assert isinstance(individual, Individual)
     typer.echo(

@@ -44,6 +44,14 @@ def train(
     mirror: Annotated[
         bool, typer.Option(help="Mirror images; not for letters, digits, signs.")
     ] = True,
+    held_out: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Share of the training images left for `squish evolve` to judge on.",
+        ),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Same seed, same net, on the same machine.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="PyTorch's; 0: its own choice.")] = 0,
     device: Annotated[str, typer.Option(help='PyTorch\'s: "cpu", "cuda".')] = "cpu",
@@ -74,14 +82,15 @@ def train(
             output,
             run.Settings(
                 str(data),
-                None if init is None else str(init),
-                None if teacher is None else str(teacher),
-                version,
-                width,
-                size,
-                seed,
-                device,
-                recipe,
+                init=None if init is None else str(init),
+                teacher=None if teacher is None else str(teacher),
+                version=version,
+                width=width,
+                size=size,
+                held_out=held_out,
+                seed=seed,
+                device=device,
+                recipe=recipe,
             ),
         )
     begin = time.monotonic()

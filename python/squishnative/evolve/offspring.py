@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
@@ -97,7 +98,7 @@ def bear(
         if best is None or losses[-1] < best[0]:
             best = losses[-1], genes, genome
     assert best is not None, "at least one candidate"
-    set_masks(network, best[2])
+    set_clusters(network, best[2])
     network.refit_batch_norms(sample.images)
     return Newborn(network, best[1], losses)
 
@@ -152,19 +153,23 @@ def gradients(network: Network, sample: Sample) -> Strengths:
 def screen(network: Network, genome: Genome, sample: Sample) -> float:
     """The loss with these clusters, norms fitted to the images anew, before any training."""
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    set_masks(network, genome)
+    set_clusters(network, genome)
     loss = float(F.cross_entropy(network.refit_batch_norms(sample.images), sample.classes))
     clear_masks(network)
     network.load_state_dict(before)
     return loss
 
 
-def set_masks(network: Network, genome: Genome) -> None:
+def set_clusters(network: Network, genome: Genome) -> None:
     """Only these clusters live from now on."""
+    convs = dict(network.named_convs())
+    set_masks(network, {name: members(genome[name], convs[name].weight.shape[0]) for name in convs})
+
+
+def set_masks(network: Network, alive: dict[str, npt.NDArray[np.bool_]]) -> None:
+    """Only these weights live from now on; alive has the shape of each convolution's weight."""
     for name, conv in network.named_convs():
-        alive = members(genome[name], conv.weight.shape[0])
-        device = conv.weight.device
-        conv.mask = torch.from_numpy(alive).to(device, conv.weight.dtype)
+        conv.mask = torch.from_numpy(alive[name]).to(conv.weight.device, conv.weight.dtype)
         with torch.no_grad():
             conv.weight.mul_(conv.mask)
 

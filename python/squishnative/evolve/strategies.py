@@ -20,7 +20,7 @@ import torch
 from squishnative.evolve.budget import Counts
 from squishnative.evolve.clusters import Genome, Strengths, sums
 from squishnative.evolve.encoding import draw_clusters
-from squishnative.evolve.offspring import genome, magnitudes, set_masks
+from squishnative.evolve.offspring import genome, magnitudes, set_clusters
 from squishnative.train.network import Network
 from squishnative.train.trainer import Trainer
 
@@ -33,35 +33,35 @@ _RIGL_SHARE = 0.3  # of the clusters that move in the first update
 
 def one_shot(network: Network, counts: Counts) -> BeforeStep:
     """Masks the network at once."""
-    set_masks(network, _strongest(magnitudes(network), counts))
+    set_clusters(network, _strongest(magnitudes(network), counts))
     return lambda _: None
 
 
 def gradual(network: Network, counts: Counts) -> BeforeStep:
     """A hook that removes clusters as training goes on."""
     totals = {name: magnitude.size for name, magnitude in magnitudes(network).items()}
-    set_masks(network, _strongest(magnitudes(network), totals))
+    set_clusters(network, _strongest(magnitudes(network), totals))
 
     def before_step(trainer: Trainer) -> None:
         if not _is_update(trainer):
             return
         left = (1 - min(1.0, trainer.step / (UNTIL * trainer.steps))) ** 3
         now = {name: round(count + (totals[name] - count) * left) for name, count in counts.items()}
-        set_masks(trainer.network, _strongest(magnitudes(trainer.network), now))
+        set_clusters(trainer.network, _strongest(magnitudes(trainer.network), now))
 
     return before_step
 
 
 def rigl(network: Network, counts: Counts) -> BeforeStep:
     """Masks the network, and a hook that moves clusters."""
-    set_masks(network, _strongest(magnitudes(network), counts))
+    set_clusters(network, _strongest(magnitudes(network), counts))
 
     def before_step(trainer: Trainer) -> None:
         if trainer.step == 0 or not _is_update(trainer):
             return
         done = trainer.step / (UNTIL * trainer.steps)
         share = _RIGL_SHARE / 2 * (1 + math.cos(math.pi * min(1.0, done)))
-        set_masks(trainer.network, _moved(trainer, counts, share))
+        set_clusters(trainer.network, _moved(trainer, counts, share))
 
     return before_step
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from squishnative.evolve import run
-from squishnative.evolve.run import Individual, Settings
+from squishnative.evolve.individual import Individual
 from squishnative.evolve.selection import dominates
+from squishnative.evolve.settings import Settings
 from squishnative.spec import Conv, NetSpec
 from squishnative.train.run import read_net
 

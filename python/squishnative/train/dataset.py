@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple, Optional, Union
+from typing import Any, BinaryIO, NamedTuple, Optional, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +93,18 @@ def read_dataset(path: PathLike, spec: InputSpec, *, margin: float = 1.0) -> Dat
     return Dataset(
         labels, _split(decoded["train"], labels), _split(decoded["val"], labels), skipped
     )
+
+
+def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """A share of each class, at least one image, set aside: (what is left, what was taken)."""
+    rng = np.random.default_rng([seed, 1])
+    taken = np.zeros(len(split), bool)
+    for label in np.unique(split.classes):
+        images = np.flatnonzero(split.classes == label)
+        if len(images) < 2:
+            raise ValueError(f"class {label} has one training image, holding some out needs two")
+        taken[rng.choice(images, max(1, round(share * len(images))), replace=False)] = True
+    return _part(split, ~taken), _part(split, taken)
 
 
 def _preprocessing(spec: InputSpec, margin: float) -> Preprocessing:
@@ -197,3 +209,8 @@ def _decompressed(file: BinaryIO, path: Path) -> BinaryIO:
     except ImportError:
         raise DatasetError(f"{path}: pip install zstandard, or unpack it") from None
     return zstandard.ZstdDecompressor().stream_reader(file)
+
+
+def _part(split: Split, chosen: Any) -> Split:
+    names = [split.names[k] for k in np.flatnonzero(chosen)]
+    return Split(split.images[chosen], split.classes[chosen], names)

@@ -25,7 +25,7 @@ from squishnative.net import load
 from squishnative.spec import InputSpec, NetSpec
 from squishnative.train.architecture import squeezenet, with_new_head
 from squishnative.train.augment import normalise
-from squishnative.train.dataset import Dataset, Images, Split, read_dataset
+from squishnative.train.dataset import Dataset, Images, Split, hold_out, read_dataset
 from squishnative.train.files import load_state, save_json, save_state, write_atomically
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
@@ -48,6 +48,7 @@ class Settings:
     version: str = "1.1"  # of the SqueezeNet, from scratch
     width: float = 1.0
     size: int = 128
+    held_out: float = 0.0  # of the training images, left for `squish evolve` to measure fitness
     seed: int = 0
     device: str = "cpu"
     recipe: Recipe = field(default_factory=Recipe)
@@ -107,13 +108,16 @@ def train(
     dataset = data or read_dataset(settings.data, spec.input, margin=MARGIN)
     save_json(folder / "skipped.json", dataset.skipped)
     torch.manual_seed(settings.seed)
+    images = dataset.train
+    if settings.held_out:
+        images, _ = hold_out(images, settings.held_out, settings.seed)
     headed = with_new_head(spec, dataset.labels, settings.seed)
-    count = min(CALIBRATION_IMAGES, len(dataset.train))
-    chosen = np.random.default_rng(settings.seed).choice(len(dataset.train), count, replace=False)
-    network = prepare(headed, as_input(dataset.train.images[chosen], spec.input))
+    count = min(CALIBRATION_IMAGES, len(images))
+    chosen = np.random.default_rng(settings.seed).choice(len(images), count, replace=False)
+    network = prepare(headed, as_input(images.images[chosen], spec.input))
     trainer = Trainer(
         network,
-        dataset.train,
+        images,
         settings.recipe,
         settings.seed,
         teacher=_teacher(settings),

@@ -1,0 +1,80 @@
+"""An individual as its file says it, and how it is measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from squishnative.evolve.budget import Genes
+from squishnative.net import Net
+from squishnative.spec import FloatArray
+from squishnative.timing import time_interleaved
+from squishnative.train.dataset import Classes, Split
+
+_BATCH = 32  # images of a call while accuracy is measured
+
+
+@dataclass
+class Individual:
+    """What member-N.json says. accuracies 0..1, of the shipped file on the engine.
+
+    fitness is measured on held-out training images, val_accuracy on images that decide nothing.
+    seconds_predicted: by the environment, which selection sees. seconds: measured, for people.
+    """
+
+    generation: int
+    number: int
+    parents: list[str]
+    fitness: float
+    val_accuracy: float
+    dtype: str  # of the shipped file's weights
+    bytes: dict[str, int]  # of the shipped net by type of its weights
+    seconds_predicted: float
+    seconds: float
+    density: float
+    densities: dict[str, float]
+    genes: Genes
+    confusion: list[list[int]]  # val images by [class][what the net says]
+    screened: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # of each epoch
+    epochs: int = 0
+    training_seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """`generation-03/member-1`."""
+        return f"generation-{self.generation:02}/member-{self.number}"
+
+    @property
+    def shipped_bytes(self) -> int:
+        """Of the shipped file."""
+        return self.bytes[self.dtype]
+
+
+def individuals(folder: Path) -> list[Individual]:
+    """All that are whole, oldest first."""
+    files = sorted(folder.glob("generation-*/member-*.json"))
+    found = [Individual(**json.loads(file.read_text())) for file in files]
+    return sorted(found, key=lambda individual: (individual.generation, individual.number))
+
+
+def logits_of(net: Net, split: Split) -> FloatArray:
+    """What the engine makes of the images, bytes as they are."""
+    parts = range(0, len(split), _BATCH)
+    return np.concatenate([net.infer(split.images[k : k + _BATCH]) for k in parts])
+
+
+def confusion_of(logits: FloatArray, classes: Classes) -> list[list[int]]:
+    """Images by class and by what the logits say."""
+    counts = np.zeros((logits.shape[1], logits.shape[1]), np.int64)
+    np.add.at(counts, (classes, logits.argmax(1)), 1)
+    return [[int(count) for count in row] for row in counts]
+
+
+def measured_seconds(net: Net) -> float:
+    """Latency of one image: the median of calls."""
+    image = np.zeros((1, net.input_shape[1], net.input_shape[2], net.input_shape[0]), np.uint8)
+    return time_interleaved({"net": lambda: net.infer(image)}, seconds=0.2)["net"].median

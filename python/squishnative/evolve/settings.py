@@ -1,0 +1,103 @@
+"""What `squish evolve` was asked for, and its place in the run's folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from squishnative import __version__
+from squishnative.evolve.offspring import Heredity
+from squishnative.evolve.strategies import STRATEGIES
+from squishnative.train.files import save_json
+from squishnative.train.recipe import Recipe
+
+FORMAT = 1  # of the run folder
+EVOLVE = "evolve"
+PAPER = "paper"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `squish evolve` was asked for. Paths as they were given.
+
+    max_bytes, max_seconds: the last generation's budget; earlier ones approach it geometrically
+    from the ancestor's cost. max_drop: points of fitness that a generation may lose against the
+    ancestor before the run ends. population: offspring a generation. parents: of each, at most.
+    recipe: of one individual's training. int8_generations: how many of the last ones train with
+    weights rounded as the file's.
+    """
+
+    data: str
+    ancestor: str
+    max_bytes: Optional[float] = None
+    max_seconds: Optional[float] = None
+    max_drop: Optional[float] = None
+    dtype: str = "i8"
+    strategy: str = EVOLVE
+    generations: int = 8
+    population: int = 1
+    parents: int = 2
+    int8_generations: int = 3
+    cluster_factor: float = 0.9  # F_c of the paper's way; the modern one counts clusters
+    synapse_factor: float = 0.9  # F_s
+    held_out: float = 0.1  # of the training images: what fitness is measured on
+    threads: int = 1  # of the engine whose time is measured
+    seed: int = 0
+    device: str = "cpu"  # PyTorch's
+    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=6))
+    heredity: Heredity = field(default_factory=Heredity)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError on a setting out of range."""
+        if self.strategy != PAPER and self.max_bytes is None and self.max_seconds is None:
+            raise ValueError("wanted a budget: max_bytes, max_seconds or both")
+        for name, value, least in (
+            ("generations", self.generations, 1),
+            ("population", self.population, 1),
+            ("parents", self.parents, 1),
+            ("int8_generations", self.int8_generations, 0),
+            ("threads", self.threads, 1),
+        ):
+            if value < least:
+                raise ValueError(f"{name}: got {value}, must be at least {least}")
+        if self.parents > 5:
+            raise ValueError(f"parents: got {self.parents}, must be at most 5")
+        if self.strategy not in (EVOLVE, PAPER, *STRATEGIES):
+            known = ", ".join((EVOLVE, PAPER, *STRATEGIES))
+            raise ValueError(f"strategy: got {self.strategy!r}, wanted one of {known}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For settings.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Settings:
+        """The inverse. Raises TypeError or ValueError on names and values that are none."""
+        nested = {"recipe": Recipe(**values["recipe"]), "heredity": Heredity(**values["heredity"])}
+        return cls(**{**values, **nested})
+
+
+def begin(folder: Path, settings: Settings) -> None:
+    """Makes the folder of a new run. Raises FileExistsError where there is a run already."""
+    file = folder / "settings.json"
+    if file.exists():
+        raise FileExistsError(17, "a run is there already: --resume continues it", str(file))
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = {"format": FORMAT, "squishnative": __version__, **settings.to_dict()}
+    save_json(file, saved)
+
+
+def saved_settings(folder: Path) -> Settings:
+    """Of a run that was begun. Raises ValueError on another version's folder, OSError on none."""
+    file = folder / "settings.json"
+    try:
+        values = json.loads(file.read_text())
+        found = values.pop("format")
+        values.pop("squishnative")
+        if found != FORMAT:
+            raise ValueError(f"run format {found}, this version continues format {FORMAT}")
+        return Settings.from_dict(values)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"'{file}': not the settings of a run: {error}") from error
