@@ -19,6 +19,7 @@ from squishnative.evolve.budget import Budget, Planner
 from squishnative.evolve.clusters import genome_of, members, sums
 from squishnative.evolve.compact import compact
 from squishnative.evolve.environment import Environment, measure_environment
+from squishnative.evolve.filters import importance, keep_blocks, sort_filters
 from squishnative.evolve.offspring import Heredity, Sample, bear, draw, genome, mate
 from squishnative.evolve.run import Individual, Settings, begin, evolve
 from squishnative.evolve.selection import dominates, fittest, front
@@ -27,7 +28,7 @@ from squishnative.spec import Fire, FloatArray, InputSpec, NetSpec
 from squishnative.train.architecture import squeezenet
 from squishnative.train.dataset import Dataset, hold_out, read_dataset
 from squishnative.train.recipe import Recipe
-from squishnative.train.run import as_input, read_net
+from squishnative.train.run import as_input, prepare, read_net
 from squishnative.train.trainer import Epoch, Trainer
 from typer.testing import CliRunner
 
@@ -150,14 +151,32 @@ def test_the_environment_predicts_what_the_engine_takes() -> None:
 class TestBirth:
     def test_an_offspring_has_as_many_clusters_as_planned(self, data: Dataset) -> None:
         spec = small()
-        plan, rng = planner(spec), np.random.default_rng(0)
-        budget = Budget(bytes=plan.bytes(plan.totals) * 0.4)
-        born = bear([(spec, {})], plan, budget, Heredity(), sample(data, spec), rng)
+        rng, share = np.random.default_rng(0), 0.4
+        plan, costs = planner(spec), environment(spec)
+        budget = Budget(bytes=plan.bytes(plan.totals) * share)
+        clusters = Heredity(narrowing=0.0)
+        born = bear([(spec, {})], costs, budget, share, clusters, sample(data, spec), rng)
         counts = plan.counts(budget, born.genes)
         assert {n: int(a.sum()) for n, a in genome(born.network).items()} == counts
-        assert len(born.screened) == Heredity().candidates
+        assert len(born.screened) == clusters.candidates
         again = {n: int(a.sum()) for n, a in genome_of(born.network.to_spec()).items()}
         assert again == counts
+
+    def test_filters_go_too_and_the_file_is_as_small_as_planned(self, data: Dataset) -> None:
+        spec = small()
+        rng, share = np.random.default_rng(0), 0.4
+        plan = planner(spec)
+        most = plan.bytes(plan.totals) * share
+        narrow = Heredity(narrowing=0.6)
+        budget = Budget(bytes=most)
+        born = bear([(spec, {})], environment(spec), budget, share, narrow, sample(data, spec), rng)
+        shipped = compact(born.network.to_spec())
+        filters = [
+            sum(conv.out_channels for layer in net.layers for _, conv in layer.named_convs())
+            for net in (spec, shipped)
+        ]
+        assert 0.4 * filters[0] < filters[1] < 0.9 * filters[0]  # the narrow layers have one block
+        assert 0.9 * most < len(shipped.to_bytes("i8", "cluster16x1")) <= 1.005 * most
 
     def test_dead_clusters_come_back_where_the_gradient_is_large(self) -> None:
         strength = np.array([5.0, 4, 3, 2, 0, 0, 0, 0]).reshape(8, 1, 1, 1)
@@ -193,6 +212,39 @@ class TestBirth:
         # What RigL grew where the gradient is zero has no weights yet.
         assert all(living[name] <= count for name, count in counts.items())
         assert strategy == "rigl" or living == counts
+
+
+class TestFilters:
+    def test_sorted_filters_are_the_same_function(self, data: Dataset, tmp_path: Path) -> None:
+        spec = small()
+        x = sample(data, spec)
+        worth = importance(prepare(spec, x.images), x.images, x.classes)
+        ordered = sort_filters(spec, worth)
+        batch = x.images[:4].numpy()
+        assert_same(spec, ordered, batch, tmp_path)
+        again = importance(prepare(ordered, x.images), x.images, x.classes)
+        for name, values in again.items():
+            assert (np.diff(values) <= 1e-3 * values.max()).all(), name
+
+    def test_importance_is_what_the_loss_says(self, data: Dataset) -> None:
+        """A filter that nothing reads has none."""
+        spec = small()
+        fire = next(layer for layer in spec.layers if layer.name == "fire4")
+        assert isinstance(fire, Fire)
+        fire.squeeze.weight[:, 5] = 0
+        x = sample(data, spec)
+        worth = importance(prepare(spec, x.images), x.images, x.classes)
+        assert worth["fire3/expand1x1"][5] == 0
+        assert (np.delete(worth["fire3/expand1x1"], 5) > 0).sum() > 8
+        assert "conv10" not in worth
+
+    def test_the_best_blocks_are_kept_and_dead_ones_never(self) -> None:
+        worth = {"c": np.repeat([1.0, 9, 5, 7], 16)}
+        alive = {"c": np.ones((4, 2, 1, 1), bool)}
+        alive["c"][1] = False
+        for share, wanted in ((0.5, [2, 3]), (0.01, [3]), (1.0, [0, 2, 3])):
+            kept = keep_blocks(worth, alive, share)["c"]
+            assert np.flatnonzero(kept[::16]).tolist() == wanted
 
 
 class TestCompact:
@@ -408,7 +460,7 @@ class TestRefuses:
             ({"max_bytes": None}, "wanted a budget: max_bytes, max_seconds or both"),
             ({"generations": 0}, "generations: got 0, must be at least 1"),
             ({"parents": 6}, "parents: got 6, must be at most 5"),
-            ({"strategy": "luck"}, "strategy: got 'luck', wanted one of evolve, one-shot"),
+            ({"strategy": "luck"}, "strategy: got 'luck', wanted one of evolve, paper, one-shot"),
         ],
     )
     def test_settings_out_of_range(

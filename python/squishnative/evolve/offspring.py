@@ -18,8 +18,11 @@ import torch
 from torch.nn import functional as F
 
 from squishnative.evolve.budget import Budget, Counts, Genes, Planner
-from squishnative.evolve.clusters import Genome, Strengths, members, sums
+from squishnative.evolve.clusters import Genome, Strengths, genome_of, members, sums
+from squishnative.evolve.compact import compact
 from squishnative.evolve.encoding import draw_clusters
+from squishnative.evolve.environment import Environment
+from squishnative.evolve.filters import Kept, filled, importance, keep_blocks, region
 from squishnative.spec import NetSpec
 from squishnative.train.network import Network
 from squishnative.train.run import prepare
@@ -29,11 +32,13 @@ from squishnative.train.run import prepare
 class Heredity:
     """How offspring differ from their parents.
 
+    narrowing: filters go as this power of the share of the cost that is left; at 0 none go.
     temperature: of the encoding. mutation: deviation of the genes. regrowth: share of the clusters
     that are taken from those dead in the parents, by their gradient. candidates: drawn for each
     birth.
     """
 
+    narrowing: float = 0.35
     temperature: float = 0.05
     mutation: float = 0.15
     regrowth: float = 0.05
@@ -57,6 +62,11 @@ class Newborn:
     screened: list[float]
 
 
+def planner_within(spec: NetSpec, kept: Kept, environment: Environment, dtype: str) -> Planner:
+    """Counts clusters of the net that these filters leave."""
+    return Planner(compact(filled(spec, region(spec, kept))), environment, dtype)
+
+
 def mate(parents: Sequence[NetSpec]) -> NetSpec:
     """The mean of the parents' weights; they must be of one shape."""
     child = copy.deepcopy(parents[0])
@@ -72,16 +82,28 @@ def mate(parents: Sequence[NetSpec]) -> NetSpec:
 
 def bear(
     parents: Sequence[tuple[NetSpec, Genes]],
-    planner: Planner,
+    environment: Environment,
     budget: Budget,
+    share: float,
     heredity: Heredity,
     sample: Sample,
     rng: np.random.Generator,
 ) -> Newborn:
-    """One offspring of one or more parents, which fits the budget."""
-    network = prepare(mate([spec for spec, _ in parents]), sample.images)
-    worth = magnitudes(network)
-    urge = gradients(network, sample) if heredity.regrowth else {}
+    """One offspring of one or more parents, which fits the budget.
+
+    share: what the budget leaves of the ancestor's cost, which the number of filters follows.
+    """
+    parent = mate([spec for spec, _ in parents])
+    network = prepare(parent, sample.images)
+    kept = keep_blocks(
+        importance(network, sample.images, sample.classes),
+        genome_of(parent),
+        share**heredity.narrowing,
+    )
+    possible = region(parent, kept)
+    planner = planner_within(parent, kept, environment, budget.dtype)
+    worth = _within(magnitudes(network), possible)
+    urge = _within(gradients(network, sample), possible) if heredity.regrowth else {}
     inherited = {
         name: float(np.mean([genes.get(name, 0.0) for _, genes in parents]))
         for name in planner.names
@@ -101,6 +123,10 @@ def bear(
     set_clusters(network, best[2])
     network.refit_batch_norms(sample.images)
     return Newborn(network, best[1], losses)
+
+
+def _within(strengths: Strengths, possible: Genome) -> Strengths:
+    return {name: np.where(possible[name], s, 0.0) for name, s in strengths.items()}
 
 
 def draw(

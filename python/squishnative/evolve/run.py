@@ -26,10 +26,11 @@ import torch
 
 from squishnative import __version__
 from squishnative.evolve.budget import Budget, Counts, Genes, Planner
-from squishnative.evolve.clusters import density, genome_of
+from squishnative.evolve.clusters import HEIGHT, density, genome_of
 from squishnative.evolve.compact import compact
 from squishnative.evolve.encoding import draw_synapses
 from squishnative.evolve.environment import Environment, measure_environment
+from squishnative.evolve.filters import importance, keep_blocks, sort_filters
 from squishnative.evolve.individual import (
     Individual,
     confusion_of,
@@ -37,7 +38,7 @@ from squishnative.evolve.individual import (
     logits_of,
     measured_seconds,
 )
-from squishnative.evolve.offspring import Sample, bear, set_masks
+from squishnative.evolve.offspring import Sample, bear, planner_within, set_masks
 from squishnative.evolve.selection import fittest
 from squishnative.evolve.settings import EVOLVE, PAPER, Settings, begin, saved_settings
 from squishnative.evolve.strategies import STRATEGIES
@@ -88,8 +89,7 @@ class _Run:
         self.val = dataset.val
         self.environment = self._environment()
         self.planner = Planner(self.ancestor, self.environment, settings.dtype)
-        if settings.strategy != PAPER:  # a budget that no net can meet is refused at once
-            self.planner.counts(self.budget(settings.generations), {})
+        self._check_budget()
 
     def go(self) -> list[Individual]:
         settings = self.settings
@@ -117,6 +117,18 @@ class _Run:
             return False
         return min(i.shipped_bytes for i in last) <= settings.max_bytes
 
+    def _check_budget(self) -> None:
+        """Refuses at once what no net of the last generation can meet."""
+        last, planner = self.settings.generations, self.planner
+        if self.settings.strategy == PAPER:
+            return
+        if self.settings.strategy == EVOLVE:
+            genome = genome_of(self.ancestor)
+            equal = {name: np.ones(len(alive) * HEIGHT) for name, alive in genome.items()}
+            kept = keep_blocks(equal, genome, self._share(last) ** self.settings.heredity.narrowing)
+            planner = planner_within(self.ancestor, kept, self.environment, self.settings.dtype)
+        planner.counts(self.budget(last), {})
+
     def _environment(self) -> Environment:
         file = self.folder / "environment.json"
         if not file.exists():
@@ -138,7 +150,10 @@ class _Run:
         self.report(individual)
 
     def _ancestor(self, _generation: int, _number: int) -> _Made:
-        return _Made(self.ancestor, {}, [])
+        sample = self._sample(np.random.default_rng([self.settings.seed, 0]))
+        network = prepare(self.ancestor, sample.images)
+        worth = importance(network, sample.images, sample.classes)
+        return _Made(sort_filters(self.ancestor, worth), {}, [])
 
     def _offspring(self, generation: int, number: int) -> _Made:
         settings = self.settings
@@ -147,7 +162,9 @@ class _Run:
         pairs = [(self._read(parent), parent.genes) for parent in parents]
         sample = self._sample(rng)
         budget = self.budget(generation)
-        newborn = bear(pairs, self.planner, budget, settings.heredity, sample, rng)
+        newborn = bear(
+            pairs, self.environment, budget, self._share(generation), settings.heredity, sample, rng
+        )
         int8 = generation > settings.generations - settings.int8_generations
         recipe = replace(settings.recipe, int8=int8 and settings.dtype == "i8")
         trainer = self._trainer(newborn.network, recipe, int(rng.integers(2**31)))
@@ -213,16 +230,26 @@ class _Run:
 
     def budget(self, generation: int) -> Budget:
         """Of a generation: geometric from the ancestor's cost to what was asked for."""
-        settings, totals = self.settings, self.planner.totals
-        share = generation / settings.generations
+        costs = [
+            None
+            if last is None
+            else first * (last / first) ** (generation / self.settings.generations)
+            for first, last in self._first_and_last()
+        ]
+        return Budget(costs[0], costs[1], self.settings.dtype)
 
-        def between(first: float, last: Optional[float]) -> Optional[float]:
-            return None if last is None else first * (last / first) ** share
+    def _share(self, generation: int) -> float:
+        """The least that a generation's budget leaves of what the ancestor costs."""
+        budget, ((size, _), (seconds, _)) = self.budget(generation), self._first_and_last()
+        return min((budget.bytes or size) / size, (budget.seconds or seconds) / seconds, 1.0)
 
-        return Budget(
-            between(self.planner.bytes(totals), settings.max_bytes),
-            between(self.planner.seconds(totals), settings.max_seconds),
-        )
+    def _first_and_last(self) -> list[tuple[float, Optional[float]]]:
+        """What the ancestor costs and what the last generation may: bytes, seconds."""
+        totals = self.planner.totals
+        return [
+            (self.planner.bytes(totals), self.settings.max_bytes),
+            (self.planner.seconds(totals), self.settings.max_seconds),
+        ]
 
     def _parents(self, generation: int) -> list[Individual]:
         before = [i for i in individuals(self.folder) if i.generation == generation - 1]
