@@ -147,6 +147,17 @@ TEST(Plan, RejectsActivationsBeyond32Bits) {
   EXPECT_GT(plan_of(net, 1879, 1879).arena_bytes, int64_t{1} << 33) << "planned, nothing allocated";
 }
 
+// As many layers as the format admits, each read by an addition far behind it: all buffers live together.
+TEST(Plan, HoldsTheLargestNet) {
+  NetBuilder net(1, 1);
+  net.max_pool(-1, square(1));
+  while (net.last() + 1 < kMaxLayers / 2) net.max_pool(net.last(), square(1));
+  for (int k = kMaxLayers / 2 - 2; net.last() + 1 < kMaxLayers; --k) net.add(net.last(), std::max(k, 0));
+  const Plan plan = plan_of(net, 2, 2);
+  EXPECT_EQ(plan.steps.size(), size_t{kMaxLayers});
+  EXPECT_EQ(plan.arena_bytes / (kChannelBlock * 4 * int64_t{sizeof(float)}), kMaxLayers / 2 + 1);
+}
+
 TEST(Plan, RejectsSizesThatTheNetDoesNotAdmit) {
   NetBuilder net(1, 3);
   net.conv(-1, 8, square(3));
