@@ -31,7 +31,8 @@ class ReferenceBackend final : public Backend {
       const auto* data = static_cast<const uint8_t*>(input.data) + n * image_bytes;
       const auto image = reference::read_image(model_->description().input, {data, is_uint8}, input.height,
                                                input.width, false);
-      for (double value : reference::run(model_->graph(), image).value) *output++ = static_cast<float>(value);
+      for (double value : reference::run(model_->graph(), image, false).value)
+        *output++ = static_cast<float>(value);
     }
     if (seconds)
       seconds[0] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
