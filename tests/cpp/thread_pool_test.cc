@@ -1,16 +1,20 @@
 #include "cpu/thread_pool.h"
 
 #include <gtest/gtest.h>
+#if defined(__linux__)
 #include <sys/resource.h>
 #include <unistd.h>
+#endif
 
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "allocations.h"
 #include "squish/error.h"
 #include "support/throws.h"
 
@@ -76,6 +80,19 @@ TEST(ThreadPool, EndsAtOnceAndWhileItsWorkersSleep) {
   let_workers_sleep();
 }
 
+// A thread that has started and is not joined would end the program.
+TEST(ThreadPool, EndsItsThreadsWhereMemoryEndsBetween) {
+  bool fits = false;
+  for (int64_t allocations = 0; !fits; ++allocations) {
+    const testing::AllocationLimit limit(allocations);
+    try {
+      const ThreadPool pool(5);
+      fits = true;
+    } catch (const std::bad_alloc&) {
+    }
+  }
+}
+
 // Threads of this process, as the kernel counts them; 0 where it does not say.
 int os_threads() {
   std::ifstream status("/proc/self/status");
@@ -108,7 +125,7 @@ TEST(ThreadPool, HasExactlyAsManyThreadsAsAskedFor) {
   }
 }
 
-#if SQUISH_TEST_MEMORY_LIMITS
+#if SQUISH_TEST_MEMORY_LIMITS && defined(__linux__)
 // Leaves address space for the stacks of a few more threads only.
 void limit_memory() {
   std::ifstream statm("/proc/self/statm");
