@@ -89,9 +89,9 @@ void place(Plan& plan, const std::vector<Readers>& readers) {
     const int producer = static_cast<int>(b) - 1;
     const bool is_output = b + 1 == plan.buffers.size();
     const int last = is_output ? static_cast<int>(plan.steps.size()) : std::max(producer, readers[b].last);
-    lives.push_back({plan.buffers[b].layout.floats() * int64_t{sizeof(float)}, producer, last, 0});
+    lives.push_back({plan.buffers[b].layout.floats(), producer, last, 0});
   }
-  plan.arena_bytes = place_buffers(lives);
+  plan.arena_floats = place_buffers(lives);
   for (size_t b = 0; b < lives.size(); ++b) plan.buffers[b].offset = lives[b].offset;
 }
 

@@ -11,7 +11,7 @@ namespace squish {
 
 struct PlannedBuffer {
   Layout layout;
-  int64_t offset = 0;  // bytes from the arena's start
+  int64_t offset = 0;  // floats from the arena's start
 };
 
 // The places of one op.
@@ -26,7 +26,7 @@ struct Plan {
   int height = 0, width = 0;
   std::vector<PlannedBuffer> buffers;  // buffers[0] is the net's input
   std::vector<Step> steps;             // one an op
-  int64_t arena_bytes = 0;
+  int64_t arena_floats = 0;
   // The caller's float NCHW image can stand for buffers[0] as it is.
   bool reads_input_in_place = false;
 };

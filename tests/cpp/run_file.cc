@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kMaxExtent = 32;
 // What a test has time and memory for; a net within the limits of the format may take gigabytes.
-constexpr int64_t kMaxWeightsRun = 1 << 18, kMaxArenaBytes = 1 << 24, kMaxMacs = 1 << 22;
+constexpr int64_t kMaxWeightsRun = 1 << 18, kMaxArenaFloats = 1 << 22, kMaxMacs = 1 << 22;
 // Larger values may leave the range of float on their way, of which the error model knows nothing.
 constexpr float kMaxWeight = 1 << 16;
 
@@ -40,7 +40,7 @@ bool is_affordable(const Model& model, const Shape& image) {
   const Plan plan = make_plan(model.graph(), ops, image.height, image.width);
   int64_t macs = 0;
   for (size_t k = 0; k < ops.size(); ++k) macs += count_macs(ops[k], plan.steps[k]);
-  return plan.arena_bytes <= kMaxArenaBytes && macs <= kMaxMacs;
+  return plan.arena_floats <= kMaxArenaFloats && macs <= kMaxMacs;
 }
 
 bool has_moderate_weights(const Model& model) {
