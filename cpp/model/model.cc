@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <utility>
 
 #include "format/container.h"
@@ -18,17 +17,13 @@ constexpr size_t kFirstPiece = 1 << 16;  // then as much again as there is
 
 using FilePtr = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
-[[noreturn]] void throw_io(const std::string& path, const char* what) {
-  throw IoError("cannot " + std::string(what) + " '" + path + "': " + std::strerror(errno));
-}
-
 // Appends up to `piece` bytes; false where the file ends before.
 bool append(std::FILE* file, const std::string& path, size_t piece, std::vector<uint8_t>& bytes) {
   const size_t had = bytes.size();
   bytes.resize(had + piece);
   const size_t got = std::fread(bytes.data() + had, 1, piece, file);
   bytes.resize(had + got);
-  if (std::ferror(file)) throw_io(path, "read");
+  if (std::ferror(file)) throw IoError("read", path, errno);
   return got == piece;
 }
 
@@ -38,7 +33,7 @@ bool append(std::FILE* file, const std::string& path, size_t piece, std::vector<
 std::vector<uint8_t> read_file(const std::string& path) {
   errno = 0;
   const FilePtr file(std::fopen(path.c_str(), "rb"), &std::fclose);
-  if (!file) throw_io(path, "open");
+  if (!file) throw IoError("open", path, errno);
   std::vector<uint8_t> bytes;
   if (!append(file.get(), path, kHeaderBytes, bytes)) return bytes;
   const uint64_t want = file_bytes_of({bytes.data(), bytes.size()});

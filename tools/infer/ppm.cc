@@ -1,6 +1,7 @@
 #include "infer/ppm.h"
 
 #include <cctype>
+#include <cerrno>
 #include <fstream>
 #include <iostream>
 #include <utility>
@@ -75,7 +76,7 @@ Image to_grey(const Image& rgb) {
 Image read_ppm(const std::string& path) {
   if (path == "-") return read_ppm(std::cin, "standard input");
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw IoError("cannot open '" + path + "'");
+  if (!file) throw IoError("open", path, errno);
   return read_ppm(file, path);
 }
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/arguments.h"
+#include "common/arguments.h"
 #include "infer/ppm.h"
 #include "infer/preprocess.h"
 #include "squish/error.h"
@@ -23,7 +23,7 @@ struct Options {
 };
 
 std::vector<std::string> read_options(int argc, char** argv, Options* options) {
-  bench::Arguments arguments(
+  tools::Arguments arguments(
       "squish-infer NET.squish IMAGE_OR_FOLDER... [options]",
       "Prints the likeliest labels of binary PPM or PGM images (all *.ppm and *.pgm of a "
       "folder; - is the standard input), resized and cropped as the net's file says. Other "
@@ -41,7 +41,7 @@ std::vector<std::string> read_options(int argc, char** argv, Options* options) {
   if (options->help) {
     std::fputs(arguments.help().c_str(), stdout);
   } else if (operands.size() < 2) {
-    throw bench::UsageError("wanted a net and at least one image");
+    throw tools::UsageError("wanted a net and at least one image");
   }
   return operands;
 }
@@ -118,5 +118,5 @@ int run(int argc, char** argv) {
 }  // namespace squish::infer
 
 int main(int argc, char** argv) {
-  return squish::bench::run_tool("squish-infer", [&] { return squish::infer::run(argc, argv); });
+  return squish::tools::run_tool("squish-infer", [&] { return squish::infer::run(argc, argv); });
 }
