@@ -16,11 +16,6 @@ namespace {
 // is does not fill the memory.
 constexpr size_t kMaxPlans = 4;
 
-int64_t image_bytes(const ImageBatch& batch, int channels) {
-  const int64_t bytes_per_value = batch.format == PixelFormat::kU8Nhwc ? 1 : sizeof(float);
-  return int64_t{channels} * batch.height * batch.width * bytes_per_value;
-}
-
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }

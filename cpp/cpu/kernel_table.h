@@ -10,6 +10,7 @@
 namespace squish {
 
 constexpr ptrdiff_t kBlockFloats = 16;  // of a pixel of one block
+constexpr int kMaxBlocks = 2;           // of a group
 
 // A group of 1 or 2 adjacent output blocks (16 channels each) over a band of output rows. Activations are blocked,
 // [block][row][column][16], or planar on the input side (cpp/plan/layout.h). All strides are in floats.
@@ -104,8 +105,8 @@ struct KernelTable {
   // Most blocks in a group. Two blocks whose clusters lie in the same places share each broadcast of an activation:
   // worth it where loads, not multiply-adds, are the limit.
   int max_group;
-  ConvKernel conv[kPixelSteps][2];  // [step][blocks - 1]
-  ConvKernel conv_any_step[2];      // [blocks - 1]
+  ConvKernel conv[kPixelSteps][kMaxBlocks];  // [step][blocks - 1]
+  ConvKernel conv_any_step[kMaxBlocks];      // [blocks - 1]
   void (*winograd_input)(const WinogradInputTask&);
   void (*winograd_output)(const WinogradOutputTask&);
   void (*max_pool)(const PoolTask&);

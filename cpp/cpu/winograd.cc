@@ -8,7 +8,6 @@ namespace {
 
 constexpr int kFrequencies = 16;
 constexpr int kBandTiles = 28;
-constexpr int kMaxBlocks = 2;
 // Frequencies are summed without bias and clipped to nothing: those come with the transform back.
 constexpr float kNoFloor = -std::numeric_limits<float>::infinity();
 constexpr float kNoBias[kMaxBlocks * kChannelBlock] = {};
