@@ -67,14 +67,15 @@ void load(const std::vector<uint8_t>& file, bool verify_checksums) {
     decode(net);
     const std::vector<uint8_t> again = squish::write(net);
     check_write_gives_it_back(again, file);
-    squish::testing::run_file(again);  // its checksums are right
-  } catch (const squish::FormatError&) {
+    squish::testing::run_file(again);     // its checksums are right
+  } catch (const squish::FormatError&) {  // NOLINT(bugprone-empty-catch)
     // What a damaged file is to give.
   }
 }
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::vector<uint8_t> file(data, data + size);
   load(file, true);

@@ -14,11 +14,13 @@
 #include <string>
 #include <vector>
 
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): names of libFuzzer and the sanitizers
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 // Of the sanitizers' run time, where the program is built with one. Only ELF links what may be missing.
 #if defined(__ELF__)
 extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
 #endif
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 namespace {
 

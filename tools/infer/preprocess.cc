@@ -40,6 +40,9 @@ struct Taps {
   std::vector<int32_t> weights;  // of sum 1 << kPrecision
 };
 
+// NOLINTNEXTLINE(bugprone-incorrect-roundings): as Pillow rounds, what is below -0.5 becomes 0 later
+int rounded(double x) { return static_cast<int>(x + 0.5); }
+
 int32_t fixed_point(double weight) {
   return static_cast<int32_t>(weight * (1 << kPrecision) + (weight < 0 ? -0.5 : 0.5));
 }
@@ -47,8 +50,8 @@ int32_t fixed_point(double weight) {
 Taps taps_of(int pixel, int input, double scale, const Filter& filter) {
   const double stretch = std::max(scale, 1.0), support = filter.support * stretch;
   const double centre = (pixel + 0.5) * scale;
-  const int begin = std::max(static_cast<int>(centre - support + 0.5), 0);
-  const int end = std::min(static_cast<int>(centre + support + 0.5), input);
+  const int begin = std::max(rounded(centre - support), 0);
+  const int end = std::min(rounded(centre + support), input);
   std::vector<double> weights;
   double sum = 0;
   for (int i = begin; i < end; ++i) {

@@ -38,7 +38,7 @@ inline Vec max(Vec a, Vec b) {
 }
 // NaN where one is NaN.
 inline Vec max_or_nan(Vec a, Vec b) {
-  return map([&](int i) { return a.v[i] > b.v[i] || a.v[i] != a.v[i] ? a.v[i] : b.v[i]; });
+  return map([&](int i) { return a.v[i] > b.v[i] || __builtin_isnan(a.v[i]) ? a.v[i] : b.v[i]; });
 }
 inline Vec mul_add(Vec a, Vec b, Vec c) {
   return map([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
