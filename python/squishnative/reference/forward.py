@@ -108,9 +108,9 @@ def _forward(net: NetSpec, image: Activation, winograd: bool) -> Activation:
     for layer in net.layers:
         inputs = [image if source == INPUT else made[source] for source in layer.inputs]
         if isinstance(layer, Conv):
-            made.append(_conv(layer.conv, *inputs, winograd))
+            made.append(_conv(layer.conv, inputs[0], winograd))
         elif isinstance(layer, Fire):
-            made.append(_fire(layer, *inputs, winograd))
+            made.append(_fire(layer, inputs[0], winograd))
         elif isinstance(layer, MaxPool):
             made.append(_max_pool(layer, *inputs))
         elif isinstance(layer, Add):
