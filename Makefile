@@ -30,8 +30,10 @@ test: test-cpp test-sanitized test-aarch64 test-python
 test-cpp: $(VENV)/dev.stamp
 	$(call test_preset,dev)
 
+# ThreadSanitizer is built and run only for what has threads: see the preset.
 test-sanitized: $(VENV)/dev.stamp
 	$(call test_preset,asan-ubsan)
+	$(call test_preset,tsan)
 
 test-aarch64: $(VENV)/dev.stamp
 ifeq ($(MISSING_ARM_TOOLS),)
@@ -52,7 +54,7 @@ lint: lint-cpp lint-python
 lint-cpp: $(VENV)/dev.stamp
 	@clang-format --dry-run -Werror $(CXX_FILES)
 	cmake --preset dev
-	run-clang-tidy.py -p build/dev -j $(JOBS) -quiet '^$(CURDIR)/cpp/'
+	run-clang-tidy.py -p build/dev -j $(JOBS) -quiet '^$(CURDIR)/(cpp|tools)/'
 
 lint-python: $(VENV)/dev.stamp
 	ruff check

@@ -1,7 +1,18 @@
 # How all our code is compiled. Included once, by the top CMakeLists.txt.
 
-if(NOT CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
-  message(FATAL_ERROR "squishnative needs GCC >= 9 or Clang >= 14, got ${CMAKE_CXX_COMPILER_ID}")
+# Xcode counts its own versions; its 14 is the first after LLVM's 14.
+set(SQUISH_OLDEST_GNU 9)
+set(SQUISH_OLDEST_Clang 14)
+set(SQUISH_OLDEST_AppleClang 14)
+set(oldest ${SQUISH_OLDEST_${CMAKE_CXX_COMPILER_ID}})
+if(NOT oldest OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS oldest)
+  message(FATAL_ERROR "squishnative needs GCC >= 9, Clang >= 14 or Apple's Clang >= 14, "
+                      "got ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+endif()
+
+if(CMAKE_SIZEOF_VOID_P LESS 8)
+  message(FATAL_ERROR "squishnative needs a 64-bit target: sizes in files, of weights and of activations have 64 bits "
+                      "and would be cut to ${CMAKE_SIZEOF_VOID_P} bytes")
 endif()
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)

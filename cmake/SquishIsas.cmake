@@ -1,12 +1,21 @@
 # The instruction sets of the target architecture. Each has one source file a library, the only one that is
 # built with its flags.
+set(SQUISH_ARCHITECTURE ${CMAKE_SYSTEM_PROCESSOR})
+if(APPLE AND CMAKE_OSX_ARCHITECTURES)  # what is built for there, whatever the machine
+  set(SQUISH_ARCHITECTURE ${CMAKE_OSX_ARCHITECTURES})
+  list(LENGTH SQUISH_ARCHITECTURE count)
+  if(count GREATER 1)
+    message(FATAL_ERROR "CMAKE_OSX_ARCHITECTURES: got ${SQUISH_ARCHITECTURE}, wanted one: each has its own kernels. "
+                        "Build one by one and join them with lipo")
+  endif()
+endif()
 set(SQUISH_ISAS scalar)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
+if(SQUISH_ARCHITECTURE MATCHES "^(x86_64|amd64|AMD64)$")
   list(APPEND SQUISH_ISAS avx2 avx512)
-elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+elseif(SQUISH_ARCHITECTURE MATCHES "^(aarch64|arm64)$")
   list(APPEND SQUISH_ISAS neon)  # part of every 64-bit ARM: no flags
 endif()
-set(SQUISH_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
+set(SQUISH_ISA_FLAGS_avx2 -mavx2 -mfma)
 set(SQUISH_ISA_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)
 
 # Unrolled tiles keep GCC busy for ten minutes under sanitizers that look at every accumulator, to find nothing: their

@@ -28,6 +28,12 @@ class Backend {
   virtual std::string isa() const { return {}; }
 };
 
+// Of one image of the batch.
+inline int64_t image_bytes(const ImageBatch& batch, int channels) {
+  const int64_t bytes_per_value = batch.format == PixelFormat::kU8Nhwc ? 1 : sizeof(float);
+  return int64_t{channels} * batch.height * batch.width * bytes_per_value;
+}
+
 std::unique_ptr<Backend> make_cpu_backend(std::shared_ptr<const Model> model, const SessionOptions& options);
 std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model);
 

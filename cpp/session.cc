@@ -10,6 +10,17 @@
 namespace squish {
 namespace {
 
+// It runs plain loops on the calling thread.
+void check_reference_options(const SessionOptions& options) {
+  if (options.threads != 1) {
+    throw InvalidArgument("threads: got " + std::to_string(options.threads) +
+                          ", device 'reference' computes on 1");
+  }
+  if (!options.isa.empty()) {
+    throw InvalidArgument("isa: got '" + options.isa + "', device 'reference' has no instruction sets");
+  }
+}
+
 std::unique_ptr<Backend> make_backend(const std::shared_ptr<const Model>& model,
                                       const SessionOptions& options) {
   if (!model) throw InvalidArgument("model: got none");
@@ -17,7 +28,10 @@ std::unique_ptr<Backend> make_backend(const std::shared_ptr<const Model>& model,
     throw InvalidArgument("threads: got " + std::to_string(options.threads) + ", must be at least 1");
   }
   if (options.device == "cpu") return make_cpu_backend(model, options);
-  if (options.device == "reference") return make_reference_backend(model);
+  if (options.device == "reference") {
+    check_reference_options(options);
+    return make_reference_backend(model);
+  }
   throw DeviceError("device: got '" + options.device + "', this build has 'cpu' and 'reference'");
 }
 
@@ -34,7 +48,7 @@ struct Session::Impl {
   std::shared_ptr<const Model> model;
   SessionOptions options;
   std::unique_ptr<Backend> backend;
-  std::string isa;
+  std::string isa;  // the backend's: isa() hands out a reference
 };
 
 Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options) {

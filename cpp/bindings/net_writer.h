@@ -30,8 +30,4 @@ class NetWriter {
   std::vector<std::vector<uint8_t>> payloads_;  // net_'s spans point into them
 };
 
-// Writes `bytes` beside `path` and renames: an old file stays whole until the new one is.
-// Throws IoError; its message names the path.
-void replace_file(const std::string& path, const std::vector<uint8_t>& bytes);
-
 }  // namespace squish::bindings

@@ -1,4 +1,6 @@
 // squish/error.h as Python exceptions.
+#include <cerrno>
+
 #include "bindings/register.h"
 #include "squish/error.h"
 
@@ -20,7 +22,8 @@ void translate(std::exception_ptr thrown) {  // NOLINT(performance-unnecessary-v
   } catch (const InvalidArgument& error) {
     py::set_error(PyExc_ValueError, error.what());
   } catch (const IoError& error) {
-    py::set_error(PyExc_OSError, error.what());
+    errno = error.code();  // chooses the class: FileNotFoundError, PermissionError, ...
+    PyErr_SetFromErrnoWithFilename(PyExc_OSError, error.path().c_str());
   }
 }
 

@@ -6,6 +6,7 @@
 #include "bindings/convert.h"
 #include "bindings/net_writer.h"
 #include "bindings/register.h"
+#include "replace_file.h"
 #include "squish/error.h"
 
 namespace py = pybind11;
@@ -157,7 +158,10 @@ void register_writer(py::module_& m) {
       .def("to_bytes", &to_bytes)
       .def(
           "save",
-          [](const NetWriter& writer, py::handle path) { replace_file(file_path(path), writer.to_bytes()); },
+          [](const NetWriter& writer, py::handle path) {
+            const std::vector<uint8_t> bytes = writer.to_bytes();
+            replace_file(file_path(path), bytes.data(), bytes.size());
+          },
           py::arg("path"), "Writes beside `path` and renames: an old file stays whole until the new one is.");
 }
 

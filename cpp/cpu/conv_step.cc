@@ -127,7 +127,6 @@ void for_each_group_band(const PackedConv& packed, int rows, Share share, Body&&
 
 int64_t scratch_floats(const Op& op, const BoundConv& conv, const Layout& in) {
   const int64_t rows = op.pooled ? 2 : op.averaged ? conv.conv_output.height : 0;
-  constexpr int kMaxBlocks = 2;
   const int64_t direct = rows * conv.conv_output.width * kChannelBlock * kMaxBlocks;
   return std::max(direct, winograd_scratch_floats(op, conv, in));
 }

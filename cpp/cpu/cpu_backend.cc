@@ -16,11 +16,6 @@ namespace {
 // is does not fill the memory.
 constexpr size_t kMaxPlans = 4;
 
-int64_t image_bytes(const ImageBatch& batch, int channels) {
-  const int64_t bytes_per_value = batch.format == PixelFormat::kU8Nhwc ? 1 : sizeof(float);
-  return int64_t{channels} * batch.height * batch.width * bytes_per_value;
-}
-
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -80,24 +75,25 @@ const CpuBackend::BoundPlan& CpuBackend::bound_plan(int height, int width) {
     return *plans_.front();
   }
   auto bound = std::make_unique<BoundPlan>(bind(height, width));
-  reserve(*bound);
   if (plans_.size() == kMaxPlans) plans_.pop_back();
   plans_.insert(plans_.begin(), std::move(bound));
   return *plans_.front();
 }
 
 void CpuBackend::reserve(const BoundPlan& bound) {
-  const auto arena = static_cast<size_t>(bound.plan.arena_bytes),
+  const auto arena = static_cast<size_t>(bound.plan.arena_floats),
              scratch = static_cast<size_t>(bound.scratch_floats);
   for (Workspace& workspace : workspaces_) {
-    if (workspace.arena.size() < arena) workspace.arena = AlignedArray<uint8_t>(arena);
+    if (workspace.arena.size() < arena) workspace.arena = AlignedArray<float>(arena);
     if (workspace.scratch.size() < scratch) workspace.scratch = AlignedArray<float>(scratch);
   }
 }
 
-void CpuBackend::prepare(int height, int width) { bound_plan(height, width); }
+void CpuBackend::prepare(int height, int width) { reserve(bound_plan(height, width)); }
 
-int64_t CpuBackend::arena_bytes(int height, int width) { return bound_plan(height, width).plan.arena_bytes; }
+int64_t CpuBackend::arena_bytes(int height, int width) {
+  return bound_plan(height, width).plan.arena_floats * int64_t{sizeof(float)};
+}
 
 std::vector<StepInfo> CpuBackend::explain(int height, int width) {
   const BoundPlan& bound = bound_plan(height, width);
@@ -110,7 +106,7 @@ std::vector<StepInfo> CpuBackend::explain(int height, int width) {
 }
 
 CpuBackend::ImageRun CpuBackend::image_run(const ImageBatch& input, float* output, int64_t n, int worker) {
-  const BoundPlan& bound = *plans_.front();  // prepare() has put it there
+  const BoundPlan& bound = *plans_.front();  // run() has put it there
   const auto* images = static_cast<const uint8_t*>(input.data);
   const int channels = model_->description().input.channels;
   return {&input, images + n * image_bytes(input, channels),
@@ -119,7 +115,7 @@ CpuBackend::ImageRun CpuBackend::image_run(const ImageBatch& input, float* outpu
 }
 
 void CpuBackend::run(const ImageBatch& input, float* output, double* seconds) {
-  bound_plan(input.height, input.width);
+  prepare(input.height, input.width);
   saw_not_finite_ = false;
   // Whole images side by side need no waiting for each other; what is left over is shared out step by step.
   const int64_t side_by_side =
@@ -147,24 +143,26 @@ void CpuBackend::run_image_together(const ImageRun& run, double* seconds) {
   }
 }
 
+MutableView CpuBackend::buffer(const ImageRun& run, int index) {
+  const PlannedBuffer& buffer = run.bound->plan.buffers[static_cast<size_t>(index)];
+  return {&buffer.layout, run.workspace->arena.data() + buffer.offset};
+}
+
 void CpuBackend::run_step(const ImageRun& run, int step, int worker, Share share) {
   const Plan& plan = run.bound->plan;
-  float* arena = reinterpret_cast<float*>(run.workspace->arena.data());
   if (step == 0) {
-    const PlannedBuffer& input = plan.buffers.front();
     const bool is_float = run.batch->format == PixelFormat::kF32Nchw;
     if (is_float) {
-      const Range rows = share_of(input.layout.channels() * plan.height, share);
+      const Range rows = share_of(plan.buffers.front().layout.channels() * plan.height, share);
       const auto* values = reinterpret_cast<const float*>(run.image);
       const int64_t first = int64_t{rows.begin} * plan.width;
       if (!kernels_.all_finite(values + first, int64_t{rows.size()} * plan.width)) saw_not_finite_ = true;
     }
     if (is_float && plan.reads_input_in_place) return;
-    run_input(kernels_, *run.batch, run.image, normalisation_, {&input.layout, arena + input.offset / 4},
-              share);
+    run_input(kernels_, *run.batch, run.image, normalisation_, buffer(run, 0), share);
   } else if (step + 1 == step_count()) {
-    const PlannedBuffer& last = plan.buffers.back();
-    if (share.index == 0) run_output({&last.layout, arena + last.offset / 4}, run.output);
+    const MutableView last = buffer(run, plan.steps.back().output);
+    if (share.index == 0) run_output({last.layout, last.data}, run.output);
   } else {
     run_op(run, static_cast<size_t>(step) - 1, worker, share);
   }
@@ -174,16 +172,13 @@ void CpuBackend::run_op(const ImageRun& run, size_t k, int worker, Share share) 
   const Plan& plan = run.bound->plan;
   const Op& op = ops_[k];
   const Step& step = plan.steps[k];
-  float* arena = reinterpret_cast<float*>(run.workspace->arena.data());
   const auto input = [&](size_t i) -> ConstView {
-    const auto b = static_cast<size_t>(step.inputs[i]);
+    const int b = step.inputs[i];
+    const MutableView view = buffer(run, b);
     const bool in_place = b == 0 && plan.reads_input_in_place && run.batch->format == PixelFormat::kF32Nchw;
-    const float* data =
-        in_place ? reinterpret_cast<const float*>(run.image) : arena + plan.buffers[b].offset / 4;
-    return {&plan.buffers[b].layout, data};
+    return {view.layout, in_place ? reinterpret_cast<const float*>(run.image) : view.data};
   };
-  const PlannedBuffer& output = plan.buffers[static_cast<size_t>(step.output)];
-  const MutableView out{&output.layout, arena + output.offset / 4};
+  const MutableView out = buffer(run, step.output);
   switch (op.kind) {
     case OpKind::kConv:
       return run_conv(kernels_, op, run.bound->convs[k], input(0), out,

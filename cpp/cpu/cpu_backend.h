@@ -36,7 +36,7 @@ class CpuBackend final : public Backend {
   };
   // What one thread needs to run images of its own.
   struct Workspace {
-    AlignedArray<uint8_t> arena;
+    AlignedArray<float> arena;
     AlignedArray<float> scratch;
   };
   // One image on its way through the plan.
@@ -49,11 +49,14 @@ class CpuBackend final : public Backend {
   };
 
   BoundPlan bind(int height, int width) const;
+  // Plans only: explain() and arena_bytes() need no memory for activations.
   const BoundPlan& bound_plan(int height, int width);
   void reserve(const BoundPlan& bound);
   ImageRun image_run(const ImageBatch& input, float* output, int64_t n, int worker);
   // Step 0 is the input, steps 1 .. ops the plan's, the last the output. `worker` names the scratch.
   int step_count() const { return static_cast<int>(ops_.size()) + 2; }
+  // A buffer of the plan, in the arena of the image's workspace.
+  static MutableView buffer(const ImageRun& run, int index);
   void run_step(const ImageRun& run, int step, int worker, Share share);
   void run_op(const ImageRun& run, size_t op, int worker, Share share);
   void run_images_side_by_side(const ImageBatch& input, float* output, int64_t count);

@@ -13,10 +13,6 @@ std::string percent(int64_t part, int64_t all) {
   return text;
 }
 
-double ratio(int64_t part, int64_t all) {
-  return all == 0 ? 1 : static_cast<double>(part) / static_cast<double>(all);
-}
-
 // Output blocks of the groups: all, or those in pairs.
 int count_blocks(const std::vector<BlockGroup>& groups, bool only_pairs = false) {
   int blocks = 0;
@@ -33,7 +29,7 @@ std::string why_conv(const PackedConv& conv) {
   } else {
     why = percent(conv.live_clusters, conv.all_clusters) + " of clusters live";
     // Zeros scattered over clusters save nothing.
-    if (2 * ratio(conv.live_weights, conv.all_weights) < ratio(conv.live_clusters, conv.all_clusters)) {
+    if (2 * fraction(conv.live_weights, conv.all_weights) < fraction(conv.live_clusters, conv.all_clusters)) {
       why += ", though only " + percent(conv.live_weights, conv.all_weights) + " of weights";
     }
   }
@@ -52,6 +48,10 @@ std::string conv_kernel_name(const PackedConv& conv) {
 }
 
 }  // namespace
+
+double fraction(int64_t part, int64_t all) {
+  return all == 0 ? 1 : static_cast<double>(part) / static_cast<double>(all);
+}
 
 int64_t conv_macs_run(const PackedConv& conv, const Shape& out) {
   int64_t direct = 0, per_tile = 0;
@@ -84,8 +84,8 @@ StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& 
     case OpKind::kConv:
       info.kernel = conv_kernel_name(conv) + "_" + isa;
       info.why = why_conv(conv);
-      info.density = ratio(conv.live_weights, conv.all_weights);
-      info.cluster_density = ratio(conv.live_clusters, conv.all_clusters);
+      info.density = fraction(conv.live_weights, conv.all_weights);
+      info.cluster_density = fraction(conv.live_clusters, conv.all_clusters);
       info.macs = count_macs(op, step);
       info.macs_run = conv_macs_run(conv, step.conv_output);
       break;

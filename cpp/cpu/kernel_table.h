@@ -9,6 +9,9 @@
 
 namespace squish {
 
+constexpr ptrdiff_t kBlockFloats = 16;  // of a pixel of one block
+constexpr int kMaxBlocks = 2;           // of a group
+
 // A group of 1 or 2 adjacent output blocks (16 channels each) over a band of output rows. Activations are blocked,
 // [block][row][column][16], or planar on the input side (cpp/plan/layout.h). All strides are in floats.
 //
@@ -24,8 +27,8 @@ struct ConvTask {
   ptrdiff_t columns;
   const float* bias;  // [blocks][16]
   float floor;        // 0: ReLU; -infinity: none
-  bool
-      running_max;  // keep what the output holds where it is larger, instead of `floor`: pooling while computing
+  // Keep what the output holds where it is larger or NaN, instead of `floor`: pooling while computing.
+  bool running_max;
   float* output;
   ptrdiff_t output_row, output_block;
   int rows, width;
@@ -56,7 +59,7 @@ struct WinogradOutputTask {
   bool pair_max;
 };
 
-// Max pooling: one row of windows of one block. The caller clips the windows' rows, the kernel their columns.
+// Max pooling: one row of windows of one block; NaN where a window holds NaN. The caller clips the windows' rows, the kernel their columns.
 struct PoolTask {
   const float* input;   // column 0 of the windows' first row
   ptrdiff_t input_row;  // to the next row; may be negative
@@ -102,8 +105,8 @@ struct KernelTable {
   // Most blocks in a group. Two blocks whose clusters lie in the same places share each broadcast of an activation:
   // worth it where loads, not multiply-adds, are the limit.
   int max_group;
-  ConvKernel conv[kPixelSteps][2];  // [step][blocks - 1]
-  ConvKernel conv_any_step[2];      // [blocks - 1]
+  ConvKernel conv[kPixelSteps][kMaxBlocks];  // [step][blocks - 1]
+  ConvKernel conv_any_step[kMaxBlocks];      // [blocks - 1]
   void (*winograd_input)(const WinogradInputTask&);
   void (*winograd_output)(const WinogradOutputTask&);
   void (*max_pool)(const PoolTask&);

@@ -6,14 +6,34 @@
 namespace squish {
 namespace {
 
-void add_by_channel(const Op& op, ConstView a, ConstView b, MutableView out) {
+// The channels that a block holds.
+Range channels_of(const Layout& layout, int block) {
+  int first = 0;
+  for (int channels : layout.segments) {
+    const int blocks = blocks_of(channels);
+    if (block < blocks) {
+      const int begin = block * kChannelBlock;
+      return {first + begin, first + std::min(begin + kChannelBlock, channels)};
+    }
+    first += channels;
+    block -= blocks;
+  }
+  return {first, first};  // block is below blocks()
+}
+
+// Two Fires of different widths: their channels lie in different blocks.
+void add_by_channel(bool relu, ConstView a, ConstView b, MutableView out, int block, Range rows) {
   const Layout& layout = *out.layout;
-  for (int c = 0; c < layout.channels(); ++c) {
-    for (int y = 0; y < layout.height; ++y) {
-      for (int x = 0; x < layout.width; ++x) {
-        const float sum =
-            a.pixel(0, y, x)[a.layout->channel_offset(c)] + b.pixel(0, y, x)[b.layout->channel_offset(c)];
-        out.pixel(0, y, x)[layout.channel_offset(c)] = op.relu ? std::max(sum, 0.0f) : sum;
+  for (int y = rows.begin; y < rows.end; ++y) {
+    std::fill_n(out.pixel(block, y, 0), int64_t{layout.width} * kChannelBlock, 0.0f);
+    const Range channels = channels_of(layout, block);
+    for (int c = channels.begin; c < channels.end; ++c) {
+      const float* from_a = a.pixel(0, y, 0) + a.layout->channel_offset(c);
+      const float* from_b = b.pixel(0, y, 0) + b.layout->channel_offset(c);
+      float* to = out.pixel(0, y, 0) + layout.channel_offset(c);
+      for (int64_t x = 0; x < int64_t{layout.width} * kChannelBlock; x += kChannelBlock) {
+        const float sum = from_a[x] + from_b[x];
+        to[x] = relu ? std::max(sum, 0.0f) : sum;
       }
     }
   }
@@ -57,14 +77,10 @@ void run_average(const KernelTable& kernels, ConstView in, MutableView out, Shar
 
 void run_add(const KernelTable& kernels, const Op& op, ConstView a, ConstView b, MutableView out,
              Share share) {
-  if (!a.layout->same_channels(*b.layout)) {
-    // Two Fires of different widths: their channels lie in different blocks. One thread, channel by channel.
-    if (share.index != 0) return;
-    std::fill_n(out.data, out.layout->floats(), 0.0f);
-    return add_by_channel(op, a, b, out);
-  }
+  const bool same_blocks = a.layout->same_channels(*b.layout);
   for_each_band(out.layout->blocks(), out.layout->height, share, [&](int block, Range rows) {
     clear_border(out, block, rows);
+    if (!same_blocks) return add_by_channel(op.relu, a, b, out, block, rows);
     AddTask task{};
     task.a = a.pixel(block, rows.begin, 0);
     task.b = b.pixel(block, rows.begin, 0);

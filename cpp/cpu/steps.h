@@ -14,13 +14,15 @@
 
 namespace squish {
 
-// The 2x2 tiles of an image that Winograd's algorithm (winograd.h) computes: those of a band of tile rows are transformed together, about kBandTiles, so that their
-// frequencies stay in L2 and each frequency's 1x1 convolution has full register tiles.
+// The 2x2 tiles of an image that Winograd's algorithm (winograd.h) computes. Those of a band of tile rows are
+// transformed together: few enough that their frequencies stay in L2, enough that each frequency's 1x1 convolution has
+// full register tiles.
 struct TileGrid {
   int columns = 0, rows = 0, rows_per_band = 0;
   int bands() const { return (rows + rows_per_band - 1) / rows_per_band; }
   int band_tiles() const { return columns * rows_per_band; }
 };
+
 // A convolution op bound to one image size.
 struct BoundConv {
   const PackedConv* packed = nullptr;
@@ -29,7 +31,8 @@ struct BoundConv {
   TileGrid tiles;     // of the groups in tiles
 };
 
-// Floats of scratch a thread needs for the op: rows that are pooled or averaged while they are in cache.
+// Floats of scratch a thread needs for the op: rows that are pooled or averaged while they are in cache, or a band's
+// tiles in Winograd's frequencies.
 int64_t scratch_floats(const Op& op, const BoundConv& conv, const Layout& in);
 
 void run_conv(const KernelTable& kernels, const Op& op, const BoundConv& conv, ConstView in, MutableView out,

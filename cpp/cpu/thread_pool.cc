@@ -44,6 +44,9 @@ ThreadPool::ThreadPool(int threads) {
     stop();  // a thread that nobody joins would end the program
     throw DeviceError("threads: got " + std::to_string(threads) + ", the system gives no more than " +
                       std::to_string(started) + " (" + error.what() + ")");
+  } catch (...) {  // out of memory
+    stop();
+    throw;
   }
 }
 

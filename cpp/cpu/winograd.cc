@@ -8,7 +8,6 @@ namespace {
 
 constexpr int kFrequencies = 16;
 constexpr int kBandTiles = 28;
-constexpr int kMaxBlocks = 2;
 // Frequencies are summed without bias and clipped to nothing: those come with the transform back.
 constexpr float kNoFloor = -std::numeric_limits<float>::infinity();
 constexpr float kNoBias[kMaxBlocks * kChannelBlock] = {};
@@ -125,41 +124,69 @@ void run_bands(TiledConv& tiled, const BoundConv& conv, MutableView out, Share s
 }
 
 // Pools 3x3 windows with stride 2: window row r covers the two rows of tile row r and the first of the next.
-void run_pooled(const KernelTable& kernels, TiledConv& tiled, const Op& op, const BoundConv& conv,
-                MutableView out, const Scratch& scratch, Share share) {
-  const auto& groups = conv.packed->winograd_groups;
-  const int64_t row_floats = int64_t{conv.conv_output.width} * kChannelBlock;
-  const Range of_groups = share_of(static_cast<int>(groups.size()), share);
-  const auto maximum = [&](int tile_row, int block) {
-    return scratch.maxima + (tile_row % 2 * conv.packed->blocks + block) * row_floats;
-  };
-  PoolTask pool = pool_task(op, conv.conv_output.width, *out.layout);
-  const auto pool_row = [&](int r, int block, int rows) {
-    pool.input = maximum(r, block);
-    pool.input_row = scratch.row - pool.input;
-    pool.rows = rows;
-    pool.output = out.pixel(block, r, 0);
-    kernels.max_pool(pool);
-  };
-  for (int r = 0; r < conv.tiles.rows && of_groups.size() > 0; ++r) {
-    tiled.load({r, r + 1});
-    for (int g = of_groups.begin; g < of_groups.end; ++g) {
-      const BlockGroup& group = groups[static_cast<size_t>(g)];
-      tiled.multiply(group);
-      for (int b = 0; b < group.blocks; ++b) {
-        const int block = group.first_block + b;
-        float* const upper = maximum(r, block);
-        tiled.write(group, b, r, scratch.row, upper - scratch.row, true);
-        if (r > 0) pool_row(r - 1, block, 2);
-        // A last window that is clipped at the bottom has no third row.
-        if (r + 1 == out.layout->height && r + 1 == conv.tiles.rows) pool_row(r, block, 1);
+class PooledTiles {
+ public:
+  PooledTiles(const KernelTable& kernels, TiledConv& tiled, const Op& op, const BoundConv& conv,
+              MutableView out, const Scratch& scratch)
+      : kernels_(kernels),
+        tiled_(tiled),
+        conv_(conv),
+        out_(out),
+        scratch_(scratch),
+        pool_(pool_task(op, conv.conv_output.width, *out.layout)) {}
+
+  // Tile by tile row, so that one transform of the input serves all groups.
+  void run(Range of_groups, Range pooled_rows) {
+    const int tile_rows = conv_.tiles.rows, last = std::min(pooled_rows.end, tile_rows - 1);
+    for (int r = pooled_rows.begin; r <= last; ++r) {
+      tiled_.load({r, r + 1});
+      for (int g = of_groups.begin; g < of_groups.end; ++g) {
+        const BlockGroup& group = conv_.packed->winograd_groups[static_cast<size_t>(g)];
+        tiled_.multiply(group);
+        for (int b = 0; b < group.blocks; ++b) {
+          const int block = group.first_block + b;
+          float* const upper = maximum(r, block);
+          tiled_.write(group, b, r, scratch_.row, upper - scratch_.row, true);
+          if (r > pooled_rows.begin) pool_row(r - 1, block, 2);
+          // A last window that is clipped at the bottom has no third row.
+          if (r < pooled_rows.end && r + 1 == tile_rows) pool_row(r, block, 1);
+          if (r == pooled_rows.begin) clear_border(out_, block, pooled_rows);
+        }
       }
     }
   }
-  for (int g = of_groups.begin; g < of_groups.end; ++g) {
-    const BlockGroup& group = groups[static_cast<size_t>(g)];
-    for (int b = 0; b < group.blocks; ++b) clear_border(out, group.first_block + b, {0, out.layout->height});
+
+ private:
+  float* maximum(int tile_row, int block) const {
+    const int64_t row_floats = int64_t{conv_.conv_output.width} * kChannelBlock;
+    return scratch_.maxima + (tile_row % 2 * conv_.packed->blocks + block) * row_floats;
   }
+
+  void pool_row(int r, int block, int rows) {
+    pool_.input = maximum(r, block);
+    pool_.input_row = scratch_.row - pool_.input;
+    pool_.rows = rows;
+    pool_.output = out_.pixel(block, r, 0);
+    kernels_.max_pool(pool_);
+  }
+
+  const KernelTable& kernels_;
+  TiledConv& tiled_;
+  const BoundConv& conv_;
+  MutableView out_;
+  Scratch scratch_;
+  PoolTask pool_;
+};
+
+// Cuts groups x rows into equal shares. Groups that fall whole into one share stay together; where one is cut, both
+// sides transform its input, and the row at the cut is computed twice.
+void run_pooled(PooledTiles& pooled, int groups, int rows, Share share) {
+  Range whole{groups, groups};
+  for_each_band(groups, rows, share, [&](int group, Range of_rows) {
+    if (of_rows.size() < rows) return pooled.run({group, group + 1}, of_rows);
+    whole = {std::min(whole.begin, group), group + 1};
+  });
+  if (whole.begin < groups) pooled.run(whole, {0, rows});
 }
 
 }  // namespace
@@ -204,7 +231,8 @@ void run_winograd(const KernelTable& kernels, const Op& op, const BoundConv& con
   const Scratch parts = split(scratch, conv, *in.layout);
   TiledConv tiled(kernels, conv, in, parts);
   if (op.pooled) {
-    run_pooled(kernels, tiled, op, conv, out, parts, share);
+    PooledTiles pooled(kernels, tiled, op, conv, out, parts);
+    run_pooled(pooled, static_cast<int>(conv.packed->winograd_groups.size()), out.layout->height, share);
   } else {
     run_bands(tiled, conv, out, share);
   }

@@ -60,7 +60,14 @@ inline bool is_live(const ConvDescription& conv, int64_t cluster) {
 }
 
 // Weights that the payload holds a value of.
-int64_t stored_weights(const ConvDescription& conv);
+inline int64_t stored_weights(const ConvDescription& conv) {
+  if (conv.encoding == WeightEncoding::kDense) return conv.weight_count();
+  int64_t cluster = 0, stored = 0;
+  for_each_cluster(conv, [&](const Cluster& c) {
+    if (is_live(conv, cluster++)) stored += c.weights();
+  });
+  return stored;
+}
 
 constexpr size_t type_bytes(WeightType type) {
   return type == WeightType::kF32 ? 4 : type == WeightType::kF16 ? 2 : 1;

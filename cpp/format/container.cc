@@ -26,10 +26,24 @@ void read_version(ByteReader& file) {
   file.fail(concat("file has version ", version, ", this library reads version ", kFormatVersion));
 }
 
-void read_file_bytes(ByteReader& file, size_t got) {
-  const uint64_t want = file.read<uint64_t>("file_bytes");
+// The header's fields up to section_count.
+struct FileHeader {
+  uint32_t crc;
+  uint64_t file_bytes;
+};
+
+FileHeader read_header(ByteReader& file) {
+  read_magic(file);
+  read_version(file);
+  FileHeader header{};
+  header.crc = file.read<uint32_t>("header_crc");
+  header.file_bytes = file.read<uint64_t>("file_bytes");
+  return header;
+}
+
+void check_file_bytes(const ByteReader& file, uint64_t got, uint64_t want) {
   if (got < want) file.fail(concat("file is truncated: it has ", got, " bytes, its header says ", want));
-  if (got > want) file.fail(concat("file has ", got, " bytes, its header says ", want));
+  if (got > want) file.fail(concat("file goes on behind the ", want, " bytes that its header says"));
 }
 
 uint32_t read_section_count(ByteReader& file) {
@@ -111,16 +125,19 @@ ByteReader* find_section(std::vector<Section>& sections, SectionKind kind) {
   return nullptr;
 }
 
+uint64_t file_bytes_of(ByteSpan beginning) {
+  ByteReader file(beginning, 0, "file");
+  return read_header(file).file_bytes;
+}
+
 std::vector<Section> read_sections(ByteSpan file_bytes, bool verify_checksums) {
   ByteReader file(file_bytes, 0, "file");
-  read_magic(file);
-  read_version(file);
-  const uint32_t header_crc = file.read<uint32_t>("header_crc");
-  read_file_bytes(file, file_bytes.size);
+  const FileHeader header = read_header(file);
+  check_file_bytes(file, file_bytes.size, header.file_bytes);
   const uint32_t count = read_section_count(file);
   file.skip_zeros(sizeof(uint32_t), "reserved");
   ByteReader table = file.take_part(count * kSectionEntryBytes, "section table");
-  if (verify_checksums) check_header_crc(file_bytes, count, header_crc);
+  if (verify_checksums) check_header_crc(file_bytes, count, header.crc);
 
   std::vector<Section> sections;
   uint32_t previous = 0;

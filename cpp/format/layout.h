@@ -51,12 +51,14 @@
 //                             height x width. 0: resized to height x width at once, aspect ratio lost.
 //    8  u8     interpolation  Interpolation
 //    9  u8[3]  reserved       0
-//   12  f32[channels] mean    finite, on the scale 0..1: network input = (pixel / 255 - mean) / std
-//       f32[channels] std     finite, > 0
+//   12  f32[channels] mean    -2^60 to 2^60 (kMaxMean), on the scale 0..1: input = (pixel / 255 - mean) / std
+//       f32[channels] std     2^-60 to 2^60 (kMinStd, kMaxStd): so 1 / (255 std) and mean / std, with which the
+//                             engine computes the same, are normal floats
 //
 // SECTION kStrings: the layers' names, one after the other in the order of the layers, without terminators.
 //
-// SECTION kLayers: an array of 1 to 65535 records of 32 bytes, each layer behind those it reads.
+// SECTION kLayers: an array of 1 to 4096 (kMaxLayers) records of 32 bytes, each layer behind those it reads. A
+// SqueezeNet has about 20; the limit keeps what a small file can ask of a planner small, too.
 //    0  u8     kind           LayerKind
 //    1  u8     flags          bit 0 (kFlagRelu): ReLU, only of an Add. bit 1 (kFlagCeil): ceil_mode, only of
 //                             a MaxPool.
@@ -73,10 +75,23 @@
 //   24  u8[8]  reserved       0
 //  The last layer's output is the net's output.
 //
+// WHICH LAYERS FIT TOGETHER. A file that breaks one of these rules is no net, and is refused like a damaged one:
+//  * A convolution's in_channels are the channels of what it reads: a Conv and a squeeze read the layer's input,
+//    expands their squeeze. A Fire has the channels of both expands, the first's before the second's.
+//  * An Add's inputs have equal channels. (Equal sizes, too; but those depend on the image.)
+//  * A Fire's windows are 1x1 (squeeze, expand1x1) and 3x3 with padding 1 (expand3x3), all with stride 1, of an
+//    absent expand as well: the outputs of both expands then have one size and can lie side by side.
+//  * At least one of a Fire's expands is there: a layer without channels is none.
+//  * The flags of a Fire's expands are equal where both are there: engines compute them as one convolution.
+//  * Every layer but the last is read by another: what nobody reads is a writer's mistake.
+//  * All convs together have at most 2^31 (kMaxWeights) weights, those that the encoding leaves out included: a bit
+//    stands for up to 64 of them, so a small file could ask an engine that widens them for any memory.
+//  * Labels, where there are any, are as many as the net's output has channels.
+//
 // SECTION kConvs: an array of 40-byte records
 //    0  u16    out_channels   at least 1; 0 only for one of a Fire's two expands: evolution may take a whole
 //                             expand away. Its encoding, type, activation_scale, payload_offset and
-//                             payload_bytes are then 0.
+//                             payload_bytes are then 0, and its flags mean nothing.
 //    2  u16    in_channels    at least 1
 //    4  u8     kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, pad_bottom, pad_right
 //                             kernel and stride at least 1, padding below the kernel size
@@ -143,9 +158,12 @@ inline constexpr size_t kLayerRecordBytes = 32;
 inline constexpr size_t kConvRecordBytes = 40;
 inline constexpr uint32_t kMaxSections = 64;
 inline constexpr int kMaxInputChannels = 4;
-inline constexpr int kMaxLayers = 65535;
+inline constexpr int kMaxLayers = 4096;
+inline constexpr int64_t kMaxWeights = int64_t{1} << 31;
 inline constexpr int kMaxNameBytes = 255;
 inline constexpr float kMaxScale = 0x1p120f;
+inline constexpr float kMaxMean = 0x1p60f;
+inline constexpr float kMinStd = 0x1p-60f, kMaxStd = 0x1p60f;
 
 inline constexpr uint32_t kOptionalSection = 0x80000000u;
 

@@ -1,6 +1,5 @@
 #include "format/parse.h"
 
-#include <cfloat>
 #include <utility>
 
 #include "format/container.h"
@@ -9,18 +8,18 @@
 namespace squish {
 namespace {
 
-std::vector<float> read_channel_floats(ByteReader& input, int channels, const char* field, float low) {
+std::vector<float> read_channel_floats(ByteReader& input, int channels, const char* field, float low,
+                                       float high) {
   std::vector<float> values(static_cast<size_t>(channels));
   for (float& value : values) {
     value = input.read<float>(field);
-    if (value >= low && value <= FLT_MAX) continue;
-    input.fail(concat(field, " is ", value, ", must be finite", low > 0 ? " and above 0" : ""));
+    if (value >= low && value <= high) continue;
+    input.fail(concat(field, " is ", value, ", must be from ", low, " to ", high));
   }
   return values;
 }
 
 InputDescription parse_input(ByteReader input) {
-  constexpr float kSmallestAboveZero = 0x1p-149f;
   InputDescription description;
   input.set_place("input");
   description.channels = input.read_int<uint16_t>("channels", 1, kMaxInputChannels);
@@ -30,8 +29,8 @@ InputDescription parse_input(ByteReader input) {
   description.interpolation = static_cast<Interpolation>(
       input.read_int<uint8_t>("interpolation", 0, static_cast<int>(Interpolation::kBicubic)));
   input.skip_zeros(3, "reserved");
-  description.mean = read_channel_floats(input, description.channels, "mean", -FLT_MAX);
-  description.std = read_channel_floats(input, description.channels, "std", kSmallestAboveZero);
+  description.mean = read_channel_floats(input, description.channels, "mean", -kMaxMean, kMaxMean);
+  description.std = read_channel_floats(input, description.channels, "std", kMinStd, kMaxStd);
   input.expect_end();
   return description;
 }

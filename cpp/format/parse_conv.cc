@@ -88,7 +88,7 @@ ConvDescription read_fields(ByteReader& convs, bool may_be_absent) {
   conv.activation_scale = convs.read<float>("activation_scale");
   if (!(conv.activation_scale >= 0 && conv.activation_scale <= (absent ? 0 : FLT_MAX))) {
     convs.fail(concat("activation_scale is ", conv.activation_scale,
-                      ", must be finite, not negative, and 0 for ", "an absent conv"));
+                      absent ? ", must be 0 for an absent conv" : ", must be finite and not negative"));
   }
   convs.skip_zeros(4, "reserved");
   return conv;

@@ -7,15 +7,6 @@ constexpr ClusterSize kCluster16x1 = cluster_size(WeightEncoding::kCluster16x1);
 
 }  // namespace
 
-int64_t stored_weights(const ConvDescription& conv) {
-  if (conv.encoding == WeightEncoding::kDense) return conv.weight_count();
-  int64_t cluster = 0, stored = 0;
-  for_each_cluster(conv, [&](const Cluster& c) {
-    if (is_live(conv, cluster++)) stored += c.weights();
-  });
-  return stored;
-}
-
 std::vector<float> decode_bias(const ConvDescription& conv) {
   std::vector<float> bias(static_cast<size_t>(conv.out_channels));
   if (!bias.empty()) std::memcpy(bias.data(), conv.bias.data, conv.bias.size);

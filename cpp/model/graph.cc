@@ -54,6 +54,7 @@ std::string layer_place(int k, const LayerDescription& layer) {
 Graph::Graph(NetDescription net) : net_(std::move(net)), consumers_(net_.layers.size() + 1) {
   if (net_.layers.empty()) throw FormatError("the net has no layers");
   for (int k = 0; k < size(); ++k) check_layer(k);
+  check_weights();
   for (int k = 0; k + 1 < size(); ++k) {  // the net's input is used: the first layer has no other
     if (!consumers(k).empty()) continue;
     throw FormatError(layer_place(k, layers()[static_cast<size_t>(k)]) +
@@ -106,8 +107,20 @@ void Graph::check_fire(int k) const {
   if (convs[kExpand1x1].out_channels + convs[kExpand3x3].out_channels == 0) {
     throw FormatError(layer_place(k, layer) + ": both expands are empty, at least one filter must remain");
   }
-  if (convs[kExpand1x1].relu != convs[kExpand3x3].relu) {
+  const bool both = convs[kExpand1x1].out_channels > 0 && convs[kExpand3x3].out_channels > 0;
+  if (both && convs[kExpand1x1].relu != convs[kExpand3x3].relu) {
     throw FormatError(layer_place(k, layer) + ": one expand has a ReLU and the other has none");
+  }
+}
+
+void Graph::check_weights() const {
+  int64_t weights = 0;
+  for (int k = 0; k < size(); ++k) {
+    const LayerDescription& layer = net_.layers[static_cast<size_t>(k)];
+    for (const ConvDescription& conv : layer.convs) weights += conv.weight_count();  // each below 2^48
+    if (weights <= kMaxWeights) continue;
+    throw FormatError(layer_place(k, layer) + ": with it the net has " + std::to_string(weights) +
+                      " weights, must be at most " + std::to_string(kMaxWeights));
   }
 }
 

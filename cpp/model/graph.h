@@ -16,8 +16,8 @@ inline constexpr int kExpand3x3 = 2;
 
 class Graph {
  public:
-  // Throws FormatError where layers do not fit each other: channel counts, Fire windows, layers that nobody
-  // uses, labels that are not as many as the classes.
+  // Throws FormatError where layers do not fit each other: the rules are those of format/layout.h, "which layers
+  // fit together".
   explicit Graph(NetDescription net);
 
   const NetDescription& net() const { return net_; }
@@ -37,6 +37,7 @@ class Graph {
   void check_layer(int k);
   void check_convs(int k) const;
   void check_fire(int k) const;
+  void check_weights() const;
 
   NetDescription net_;
   std::vector<int> channels_;

@@ -1,10 +1,11 @@
 #include "squish/model.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <utility>
 
+#include "format/container.h"
 #include "format/parse.h"
 #include "model/graph.h"
 #include "squish/error.h"
@@ -12,26 +13,36 @@
 namespace squish {
 namespace {
 
+constexpr size_t kFirstPiece = 1 << 16;  // then as much again as there is
+
 using FilePtr = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
-[[noreturn]] void throw_io(const std::string& path, const char* what) {
-  throw IoError("cannot " + std::string(what) + " '" + path + "': " + std::strerror(errno));
+// Appends up to `piece` bytes; false where the file ends before.
+bool append(std::FILE* file, const std::string& path, size_t piece, std::vector<uint8_t>& bytes) {
+  const size_t had = bytes.size();
+  bytes.resize(had + piece);
+  const size_t got = std::fread(bytes.data() + had, 1, piece, file);
+  bytes.resize(had + got);
+  if (std::ferror(file)) throw IoError("read", path, errno);
+  return got == piece;
 }
 
-// Reads in growing pieces instead of asking for the size: pipes have none, and a file may change under us.
+// Reads in growing pieces instead of asking for the size: pipes have none, and a file may change under us. Stops at
+// the header of what is no net, and one byte behind the end that the header says, at which parse() sees that the file
+// goes on. So a device without an end costs no memory.
 std::vector<uint8_t> read_file(const std::string& path) {
   errno = 0;
-  FilePtr file(std::fopen(path.c_str(), "rb"), &std::fclose);
-  if (!file) throw_io(path, "open");
+  const FilePtr file(std::fopen(path.c_str(), "rb"), &std::fclose);
+  if (!file) throw IoError("open", path, errno);
   std::vector<uint8_t> bytes;
-  for (size_t piece = 1 << 16;; piece *= 2) {
-    const size_t had = bytes.size();
-    bytes.resize(had + piece);
-    const size_t got = std::fread(bytes.data() + had, 1, piece, file.get());
-    bytes.resize(had + got);
-    if (std::ferror(file.get())) throw_io(path, "read");
-    if (got < piece) return bytes;
+  if (!append(file.get(), path, kHeaderBytes, bytes)) return bytes;
+  const uint64_t want = file_bytes_of({bytes.data(), bytes.size()});
+  while (bytes.size() <= want) {
+    const uint64_t left = want - bytes.size() + 1;
+    const auto piece = static_cast<size_t>(std::min<uint64_t>(left, std::max(kFirstPiece, bytes.size())));
+    if (!append(file.get(), path, piece, bytes)) break;
   }
+  return bytes;
 }
 
 }  // namespace

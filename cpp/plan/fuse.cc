@@ -59,12 +59,10 @@ class Fuser {
     Op squeeze = make_op(OpKind::kConv, k);
     squeeze.name += "/squeeze";
     squeeze.last_layer = -1;
-    squeeze.conv_layer = k;
     squeeze.convs = {&convs[kSqueeze]};
     push(std::move(squeeze));
     Op expand = make_op(OpKind::kConv, k);
     expand.name += "/expand";
-    expand.conv_layer = k;
     expand.inputs = {static_cast<int>(ops_.size()) - 1};
     for (int e : {kExpand1x1, kExpand3x3}) {
       if (convs[static_cast<size_t>(e)].out_channels > 0)
@@ -78,7 +76,6 @@ class Fuser {
     switch (layer.kind) {
       case LayerKind::kConv: {
         Op op = make_op(OpKind::kConv, k);
-        op.conv_layer = k;
         op.convs = {&layer.convs[0]};
         push(std::move(op));
         break;

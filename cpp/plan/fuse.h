@@ -16,7 +16,6 @@ struct Op {
   std::string name;         // "fire5/expand+pool5"
   std::vector<int> inputs;  // ops; -1: the net's input
   int last_layer = 0;       // the layer whose output this op's is; a Fire's squeeze has none: -1
-  int conv_layer = -1;      // kConv: the layer of its convolutions
 
   // kConv: convolutions that read one input and whose outputs lie side by side (a Fire's expands).
   std::vector<const ConvDescription*> convs;

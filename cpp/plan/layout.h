@@ -31,9 +31,8 @@ struct Layout {
 
   int channels() const;
   int blocks() const;  // of 16 channels; of 1 when planar
-  int channel_step() const {
-    return planar ? 1 : kChannelBlock;
-  }  // floats from a pixel to its right neighbour
+  // Floats from a pixel to its right neighbour.
+  int channel_step() const { return planar ? 1 : kChannelBlock; }
   int64_t row_floats() const { return int64_t{border.left + width + border.right} * channel_step(); }
   int64_t block_floats() const { return row_floats() * (border.top + height + border.bottom); }
   int64_t floats() const { return block_floats() * blocks(); }

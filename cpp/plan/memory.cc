@@ -18,7 +18,7 @@ int64_t place_buffers(std::vector<BufferLife>& buffers) {
   std::vector<size_t> order(buffers.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return buffers[a].bytes > buffers[b].bytes; });
+                   [&](size_t a, size_t b) { return buffers[a].floats > buffers[b].floats; });
   std::vector<size_t> placed;  // by offset
   int64_t arena = 0;
   for (size_t index : order) {
@@ -26,10 +26,10 @@ int64_t place_buffers(std::vector<BufferLife>& buffers) {
     buffer.offset = 0;
     for (size_t other : placed) {
       if (!alive_together(buffer, buffers[other])) continue;
-      if (buffer.offset + buffer.bytes <= buffers[other].offset) break;
-      buffer.offset = std::max(buffer.offset, align_up(buffers[other].offset + buffers[other].bytes));
+      if (buffer.offset + buffer.floats <= buffers[other].offset) break;
+      buffer.offset = std::max(buffer.offset, align_up(buffers[other].offset + buffers[other].floats));
     }
-    arena = std::max(arena, align_up(buffer.offset + buffer.bytes));
+    arena = std::max(arena, align_up(buffer.offset + buffer.floats));
     const auto after = std::upper_bound(placed.begin(), placed.end(), index, [&](size_t a, size_t b) {
       return buffers[a].offset < buffers[b].offset;
     });

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "plan/memory.h"
 #include "squish/error.h"
@@ -10,42 +11,32 @@
 namespace squish {
 namespace {
 
-// Backends may compute a 3x3 convolution in 2x2 tiles of output, the last of which hangs over an odd edge.
-int overhang(const Window& w) { return w.is_3x3(1) ? 1 : 0; }
-
-// The border that the readers of an op's output (-1: of the net's input) need. Pools clip their windows instead.
-Border border_for(const std::vector<Op>& ops, int producer) {
-  Border border;
-  for (const Op& op : ops) {
-    if (op.kind != OpKind::kConv || op.inputs[0] != producer) continue;
-    for (const ConvDescription* conv : op.convs) {
-      const Window& w = conv->window;
-      const int extra = producer < 0 ? 0 : overhang(w);  // the net's input may be planar, without tiles
-      border.top = std::max(border.top, w.pad_top);
-      border.left = std::max(border.left, w.pad_left);
-      border.bottom = std::max(border.bottom, w.pad_bottom + extra);
-      border.right = std::max(border.right, w.pad_right + extra);
-    }
-  }
-  return border;
+Border larger(const Border& a, const Border& b) {
+  return {std::max(a.top, b.top), std::max(a.left, b.left), std::max(a.bottom, b.bottom),
+          std::max(a.right, b.right)};
 }
 
-int last_reader(const std::vector<Op>& ops, int producer) {
-  int last = producer;
+// What the readers of each buffer (0: the net's input; k: the output of op k - 1) ask of it.
+struct Readers {
+  Border border;  // pools clip their windows and need none
+  int last = -1;  // op
+  bool only_convs = true;
+};
+
+std::vector<Readers> readers_of(const std::vector<Op>& ops) {
+  std::vector<Readers> readers(ops.size() + 1);
   for (size_t k = 0; k < ops.size(); ++k) {
     for (int input : ops[k].inputs) {
-      if (input == producer) last = static_cast<int>(k);
+      Readers& reader = readers[static_cast<size_t>(input + 1)];
+      reader.last = static_cast<int>(k);
+      reader.only_convs &= ops[k].kind == OpKind::kConv;
+      // The net's input may be planar, without tiles.
+      for (const ConvDescription* conv : ops[k].convs) {
+        reader.border = larger(reader.border, border_of(conv->window, input < 0));
+      }
     }
   }
-  return last;
-}
-
-Layout input_layout(const Graph& graph, const std::vector<Op>& ops, int height, int width) {
-  Layout layout{{graph.channels(-1)}, height, width, border_for(ops, -1), true};
-  for (const Op& op : ops) {
-    for (int input : op.inputs) layout.planar &= input != -1 || op.kind == OpKind::kConv;
-  }
-  return layout;
+  return readers;
 }
 
 std::vector<int> output_segments(const Op& op, const Layout& input) {
@@ -92,39 +83,45 @@ void check_buffer(const Layout& layout, int height, int width) {
                         " values, at most 2^31 - 1 are supported");
 }
 
-void place(Plan& plan, const std::vector<Op>& ops) {
+void place(Plan& plan, const std::vector<Readers>& readers) {
   std::vector<BufferLife> lives;
   for (size_t b = 0; b < plan.buffers.size(); ++b) {
     const int producer = static_cast<int>(b) - 1;
     const bool is_output = b + 1 == plan.buffers.size();
-    const int last = is_output ? static_cast<int>(ops.size()) : last_reader(ops, producer);
-    lives.push_back({plan.buffers[b].layout.floats() * int64_t{sizeof(float)}, producer, last, 0});
+    const int last = is_output ? static_cast<int>(plan.steps.size()) : std::max(producer, readers[b].last);
+    lives.push_back({plan.buffers[b].layout.floats(), producer, last, 0});
   }
-  plan.arena_bytes = place_buffers(lives);
+  plan.arena_floats = place_buffers(lives);
   for (size_t b = 0; b < lives.size(); ++b) plan.buffers[b].offset = lives[b].offset;
 }
 
 }  // namespace
 
+Border border_of(const Window& window, bool planar) {
+  const int overhang = !planar && window.is_3x3(1) ? 1 : 0;
+  return {window.pad_top, window.pad_left, window.pad_bottom + overhang, window.pad_right + overhang};
+}
+
 Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int width) {
   graph.shapes(height, width);  // throws where a layer would be left without a pixel
+  const std::vector<Readers> readers = readers_of(ops);
   Plan plan;
   plan.height = height;
   plan.width = width;
-  plan.buffers.push_back({input_layout(graph, ops, height, width), 0});
+  plan.buffers.push_back(
+      {{{graph.channels(-1)}, height, width, readers[0].border, readers[0].only_convs}, 0});
   for (size_t k = 0; k < ops.size(); ++k) {
-    const Op& op = ops[k];
-    plan.steps.push_back(make_step(op, plan.buffers));
+    plan.steps.push_back(make_step(ops[k], plan.buffers));
     const Step& step = plan.steps.back();
     const Layout& in = plan.buffers[static_cast<size_t>(step.inputs[0])].layout;
-    Layout out{output_segments(op, in), step.output_shape.height, step.output_shape.width,
-               border_for(ops, static_cast<int>(k)), false};
-    plan.buffers.push_back({out, 0});
+    Layout out{output_segments(ops[k], in), step.output_shape.height, step.output_shape.width,
+               readers[k + 1].border, false};
+    plan.buffers.push_back({std::move(out), 0});
   }
   for (const PlannedBuffer& buffer : plan.buffers) check_buffer(buffer.layout, height, width);
   const Layout& input = plan.buffers[0].layout;
   plan.reads_input_in_place = input.planar && input.block_floats() == int64_t{height} * width;
-  place(plan, ops);
+  place(plan, readers);
   return plan;
 }
 

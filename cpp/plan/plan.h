@@ -11,7 +11,7 @@ namespace squish {
 
 struct PlannedBuffer {
   Layout layout;
-  int64_t offset = 0;  // bytes from the arena's start
+  int64_t offset = 0;  // floats from the arena's start
 };
 
 // The places of one op.
@@ -26,15 +26,19 @@ struct Plan {
   int height = 0, width = 0;
   std::vector<PlannedBuffer> buffers;  // buffers[0] is the net's input
   std::vector<Step> steps;             // one an op
-  int64_t arena_bytes = 0;
+  int64_t arena_floats = 0;
   // The caller's float NCHW image can stand for buffers[0] as it is.
   bool reads_input_in_place = false;
 };
 
+// The zero pixels that a convolution reads around its input: its padding and, where the input is not planar, what
+// Winograd's 2x2 tiles of output reach beyond an odd edge.
+Border border_of(const Window& window, bool planar);
+
 // Throws InvalidArgument where the net does not admit the size or a buffer would need 2^31 floats or more.
 Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int width);
 
-// What an op is computed on, once shapes are known, for explain(): the multiply-adds of its mathematics.
+// The multiply-adds of an op's mathematics, dense, for one image; 0 for other ops than convolutions. For explain().
 int64_t count_macs(const Op& op, const Step& step);
 
 }  // namespace squish

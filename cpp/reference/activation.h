@@ -6,7 +6,8 @@
 // probability 1 - 2 exp(-lambda^2 / 2) (N. Higham and T. Mary, A new approach to probabilistic rounding error
 // analysis, SIAM J. Sci. Comput. 41, 2019). Through a whole net the worst cases multiply to nothing useful; so
 // we carry a variance: what comes in is passed on as sum w^2 variance(x), and each operation adds
-// (sqrt(n) u sum|w x|)^2, with the larger terms of Winograd's algorithm where an engine may use it (conv.cc). A bound is kLambda standard deviations.
+// (min(sqrt(n), n / lambda) u sum|w x|)^2, with the larger terms of Winograd's algorithm where an engine may use it
+// (conv.cc). A bound is kLambda standard deviations.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "model/graph.h"
@@ -19,7 +20,8 @@ Activation max_pool(const Activation& in, const Window& w, bool ceil_mode) {
         double value = -std::numeric_limits<double>::infinity(), variance = 0;
         for (int iy = std::max(top, 0); iy < std::min(top + w.kernel_h, in.shape.height); ++iy) {
           for (int ix = std::max(left, 0); ix < std::min(left + w.kernel_w, in.shape.width); ++ix) {
-            value = std::max(value, in.value[in.at(c, iy, ix)]);
+            const double next = in.value[in.at(c, iy, ix)];
+            value = value > next || std::isnan(value) ? value : next;  // NaN where one is, as PyTorch's
             if (in.tracks_variance()) variance = std::max(variance, in.variance[in.at(c, iy, ix)]);
           }
         }

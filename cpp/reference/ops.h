@@ -7,7 +7,8 @@
 
 namespace squish::reference {
 
-Activation conv(const Activation& in, const ConvDescription& conv);
+// winograd: the engine whose error is tracked may compute this convolution in Winograd's tiles, whose terms are larger.
+Activation conv(const Activation& in, const ConvDescription& conv, bool winograd);
 Activation max_pool(const Activation& in, const Window& window, bool ceil_mode);
 Activation add(const Activation& a, const Activation& b, bool relu);
 Activation global_average_pool(const Activation& in);

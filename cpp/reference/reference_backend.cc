@@ -26,12 +26,13 @@ class ReferenceBackend final : public Backend {
     check_finite(input, shape);
     const auto start = std::chrono::steady_clock::now();
     const bool is_uint8 = input.format == PixelFormat::kU8Nhwc;
-    const int64_t image_bytes = shape.elements() * (is_uint8 ? 1 : 4);
+    const int64_t bytes = image_bytes(input, shape.channels);
     for (int64_t n = 0; n < input.count; ++n) {
-      const auto* data = static_cast<const uint8_t*>(input.data) + n * image_bytes;
+      const auto* data = static_cast<const uint8_t*>(input.data) + n * bytes;
       const auto image = reference::read_image(model_->description().input, {data, is_uint8}, input.height,
                                                input.width, false);
-      for (double value : reference::run(model_->graph(), image).value) *output++ = static_cast<float>(value);
+      for (double value : reference::run(model_->graph(), image, false).value)
+        *output++ = static_cast<float>(value);
     }
     if (seconds)
       seconds[0] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -9,14 +9,15 @@
 namespace squish::reference {
 namespace {
 
-Activation run_layer(const LayerDescription& layer, const Activation& in, const Activation& second) {
+Activation run_layer(const LayerDescription& layer, const Activation& in, const Activation& second,
+                     bool winograd) {
   switch (layer.kind) {
     case LayerKind::kConv:
-      return conv(in, layer.convs[0]);
+      return conv(in, layer.convs[0], winograd && layer.inputs[0] >= 0);
     case LayerKind::kFire: {
-      const Activation squeezed = conv(in, layer.convs[kSqueeze]);
-      return concat_channels(conv(squeezed, layer.convs[kExpand1x1]),
-                             conv(squeezed, layer.convs[kExpand3x3]));
+      const Activation squeezed = conv(in, layer.convs[kSqueeze], false);
+      return concat_channels(conv(squeezed, layer.convs[kExpand1x1], false),
+                             conv(squeezed, layer.convs[kExpand3x3], winograd));
     }
     case LayerKind::kMaxPool:
       return max_pool(in, layer.window, layer.ceil_mode);
@@ -30,14 +31,15 @@ Activation run_layer(const LayerDescription& layer, const Activation& in, const 
 
 }  // namespace
 
-Activation run(const Graph& graph, const Activation& image) {
+Activation run(const Graph& graph, const Activation& image, bool winograd) {
   graph.shapes(image.shape.height, image.shape.width);  // throws where the size does not fit
   std::vector<Activation> outputs;
   auto output_of = [&](int k) -> const Activation& {
     return k < 0 ? image : outputs[static_cast<size_t>(k)];
   };
   for (const LayerDescription& layer : graph.layers()) {
-    outputs.push_back(run_layer(layer, output_of(layer.inputs.front()), output_of(layer.inputs.back())));
+    outputs.push_back(
+        run_layer(layer, output_of(layer.inputs.front()), output_of(layer.inputs.back()), winograd));
   }
   return std::move(outputs.back());
 }

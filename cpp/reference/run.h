@@ -6,8 +6,9 @@
 
 namespace squish::reference {
 
-// The net's output for one image; the input's variance (if it tracks one) is that of its own error.
-Activation run(const Graph& graph, const Activation& image);
+// The net's output for one image; the input's variance (if it tracks one) is that of its own error. winograd: the
+// engine whose error is tracked may compute 3x3 convolutions in Winograd's tiles, except of the net's input.
+Activation run(const Graph& graph, const Activation& image, bool winograd);
 
 // One image of a batch as an activation; uint8 pixels are normalised as the engine does.
 struct ImageSource {

@@ -2,14 +2,17 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <limits>
 #include <new>
 
 namespace {
 
-std::atomic<int64_t> allocation_count{0}, allocation_bytes{0};
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+
+std::atomic<int64_t> allocation_count{0}, allocation_bytes{0}, last_allocation{kNoLimit};
 
 void* allocate(size_t bytes, size_t alignment) {
-  ++allocation_count;
+  if (++allocation_count > last_allocation) throw std::bad_alloc();
   allocation_bytes += static_cast<int64_t>(bytes);
   void* memory = nullptr;
   if (alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__) {
@@ -48,5 +51,8 @@ AllocationCounter::AllocationCounter()
 
 int64_t AllocationCounter::count() const { return allocation_count.load() - count_at_start_; }
 int64_t AllocationCounter::bytes() const { return allocation_bytes.load() - bytes_at_start_; }
+
+AllocationLimit::AllocationLimit(int64_t count) { last_allocation = allocation_count + count; }
+AllocationLimit::~AllocationLimit() { last_allocation = kNoLimit; }
 
 }  // namespace squish::testing

@@ -16,4 +16,13 @@ class AllocationCounter {
   int64_t count_at_start_, bytes_at_start_;
 };
 
+// While it lives, all allocations of the whole program but the first `count` throw std::bad_alloc.
+class AllocationLimit {
+ public:
+  explicit AllocationLimit(int64_t count);
+  ~AllocationLimit();
+  AllocationLimit(const AllocationLimit&) = delete;
+  AllocationLimit& operator=(const AllocationLimit&) = delete;
+};
+
 }  // namespace squish::testing

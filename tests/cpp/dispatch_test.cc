@@ -108,7 +108,8 @@ TEST(ForcedIsa, IsTheOneThatRuns) {
   if (is_available(wanted)) {
     EXPECT_EQ(Session(little_model()).isa(), wanted);
   } else {
-    EXPECT_TRUE(throws<DeviceError>([] { Session session(little_model()); }, "got '" + wanted + "'"));
+    ASSERT_TRUE(throws<DeviceError>([] { Session session(little_model()); }, "got '" + wanted + "'"));
+    GTEST_SKIP() << "this machine has no " << wanted << ": it was refused";
   }
 }
 

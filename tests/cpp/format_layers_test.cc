@@ -30,7 +30,7 @@ FileParts golden_with(size_t layer, size_t at, T value) {
 TEST(FormatLayers, RejectsASectionThatIsNoWholeNumberOfRecords) {
   FileParts file(golden_file());
   file[SectionKind::kLayers].push_back(0);
-  EXPECT_TRUE(rejects(file, "section kLayers has 353 bytes, must be 1 to 65535 records of 32"));
+  EXPECT_TRUE(rejects(file, "section kLayers has 353 bytes, must be 1 to 4096 records of 32"));
 }
 
 TEST(FormatLayers, RejectsNoLayers) {
@@ -39,10 +39,10 @@ TEST(FormatLayers, RejectsNoLayers) {
   EXPECT_TRUE(rejects(file, "section kLayers has 0 bytes"));
 }
 
-TEST(FormatLayers, RejectsMoreThanInputsCouldName) {
+TEST(FormatLayers, RejectsMoreThanTheLimit) {
   FileParts file(golden_file());
-  file[SectionKind::kLayers].resize(65536 * kLayerRecordBytes);
-  EXPECT_TRUE(rejects(file, "must be 1 to 65535 records"));
+  file[SectionKind::kLayers].resize((kMaxLayers + 1) * kLayerRecordBytes);
+  EXPECT_TRUE(rejects(file, "must be 1 to 4096 records"));
 }
 
 TEST(FormatLayers, RejectsUnknownKinds) {

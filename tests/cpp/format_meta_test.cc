@@ -44,15 +44,24 @@ TEST(FormatInput, RejectsReservedBytesInUse) {
   }
 }
 
-TEST(FormatInput, RejectsMeansThatAreNotFinite) {
-  for (float bad : {kNan, kInf, -kInf}) {
+TEST(FormatInput, RejectsMeansOutOfRange) {
+  for (float bad : {kNan, kInf, -kInf, 0x1.000002p60f, -0x1.000002p60f, 3e38f}) {
     EXPECT_TRUE(rejects(golden_with(SectionKind::kInput, 16, bad), "mean is "));
   }
 }
 
 TEST(FormatInput, RejectsDeviationsThatCannotDivide) {
-  for (float bad : {kNan, kInf, 0.0f, -0.0f, -1.0f}) {
+  for (float bad : {kNan, kInf, 0.0f, -0.0f, -1.0f, 1e-45f, 0x1.fffffep-61f, 0x1.000002p60f}) {
     EXPECT_TRUE(rejects(golden_with(SectionKind::kInput, 32, bad), "std is "));
+  }
+}
+
+TEST(FormatInput, AdmitsTheWidestMeansAndDeviations) {
+  for (float mean : {-kMaxMean, kMaxMean}) {
+    EXPECT_EQ(testing::load_error(golden_with(SectionKind::kInput, 16, mean).assemble(), true), "");
+  }
+  for (float std : {kMinStd, kMaxStd}) {
+    EXPECT_EQ(testing::load_error(golden_with(SectionKind::kInput, 32, std).assemble(), true), "");
   }
 }
 

@@ -110,6 +110,8 @@ std::string refusal(Break&& break_it) {
 
 TEST(Write, RefusesWhatTheFieldsCannotHold) {
   EXPECT_REFUSED(net.input.channels = -1, "input: channels is -1, must be 0 to 65535");
+  EXPECT_REFUSED(net.input.std[0] = 1e-45f, "input: std is ");
+  EXPECT_REFUSED(net.input.mean[0] = 3e38f, "input: mean is ");
   EXPECT_REFUSED(net.input.height = 65536, "input: height is 65536");
   EXPECT_REFUSED(net.input.resize = 70000, "input: resize is 70000");
   EXPECT_REFUSED(net.layers[1].window.kernel_h = 256, "layer 1 'pool1': kernel_h is 256, must be 0 to 255");

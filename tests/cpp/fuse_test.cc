@@ -68,7 +68,6 @@ TEST(Fuse, SqueezeNetsPoolsAndHeadAreFused) {
   EXPECT_EQ(fused[1].inputs, std::vector<int>{0}) << "reads the pooled output";
   EXPECT_EQ(fused[3].inputs, std::vector<int>{2});
   EXPECT_EQ(fused[0].last_layer, 1);
-  EXPECT_EQ(fused[0].conv_layer, 0);
 }
 
 TEST(Fuse, PoolsOfOtherWindowsStandAlone) {

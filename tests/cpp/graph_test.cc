@@ -103,6 +103,29 @@ TEST(Graph, RejectsFiresOfWhichOneExpandHasAReLU) {
   EXPECT_TRUE(rejects(net, "layer 1 'fire1': one expand has a ReLU and the other has none"));
 }
 
+// The flags of what is absent mean nothing.
+TEST(Graph, AdmitsAFireOfOneExpandWhateverTheOthersReLU) {
+  NetBuilder net(1, 3);
+  net.fire(-1, {4, 0, 6});
+  ConvDescription& absent = net.net().layers[0].convs[kExpand1x1];
+  for (bool relu : {false, true}) {
+    absent.relu = relu;
+    EXPECT_EQ(Graph(net.net()).channels(0), 6);
+  }
+}
+
+// A bit of the file stands for up to 64 weights.
+TEST(Graph, RejectsMoreWeightsThanAnyNetHas) {
+  NetBuilder net(1, 3);
+  net.conv(-1, 8, square(1));
+  ConvDescription conv = net.net().layers[0].convs[0];
+  conv.out_channels = 1 << 15;
+  conv.window = square(253);
+  net.net().layers[0].convs[0] = conv;
+  EXPECT_TRUE(
+      rejects(net, "layer 0 'conv0': with it the net has 6292340736 weights, must be at most 2147483648"));
+}
+
 // Slides a window over the padded input, pixel by pixel: the number of places where it fits.
 int places(int input, const Window& w) {
   int count = 0;

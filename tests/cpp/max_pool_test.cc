@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -18,6 +19,7 @@ namespace squish {
 namespace {
 
 using testing::all_within;
+using testing::ConvStyle;
 using testing::Expected;
 using testing::Guarded;
 using testing::kCanary;
@@ -82,6 +84,66 @@ TEST_P(MaxPoolKernels, AgreeWithPlainLoops) {
     for (int width = 1; width <= 24; ++width) {
       for (int rows = 1; rows <= 4; ++rows) {
         for (testing::Edge edge : kEdges) check(window, width, rows, width % 2 == 0, edge);
+      }
+    }
+  }
+}
+
+// As PyTorch's: wherever it stands in the window, on every instruction set.
+TEST_P(MaxPoolKernels, GiveNaNForWindowsThatHoldOne) {
+  constexpr int kWidth = 9, kHeight = 3, kWindows = 4;
+  for (int rows : {2, 3}) {
+    for (int bad = 0; bad < rows * kWidth; ++bad) {
+      std::vector<float> input(kHeight * kWidth * kLanes, 1.0f), output(kWindows * kLanes);
+      std::fill_n(input.begin() + bad * kLanes, kLanes, std::numeric_limits<float>::quiet_NaN());
+      PoolTask task{};
+      task.input = input.data();
+      task.input_row = kWidth * kLanes;
+      task.rows = rows;
+      task.width = kWidth;
+      task.kernel_w = 3;
+      task.stride_w = 2;
+      task.output = output.data();
+      task.windows = kWindows;
+      for (int pad : {0, 1}) {  // the fast path, and the other
+        task.pad_left = pad;
+        kernels().max_pool(task);
+        for (int i = 0; i < kWindows * kLanes; ++i) {
+          const int left = i / kLanes * 2 - pad, x = bad % kWidth;
+          EXPECT_EQ(std::isnan(output[static_cast<size_t>(i)]), x >= left && x < left + 3)
+              << "window " << i / kLanes << ", NaN at " << bad << ", padding " << pad;
+        }
+      }
+    }
+  }
+}
+
+// A convolution that overflows makes infinities, and the next NaN: pools must not lose them, fused or not.
+TEST(MaxPool, KeepsTheNaNOfAnOverflowingConvolution) {
+  const ConvStyle linear{false};
+  for (int kernel : {1, 3}) {
+    NetBuilder net(5, 1);
+    const int first = net.conv(-1, 16, square(1), linear);
+    net.max_pool(net.conv(first, 16, square(kernel, 1, kernel / 2), linear), square(3, 2));
+    std::vector<float> image(16 * 16, 0.5f), output;
+    image[5 * 16 + 6] = 3e38f;
+    std::vector<float> huge(16, 1e3f);
+    for (size_t c = 1; c < huge.size(); c += 2) huge[c] = -1e3f;  // infinities of both signs
+    ConvDescription& conv = net.net().layers[0].convs[0];
+    conv.encoding = WeightEncoding::kDense;
+    conv.occupancy = {};
+    conv.values = {reinterpret_cast<const uint8_t*>(huge.data()), huge.size() * sizeof(float)};
+    const auto model = net.model();
+    for (const std::string& isa : available_isas()) {
+      for (bool winograd : {false, true}) {
+        Session session(model, testing::session_options(isa, 1, winograd));
+        output = testing::run(session, {image.data(), PixelFormat::kF32Nchw, 1, 16, 16});
+        // The windows over row 5, column 6: rows 4 to 6 and columns 6 to 8 and 4 to 6.
+        const Shape shape = model->output_shape(16, 16);
+        for (int c = 0; c < shape.channels; ++c) {
+          EXPECT_TRUE(std::isnan(output[static_cast<size_t>((c * shape.height + 2) * shape.width + 2)]))
+              << isa << ", kernel " << kernel << ", channel " << c;
+        }
       }
     }
   }

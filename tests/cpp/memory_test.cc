@@ -14,14 +14,14 @@ bool lives_at(const BufferLife& buffer, int step) {
   return buffer.first_step <= step && step <= buffer.last_step;
 }
 
-int64_t padded(int64_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
+int64_t padded(int64_t floats) { return (floats + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
 
-// The most bytes that live at one time: no arena can be smaller.
+// The most floats that live at one time: no arena can be smaller.
 int64_t most_alive(const std::vector<BufferLife>& buffers) {
   int64_t most = 0;
   for (const BufferLife& at : buffers) {
     int64_t alive = 0;
-    for (const BufferLife& b : buffers) alive += lives_at(b, at.first_step) ? b.bytes : 0;
+    for (const BufferLife& b : buffers) alive += lives_at(b, at.first_step) ? b.floats : 0;
     most = std::max(most, alive);
   }
   return most;
@@ -29,7 +29,7 @@ int64_t most_alive(const std::vector<BufferLife>& buffers) {
 
 int64_t sum_of_all(const std::vector<BufferLife>& buffers) {
   int64_t sum = 0;
-  for (const BufferLife& b : buffers) sum += padded(b.bytes);
+  for (const BufferLife& b : buffers) sum += padded(b.floats);
   return sum;
 }
 
@@ -38,11 +38,11 @@ void expect_sound(const std::vector<BufferLife>& buffers, int64_t arena) {
     const BufferLife& a = buffers[i];
     EXPECT_EQ(a.offset % kArenaAlignment, 0);
     EXPECT_GE(a.offset, 0);
-    EXPECT_LE(a.offset + a.bytes, arena);
+    EXPECT_LE(a.offset + a.floats, arena);
     for (size_t j = 0; j < i; ++j) {
       const BufferLife& b = buffers[j];
       const bool together = lives_at(a, b.first_step) || lives_at(b, a.first_step);
-      const bool apart = a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset;
+      const bool apart = a.offset + a.floats <= b.offset || b.offset + b.floats <= a.offset;
       EXPECT_TRUE(!together || apart) << "buffers " << j << " and " << i << " overlap";
     }
   }
@@ -55,7 +55,7 @@ TEST(Memory, BuffersAliveTogetherNeverOverlap) {
   for (int round = 0; round < 2000 && !::testing::Test::HasFailure(); ++round) {
     std::vector<BufferLife> buffers(static_cast<size_t>(random.between(0, 24)));
     for (BufferLife& buffer : buffers) {
-      buffer.bytes = random.chance(0.5) ? random.between(1, 100) : random.between(1, 100000);
+      buffer.floats = random.chance(0.5) ? random.between(1, 100) : random.between(1, 100000);
       buffer.first_step = random.between(-1, 20);
       buffer.last_step = buffer.first_step + random.between(0, 6);
     }

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "allocations.h"
+#include "format_file.h"
 #include "golden_net.h"
 #include "squish/error.h"
 #include "support/net_builder.h"
@@ -49,6 +51,35 @@ TEST(Model, GivesTheOutputShapeOfANetWithoutAHead) {
 TEST(Model, SaysWhichFileCannotBeRead) {
   EXPECT_TRUE(throws<IoError>([] { Model::load("no/such.squish"); }, "cannot open 'no/such.squish': "));
   EXPECT_TRUE(throws<IoError>([] { Model::load(SQUISH_TEST_DATA); }, "cannot read '" SQUISH_TEST_DATA "': "));
+}
+
+#if defined(__linux__)
+TEST(Model, ReadsNoMoreThanAHeaderOfWhatIsNoNet) {
+  const testing::AllocationCounter counter;
+  EXPECT_TRUE(throws<FormatError>([] { Model::load("/dev/zero"); }, "'/dev/zero': not a .squish file"));
+  EXPECT_LT(counter.bytes(), 1 << 16);
+}
+#endif
+
+TEST(Model, ReadsNoFurtherThanTheHeaderSays) {
+  const std::string path = ::testing::TempDir() + "squish_model_test.squish";
+  auto bytes = testing::golden_file();
+  const size_t golden = bytes.size();
+  bytes.resize(size_t{8} << 20);
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()), std::streamsize{8} << 20);
+  {
+    const testing::AllocationCounter counter;
+    EXPECT_TRUE(throws<FormatError>([&] { Model::load(path); },
+                                    "file goes on behind the " + std::to_string(golden) + " bytes"));
+    EXPECT_LT(counter.bytes(), 1 << 17);
+  }
+  testing::set(bytes, 16, ~uint64_t{0});
+  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), 4096);
+  const testing::AllocationCounter counter;
+  EXPECT_TRUE(throws<FormatError>([&] { Model::load(path); }, "file is truncated: it has 4096 bytes"));
+  EXPECT_LT(counter.bytes(), 1 << 18) << "the size is a lie";
+  std::remove(path.c_str());
 }
 
 TEST(Model, SaysWhichFileIsNoNet) {

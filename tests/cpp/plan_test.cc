@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "plan/memory.h"
 #include "squish/error.h"
 #include "support/net_builder.h"
 #include "support/random_net.h"
@@ -49,12 +50,10 @@ TEST(Plan, NoBufferIsOverwrittenBeforeItsLastReader) {
     const testing::RandomNet net = testing::random_net(seed);
     const Plan plan = Planned(net.model->graph(), net.height, net.width).plan;
     const auto begin = [&](int b) { return plan.buffers[static_cast<size_t>(b)].offset; };
-    const auto end = [&](int b) {
-      return begin(b) + 4 * plan.buffers[static_cast<size_t>(b)].layout.floats();
-    };
+    const auto end = [&](int b) { return begin(b) + plan.buffers[static_cast<size_t>(b)].layout.floats(); };
     for (int a = 0; a < static_cast<int>(plan.buffers.size()); ++a) {
-      EXPECT_EQ(begin(a) % 64, 0) << "seed " << seed;
-      EXPECT_LE(end(a), plan.arena_bytes) << "seed " << seed;
+      EXPECT_EQ(begin(a) % kArenaAlignment, 0) << "seed " << seed;
+      EXPECT_LE(end(a), plan.arena_floats) << "seed " << seed;
       for (int b = 0; b < a; ++b) {
         if (!live_together(plan, a, b)) continue;
         EXPECT_TRUE(end(a) <= begin(b) || end(b) <= begin(a))
@@ -144,7 +143,18 @@ TEST(Plan, RejectsActivationsBeyond32Bits) {
   EXPECT_TRUE(
       throws<InvalidArgument>([&] { plan_of(net, 1880, 1880); },
                               "image: got 1880x1880 pixels: an activation would need 2148915200 values"));
-  EXPECT_GT(plan_of(net, 1879, 1879).arena_bytes, int64_t{1} << 33) << "planned, nothing allocated";
+  EXPECT_GT(plan_of(net, 1879, 1879).arena_floats, int64_t{1} << 31) << "planned, nothing allocated";
+}
+
+// As many layers as the format admits, each read by an addition far behind it: all buffers live together.
+TEST(Plan, HoldsTheLargestNet) {
+  NetBuilder net(1, 1);
+  net.max_pool(-1, square(1));
+  while (net.last() + 1 < kMaxLayers / 2) net.max_pool(net.last(), square(1));
+  for (int k = kMaxLayers / 2 - 2; net.last() + 1 < kMaxLayers; --k) net.add(net.last(), std::max(k, 0));
+  const Plan plan = plan_of(net, 2, 2);
+  EXPECT_EQ(plan.steps.size(), size_t{kMaxLayers});
+  EXPECT_EQ(plan.arena_floats / (kChannelBlock * 4), kMaxLayers / 2 + 1);
 }
 
 TEST(Plan, RejectsSizesThatTheNetDoesNotAdmit) {

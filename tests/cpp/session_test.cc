@@ -63,6 +63,15 @@ TEST(Session, RejectsBadOptions) {
                                   "device: got 'abacus', this build has 'cpu' and 'reference'"));
 }
 
+TEST(Session, ReferenceRejectsOptionsThatItWouldIgnore) {
+  SessionOptions threads = session_options("", 2), isa = session_options("scalar");
+  threads.device = isa.device = "reference";
+  EXPECT_TRUE(throws<InvalidArgument>([&] { Session session(varied_model(), threads); },
+                                      "threads: got 2, device 'reference' computes on 1"));
+  EXPECT_TRUE(throws<InvalidArgument>([&] { Session session(varied_model(), isa); },
+                                      "isa: got 'scalar', device 'reference' has no instruction sets"));
+}
+
 TEST(Session, RejectsBadBatches) {
   Session session(varied_model());
   const Images input = images(24, 24);
@@ -96,6 +105,15 @@ TEST(Session, RejectsSizesThatTheNetDoesNotAdmit) {
   EXPECT_TRUE(throws<InvalidArgument>([&] { session.arena_bytes(1, 1); }, "too small for the net"));
 }
 
+// What an image would take can be asked for before there is memory for it.
+TEST(Session, SaysWhatItNeedsWithoutAllocatingIt) {
+  Session session(varied_model(), session_options("", 8));
+  const testing::AllocationCounter counter;
+  EXPECT_GT(session.arena_bytes(4000, 4000), int64_t{1} << 29);
+  session.explain(4000, 3000);
+  EXPECT_LT(counter.bytes(), 1 << 20);
+}
+
 // A size that a caller may have read from a file must not cost memory before it is refused.
 TEST(Session, RejectsHugeSizesWithoutAllocatingForThem) {
   Session session(varied_model());
@@ -112,6 +130,7 @@ TEST(Session, NamesTheFirstValueThatIsNotFinite) {
     for (int threads : {1, 3}) {
       SessionOptions options = session_options("", threads);
       options.device = device;
+      if (options.device == "reference") options.threads = 1;
       Session session(varied_model(), options);
       for (float bad : {kNaN, kInfinity, -kInfinity}) {
         Images input = images(20, 24);
@@ -160,6 +179,22 @@ TEST(Session, RunAllocatesNothing) {
       EXPECT_EQ(counter.count(), 0) << threads << " threads";
     }
   }
+}
+
+// The plans of the last kMaxPlans = 4 sizes are kept: a fifth is planned again when it comes back.
+TEST(Session, RunAllocatesNothingForTheLastFourSizes) {
+  Session session(varied_model());
+  const int extents[] = {24, 28, 32, 40, 36};
+  std::vector<float> output(10);
+  const auto allocations = [&](int extent) {
+    const Images image = images(extent, extent, 1);
+    const testing::AllocationCounter counter;
+    session.run(image.batch(), output.data());
+    return counter.count();
+  };
+  for (int extent : extents) EXPECT_GT(allocations(extent), 0);
+  for (int extent : {28, 32, 40, 36}) EXPECT_EQ(allocations(extent), 0) << extent;
+  EXPECT_GT(allocations(24), 0) << "five sizes";
 }
 
 TEST(Session, KeepsItsResultsWhateverSizesComeBetween) {

@@ -1,16 +1,20 @@
 #include "cpu/thread_pool.h"
 
 #include <gtest/gtest.h>
+#if defined(__linux__)
 #include <sys/resource.h>
 #include <unistd.h>
+#endif
 
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "allocations.h"
 #include "squish/error.h"
 #include "support/throws.h"
 
@@ -76,6 +80,19 @@ TEST(ThreadPool, EndsAtOnceAndWhileItsWorkersSleep) {
   let_workers_sleep();
 }
 
+// A thread that has started and is not joined would end the program.
+TEST(ThreadPool, EndsItsThreadsWhereMemoryEndsBetween) {
+  bool fits = false;
+  for (int64_t allocations = 0; !fits; ++allocations) {
+    const testing::AllocationLimit limit(allocations);
+    try {
+      const ThreadPool pool(5);
+      fits = true;
+    } catch (const std::bad_alloc&) {
+    }
+  }
+}
+
 // Threads of this process, as the kernel counts them; 0 where it does not say.
 int os_threads() {
   std::ifstream status("/proc/self/status");
@@ -97,6 +114,7 @@ int settled_os_threads(int wanted) {
 }
 
 TEST(ThreadPool, HasExactlyAsManyThreadsAsAskedFor) {
+  const ThreadPool first(2);  // with the first thread ThreadSanitizer starts one of its own
   const int before = os_threads();
   if (before == 0) GTEST_SKIP() << "no thread count in /proc/self/status";
   for (int size : kSizes) {
@@ -108,7 +126,7 @@ TEST(ThreadPool, HasExactlyAsManyThreadsAsAskedFor) {
   }
 }
 
-#if SQUISH_TEST_MEMORY_LIMITS
+#if SQUISH_TEST_MEMORY_LIMITS && defined(__linux__)
 // Leaves address space for the stacks of a few more threads only.
 void limit_memory() {
   std::ifstream statm("/proc/self/statm");

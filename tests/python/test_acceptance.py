@@ -137,7 +137,7 @@ def test_photograph_on_aarch64(pretrained: Pretrained, tmp_path: Path, cpu: str,
         pixels = net.preprocess(photo)
     Image.fromarray(pixels).save(tmp_path / "photo.ppm")
     command = [*ARM_RUN, "-cpu", cpu, str(ARM_BINARY), str(pretrained.net)]
-    options = [str(tmp_path / "photo.ppm"), "--isa", isa, "--logits"]
+    options = [str(tmp_path / "photo.ppm"), "--as-is", "--isa", isa, "--logits"]
     done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
     got = np.array([float(line) for line in done.stdout.split()])
     logits, bound = reference.run(pretrained.net, pixels[None])

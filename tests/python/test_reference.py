@@ -73,9 +73,11 @@ def test_correlated_paths_stay_within_half_of_lambda(monkeypatch: pytest.MonkeyP
     logits, bound = reference.run(net, batch)
     exact_conv = forward._conv
 
-    def noisy_conv(conv: ConvSpec, source: forward.Activation) -> forward.Activation:
+    def noisy_conv(
+        conv: ConvSpec, source: forward.Activation, winograd: bool
+    ) -> forward.Activation:
         linear = ConvSpec(conv.weight, conv.bias, conv.stride, conv.padding, relu=False)
-        x, variance = exact_conv(linear, (source[0], torch.zeros_like(source[0])))
+        x, variance = exact_conv(linear, (source[0], torch.zeros_like(source[0])), winograd)
         x = x + variance.sqrt() * torch.randn_like(x)
         return x.clamp(min=0) if conv.relu else x, torch.zeros_like(x)
 
@@ -85,6 +87,28 @@ def test_correlated_paths_stay_within_half_of_lambda(monkeypatch: pytest.MonkeyP
     predicted = bound / reference.LAMBDA
     assert (measured > 0).any()
     assert (measured <= reference.LAMBDA / 2 * predicted).all()
+
+
+def test_few_roundings_are_at_most_their_sum() -> None:
+    """Two products and a bias: three roundings of at most u * (sum |w x| + |b|)."""
+    weight = np.array([[[[0.5]], [[-2.0]]]], np.float32)
+    conv = Conv("conv", INPUT, ConvSpec(weight, np.array([3.0], np.float32), relu=False))
+    net = NetSpec(InputSpec(2, 1, 1, (0.0, 0.0), (1.0, 1.0)), [conv])
+    _, bound = reference.run(net, np.array([1.0, 1.0], np.float32).reshape(1, 2, 1, 1))
+    assert bound == pytest.approx(3 * forward.UNIT_ROUNDOFF * 5.5)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1)])
+def test_bound_is_wider_for_winograd(kernel: int, stride: int) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((4, 3, kernel, kernel)).astype(np.float32)
+    conv = ConvSpec(weight, np.zeros(4, np.float32), (stride, stride), relu=False)
+    net = NetSpec(InputSpec(3, 9, 9), [Conv("conv", INPUT, conv)])
+    batch = rng.standard_normal((1, 3, 9, 9)).astype(np.float32)
+    _, with_tiles = reference.run(net, batch)
+    _, without = reference.run(net, batch, winograd=False)
+    assert (without < with_tiles).all() == ((kernel, stride) == (3, 1))
+    assert (without <= with_tiles).all()
 
 
 def winograd_float32(x: FloatArray, weight: FloatArray) -> FloatArray:

@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "bench/arguments.h"
+#include "common/arguments.h"
 
 namespace squish::bench {
 namespace {
@@ -18,22 +18,22 @@ PixelFormat read_format(const std::string& text) {
   for (const PixelFormat format : {PixelFormat::kF32Nchw, PixelFormat::kU8Nhwc}) {
     if (text == format_name(format)) return format;
   }
-  throw UsageError("got '" + text + "', wanted f32 or u8");
+  throw tools::UsageError("got '" + text + "', wanted f32 or u8");
 }
 
 // "224" or "224x320"
 ImageSize read_size(const std::string& text) {
   const size_t x = text.find('x');
-  const int height = parse_int(text.substr(0, x), 1);
-  return {height, x == std::string::npos ? height : parse_int(text.substr(x + 1), 1)};
+  const int height = tools::parse_int(text.substr(0, x), 1);
+  return {height, x == std::string::npos ? height : tools::parse_int(text.substr(x + 1), 1)};
 }
 
 void check(const BenchOptions& options) {
-  if (options.nets.empty()) throw UsageError("no net: wanted at least one .squish file");
+  if (options.nets.empty()) throw tools::UsageError("no net: wanted at least one .squish file");
   if (options.session.device == "cpu") return;
   if (!options.session.isa.empty() || !options.session.winograd) {
-    throw UsageError("--isa and --direct choose kernels of the device cpu, got --device " +
-                     options.session.device);
+    throw tools::UsageError("--isa and --direct choose kernels of the device cpu, got --device " +
+                            options.session.device);
   }
 }
 
@@ -44,7 +44,7 @@ const char* format_name(PixelFormat format) { return format == PixelFormat::kU8N
 BenchOptions read_bench_options(int argc, const char* const* argv) {
   BenchOptions options;
   bool help = false, version = false, direct = false;
-  Arguments arguments("squish-bench NET.squish... [options]", kAbout);
+  tools::Arguments arguments("squish-bench NET.squish... [options]", kAbout);
   arguments.add_int("--batch", 1, "images a call", &options.batch);
   arguments.add_int("--threads", 1, "threads that compute", &options.session.threads);
   arguments.add_text("--device", "NAME", "cpu, or reference: plain loops in double precision",

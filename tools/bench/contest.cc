@@ -7,14 +7,11 @@
 #include <utility>
 
 #include "bench/fma_peak.h"
+#include "cpu/explain.h"
 #include "format/weights.h"
 
 namespace squish::bench {
 namespace {
-
-double ratio(int64_t part, int64_t all) {
-  return all == 0 ? 1 : static_cast<double>(part) / static_cast<double>(all);
-}
 
 // A net with the images it runs on.
 class Contestant {
@@ -86,8 +83,8 @@ class Contestant {
 
 }  // namespace
 
-double NetResult::density() const { return ratio(live_weights, weights); }
-double NetResult::cluster_density() const { return ratio(live_clusters, clusters); }
+double NetResult::density() const { return fraction(live_weights, weights); }
+double NetResult::cluster_density() const { return fraction(live_clusters, clusters); }
 
 ContestResult run_contest(const BenchOptions& options) {
   std::vector<std::unique_ptr<Contestant>> contestants;

@@ -1,11 +1,10 @@
 #include "bench/conv_shapes.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <sstream>
 
-#include "bench/arguments.h"
+#include "common/arguments.h"
 #include "squish/error.h"
 
 namespace squish::bench {
@@ -18,10 +17,10 @@ void check(const ConvShape& shape) {
       !within(shape.height, 1, extent_limit) || !within(shape.width, 1, extent_limit) ||
       !within(shape.kernel, 1, 255) || !within(shape.stride, 1, 255) ||
       !within(shape.pad, 0, shape.kernel - 1)) {
-    throw UsageError("'" + shape.name + "': a number is too small or too large");
+    throw tools::UsageError("'" + shape.name + "': a number is too small or too large");
   }
   if (shape.height + 2 * shape.pad < shape.kernel || shape.width + 2 * shape.pad < shape.kernel) {
-    throw UsageError("'" + shape.name + "': the padded input is smaller than the kernel");
+    throw tools::UsageError("'" + shape.name + "': the padded input is smaller than the kernel");
   }
 }
 
@@ -31,7 +30,7 @@ ConvShape read_line(const std::string& line) {
   words >> s.name >> s.in_channels >> s.out_channels >> s.height >> s.width >> s.kernel >> s.stride >> s.pad;
   std::string rest;
   if (!words || words >> rest) {
-    throw UsageError(
+    throw tools::UsageError(
         "wanted a name and 7 numbers (input and output channels, height, width, kernel, stride, "
         "padding), got '" +
         line + "'");
@@ -49,7 +48,7 @@ int64_t ConvShape::macs() const {
 std::vector<ConvShape> read_conv_shapes(const std::string& path) {
   errno = 0;
   std::ifstream file(path);
-  if (!file) throw IoError("cannot open '" + path + "': " + std::strerror(errno));
+  if (!file) throw IoError("open", path, errno);
   std::vector<ConvShape> shapes;
   std::string line;
   for (int number = 1; std::getline(file, line); ++number) {
@@ -57,11 +56,11 @@ std::vector<ConvShape> read_conv_shapes(const std::string& path) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     try {
       shapes.push_back(read_line(line));
-    } catch (const UsageError& error) {
-      throw UsageError(path + ":" + std::to_string(number) + ": " + error.what());
+    } catch (const tools::UsageError& error) {
+      throw tools::UsageError(path + ":" + std::to_string(number) + ": " + error.what());
     }
   }
-  if (shapes.empty()) throw UsageError(path + ": no shapes");
+  if (shapes.empty()) throw tools::UsageError(path + ": no shapes");
   return shapes;
 }
 

@@ -7,6 +7,7 @@
 #include "cpu/explain.h"
 #include "cpu/winograd.h"
 #include "format/text.h"
+#include "plan/plan.h"
 #include "reference/ops.h"
 #include "squish/error.h"
 
@@ -23,14 +24,18 @@ class Random {
   std::mt19937 bits_{0};
 };
 
+Window window_of(const ConvShape& s) {
+  return {s.kernel, s.kernel, s.stride, s.stride, s.pad, s.pad, s.pad, s.pad};
+}
+
 ConvSource random_conv(const ConvShape& shape, double density, Random& random) {
   ConvSource source;
   source.out_channels = shape.out_channels;
   source.in_channels = shape.in_channels;
-  const int k = shape.kernel, s = shape.stride, p = shape.pad;
-  source.window = {k, k, s, s, p, p, p, p};
+  source.window = window_of(shape);
   source.relu = true;
-  const size_t columns = static_cast<size_t>(shape.in_channels) * static_cast<size_t>(k * k);
+  const size_t columns =
+      static_cast<size_t>(shape.in_channels) * static_cast<size_t>(shape.kernel * shape.kernel);
   std::vector<bool> live(columns);
   for (int o = 0; o < shape.out_channels; ++o) {
     if (o % kClusterRows == 0)
@@ -47,15 +52,10 @@ reference::Activation random_input(const ConvShape& shape, Random& random) {
   return input;
 }
 
-// The net's own input, of few channels, lies as the user has it; the border is that of plan.cc.
+// The net's own input, of few channels, lies as the user has it.
 Layout input_layout(const ConvShape& s) {
   const bool planar = s.in_channels <= kMaxInputChannels;
-  const int tile_overhang = !planar && s.kernel == 3 && s.stride == 1 ? 1 : 0;
-  return {{s.in_channels},
-          s.height,
-          s.width,
-          {s.pad, s.pad, s.pad + tile_overhang, s.pad + tile_overhang},
-          planar};
+  return {{s.in_channels}, s.height, s.width, border_of(window_of(s), planar), planar};
 }
 
 Op op_of(const ConvProblem& problem, bool reads_net_input) {
@@ -73,7 +73,9 @@ ConvProblem::ConvProblem(const ConvShape& shape, double density) : shape_(shape)
   Random random;
   encoded_ = encode(random_conv(shape, density, random));
   input_ = random_input(shape, random);
-  wanted_ = reference::conv(input_, encoded_.description);
+  wanted_ = reference::conv(input_, encoded_.description, false);
+  if (encoded_.description.window.is_3x3(1))
+    wanted_in_tiles_ = reference::conv(input_, encoded_.description, true);
 }
 
 ConvTrial::ConvTrial(const ConvProblem& problem, const KernelTable& kernels, const PackOptions& packing)
@@ -88,7 +90,7 @@ ConvTrial::ConvTrial(const ConvProblem& problem, const KernelTable& kernels, con
   op_ = op_of(problem, in_.planar);
   packed_ = pack(op_, packing);
   bound_.packed = &packed_;
-  bound_.conv_output = problem.wanted().shape;
+  bound_.conv_output = problem.wanted(false).shape;
   bound_.tiles = tile_grid(bound_.conv_output, false);
   bound_.offsets = column_offsets(packed_, in_, bound_.tiles.band_tiles());
   input_ = AlignedArray<float>(static_cast<size_t>(in_.floats()));
@@ -117,7 +119,7 @@ void ConvTrial::run() {
 }
 
 void ConvTrial::check() const {
-  const reference::Activation& wanted = problem_.wanted();
+  const reference::Activation& wanted = problem_.wanted(has_tiles());
   for (int c = 0; c < wanted.shape.channels; ++c) {
     const float* plane = output_.data() + out_.channel_offset(c);
     for (int y = 0; y < wanted.shape.height; ++y) {

@@ -21,12 +21,13 @@ class ConvProblem {
   const ConvShape& shape() const { return shape_; }
   const ConvDescription& conv() const { return encoded_.description; }
   const reference::Activation& input() const { return input_; }
-  const reference::Activation& wanted() const { return wanted_; }
+  // in_tiles: with the bound of Winograd's algorithm.
+  const reference::Activation& wanted(bool in_tiles) const { return in_tiles ? wanted_in_tiles_ : wanted_; }
 
  private:
   ConvShape shape_;
   EncodedConv encoded_;
-  reference::Activation input_, wanted_;
+  reference::Activation input_, wanted_, wanted_in_tiles_;
 };
 
 class ConvTrial {

@@ -4,6 +4,6 @@
 
 namespace squish::bench {
 
-const FmaLoop kAvx2FmaLoop = make_fma_loop<12, true>("avx2");
+constexpr FmaLoop kAvx2FmaLoop = make_fma_loop<12, true>("avx2");
 
 }  // namespace squish::bench

@@ -4,6 +4,6 @@
 
 namespace squish::bench {
 
-const FmaLoop kAvx512FmaLoop = make_fma_loop<24, true>("avx512");
+constexpr FmaLoop kAvx512FmaLoop = make_fma_loop<24, true>("avx512");
 
 }  // namespace squish::bench

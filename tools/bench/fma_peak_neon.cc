@@ -4,6 +4,6 @@
 
 namespace squish::bench {
 
-const FmaLoop kNeonFmaLoop = make_fma_loop<24, true>("neon");
+constexpr FmaLoop kNeonFmaLoop = make_fma_loop<24, true>("neon");
 
 }  // namespace squish::bench

@@ -4,6 +4,6 @@
 
 namespace squish::bench {
 
-const FmaLoop kScalarFmaLoop = make_fma_loop<12, false>("scalar");
+constexpr FmaLoop kScalarFmaLoop = make_fma_loop<12, false>("scalar");
 
 }  // namespace squish::bench

@@ -1,14 +1,9 @@
 #include "bench/json_writer.h"
 
-#include <unistd.h>
-
-#include <cerrno>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 
 #include "format/text.h"
-#include "squish/error.h"
 
 namespace squish::bench {
 namespace {
@@ -24,14 +19,6 @@ std::string escape(unsigned char c, bool keep_high) {
   char escaped[8];
   std::snprintf(escaped, sizeof escaped, "\\u%04x", unsigned{c});
   return escaped;
-}
-
-// False with errno set where any step fails: a full disk may show only when the file is closed.
-bool write_file(const std::string& path, const std::string& text) {
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  if (file == nullptr) return false;
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  return std::fclose(file) == 0 && written;
 }
 
 }  // namespace
@@ -86,14 +73,6 @@ void JsonWriter::separate() {
     text_ += std::string(2 * has_members_.size(), ' ');
     has_members_.back() = true;
   }
-}
-
-void replace_file(const std::string& path, const std::string& text) {
-  const std::string beside = path + "." + std::to_string(getpid()) + ".tmp";
-  if (write_file(beside, text) && std::rename(beside.c_str(), path.c_str()) == 0) return;
-  const std::string reason = std::strerror(errno);
-  std::remove(beside.c_str());
-  throw IoError("cannot write '" + path + "': " + reason);
 }
 
 }  // namespace squish::bench

@@ -43,7 +43,4 @@ class JsonWriter {
 // `text` as a JSON string, quotes included.
 std::string json_quote(const std::string& text);
 
-// Replaces the file in one step: whoever reads it sees the old text or the new, never half. Throws IoError.
-void replace_file(const std::string& path, const std::string& text);
-
 }  // namespace squish::bench

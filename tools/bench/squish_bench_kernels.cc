@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "bench/arguments.h"
 #include "bench/conv_shapes.h"
 #include "bench/conv_trial.h"
 #include "bench/fma_peak.h"
@@ -15,7 +14,9 @@
 #include "bench/machine.h"
 #include "bench/text_table.h"
 #include "bench/timing.h"
+#include "common/arguments.h"
 #include "cpu/dispatch.h"
+#include "replace_file.h"
 #include "squish/session.h"
 
 namespace squish::bench {
@@ -55,7 +56,7 @@ std::vector<double> read_densities(const std::string& text) {
     char* rest = nullptr;
     const double density = std::strtod(word.c_str(), &rest);
     if (word.empty() || *rest != '\0' || !(density >= 0 && density <= 1)) {
-      throw UsageError("got '" + word + "', wanted numbers from 0 to 1 with commas between them");
+      throw tools::UsageError("got '" + word + "', wanted numbers from 0 to 1 with commas between them");
     }
     densities.push_back(density);
     begin = end + 1;
@@ -68,7 +69,7 @@ Options read_options(int argc, const char* const* argv) {
   Options options;
   bool help = false, show_version = false;
   std::string isa;
-  Arguments arguments("squish-bench-kernels SHAPES.txt [options]", kAbout);
+  tools::Arguments arguments("squish-bench-kernels SHAPES.txt [options]", kAbout);
   arguments.add("--densities", "D,...", "shares of living clusters [1,0.33,0.15]",
                 [&](const std::string& text) { options.densities = read_densities(text); });
   arguments.add_text("--isa", "NAME", "avx512, avx2, neon or scalar [all that run here]", &isa);
@@ -82,7 +83,8 @@ Options read_options(int argc, const char* const* argv) {
   if (show_version && !help) std::printf("squish-bench-kernels %s\n", version());
   if (help || show_version) return options;
   if (operands.size() != 1) {
-    throw UsageError("got " + std::to_string(operands.size()) + " files, wanted one: a text file of shapes");
+    throw tools::UsageError("got " + std::to_string(operands.size()) +
+                            " files, wanted one: a text file of shapes");
   }
   options.shapes = operands[0];
   options.isas = isa.empty() ? available_isas() : std::vector<std::string>{isa};
@@ -175,7 +177,10 @@ int run(int argc, const char* const* argv) {
   }
   const Machine machine = this_machine();
   std::fputs(text_of(measurements, machine).c_str(), stdout);
-  if (!options.json.empty()) replace_file(options.json, json_of(measurements, machine));
+  if (!options.json.empty()) {
+    const std::string report = json_of(measurements, machine);
+    replace_file(options.json, report.data(), report.size());
+  }
   return 0;
 }
 
@@ -184,5 +189,5 @@ int run(int argc, const char* const* argv) {
 
 int main(int argc, char** argv) {
   using namespace squish::bench;
-  return run_tool("squish-bench-kernels", [&] { return run(argc, argv); });
+  return squish::tools::run_tool("squish-bench-kernels", [&] { return run(argc, argv); });
 }

@@ -1,7 +1,7 @@
-// Fuzz target of the parser, in libFuzzer's form. With clang:
-//   clang++ -std=c++17 -g -O1 -fsanitize=fuzzer,address,undefined -Icpp -Icpp/include tools/fuzz/fuzz_parse.cc cpp/format/*.cc
-// Without it mutate_main.cc calls the target. Whatever the bytes: a FormatError, or a net that decodes and that
-// write() turns into the same bytes again.
+// Fuzz target of the way from bytes to logits, in libFuzzer's form: link it with clang's -fsanitize=fuzzer instead of
+// mutate_main.cc, which calls the target where the compiler has no libFuzzer. Whatever the bytes: a FormatError, or a
+// net that decodes, that write() turns into the same bytes again, and that is refused or runs within the reference's
+// bound.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -11,6 +11,7 @@
 #include "format/parse.h"
 #include "format/weights.h"
 #include "format/write.h"
+#include "run_file.h"
 #include "squish/error.h"
 
 namespace {
@@ -53,8 +54,7 @@ std::vector<uint8_t> without_checksums(std::vector<uint8_t> file) {
 }
 
 // A net has one file only. write() drops optional sections that this version does not know.
-void check_write_gives_it_back(const NetDescription& net, const std::vector<uint8_t>& file) {
-  const std::vector<uint8_t> again = squish::write(net);
+void check_write_gives_it_back(const std::vector<uint8_t>& again, const std::vector<uint8_t>& file) {
   if (section_count(again) < section_count(file)) return;
   if (without_checksums(again) != without_checksums(file)) {
     throw std::logic_error("write() makes another file of what parse() accepted");
@@ -65,14 +65,17 @@ void load(const std::vector<uint8_t>& file, bool verify_checksums) {
   try {
     const NetDescription net = squish::parse({file.data(), file.size()}, verify_checksums);
     decode(net);
-    check_write_gives_it_back(net, file);
-  } catch (const squish::FormatError&) {
+    const std::vector<uint8_t> again = squish::write(net);
+    check_write_gives_it_back(again, file);
+    squish::testing::run_file(again);     // its checksums are right
+  } catch (const squish::FormatError&) {  // NOLINT(bugprone-empty-catch)
     // What a damaged file is to give.
   }
 }
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::vector<uint8_t> file(data, data + size);
   load(file, true);

@@ -14,9 +14,13 @@
 #include <string>
 #include <vector>
 
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): names of libFuzzer and the sanitizers
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
-// Of the sanitizers' run time, where the program is built with one.
+// Of the sanitizers' run time, where the program is built with one. Only ELF links what may be missing.
+#if defined(__ELF__)
 extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
+#endif
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 namespace {
 
@@ -158,7 +162,9 @@ int64_t run_files(const Options& options) {
 int main(int argc, char** argv) {
   try {
     const Options options = parse_options(argc, argv);
+#if defined(__ELF__)
     if (&__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(save_mutant);
+#endif
     const int64_t count = options.replay ? run_files(options) : run_mutants(options);
     std::printf("%lld inputs, none failed\n", static_cast<long long>(count));
     return 0;

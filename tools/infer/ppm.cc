@@ -1,8 +1,9 @@
 #include "infer/ppm.h"
 
 #include <cctype>
+#include <cerrno>
 #include <fstream>
-#include <istream>
+#include <iostream>
 #include <utility>
 
 #include "squish/error.h"
@@ -26,11 +27,7 @@ int read_number(std::istream& file, const std::string& path) {
   return value;
 }
 
-}  // namespace
-
-Image read_ppm(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw IoError("cannot open '" + path + "'");
+Image read_ppm(std::istream& file, const std::string& path) {
   char magic[2] = {};
   file.read(magic, 2);
   if (magic[0] != 'P' || (magic[1] != '5' && magic[1] != '6')) {
@@ -59,15 +56,36 @@ Image read_ppm(const std::string& path) {
   return image;
 }
 
+Image to_rgb(const Image& grey) {
+  Image rgb{grey.height, grey.width, 3, {}};
+  for (const uint8_t value : grey.pixels) rgb.pixels.insert(rgb.pixels.end(), 3, value);
+  return rgb;
+}
+
+Image to_grey(const Image& rgb) {
+  Image grey{rgb.height, rgb.width, 1, {}};
+  for (size_t i = 0; i < rgb.pixels.size(); i += 3) {
+    const int r = rgb.pixels[i], g = rgb.pixels[i + 1], b = rgb.pixels[i + 2];
+    grey.pixels.push_back(static_cast<uint8_t>((19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16));
+  }
+  return grey;
+}
+
+}  // namespace
+
+Image read_ppm(const std::string& path) {
+  if (path == "-") return read_ppm(std::cin, "standard input");
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw IoError("open", path, errno);
+  return read_ppm(file, path);
+}
+
 Image with_channels(Image image, int channels) {
   if (image.channels == channels) return image;
-  if (image.channels != 1 || channels != 3) {
-    throw InvalidArgument("image: got " + std::to_string(image.channels) + " channels, the net wants " +
-                          std::to_string(channels));
-  }
-  Image rgb{image.height, image.width, 3, {}};
-  for (const uint8_t grey : image.pixels) rgb.pixels.insert(rgb.pixels.end(), 3, grey);
-  return rgb;
+  if (channels == 3) return to_rgb(image);
+  if (channels == 1) return to_grey(image);
+  throw InvalidArgument("image: got " + std::to_string(image.channels) + " channels, the net wants " +
+                        std::to_string(channels));
 }
 
 }  // namespace squish::infer

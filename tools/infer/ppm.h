@@ -12,10 +12,12 @@ struct Image {
   std::vector<uint8_t> pixels;              // [height][width][channels]
 };
 
-// Throws squish::IoError where the file cannot be read, squish::InvalidArgument where it is no such image.
+// "-" is the standard input. Throws squish::IoError where the file cannot be read, squish::InvalidArgument where it
+// is no such image.
 Image read_ppm(const std::string& path);
 
-// Grey to RGB, or the same. Throws squish::InvalidArgument on any other change.
+// Grey to RGB, RGB to grey (ITU-R 601's luma, as Pillow rounds it), or the same. Throws squish::InvalidArgument on any
+// other change.
 Image with_channels(Image image, int channels);
 
 }  // namespace squish::infer

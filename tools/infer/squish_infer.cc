@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <numeric>
 #include <string>
 #include <vector>
 
-#include "bench/arguments.h"
+#include "common/arguments.h"
 #include "infer/ppm.h"
+#include "infer/preprocess.h"
 #include "squish/error.h"
 #include "squish/session.h"
 
@@ -17,21 +19,21 @@ namespace {
 struct Options {
   SessionOptions session;
   int k = 5;
-  bool logits = false, help = false;
+  bool as_is = false, logits = false, help = false;
 };
 
 std::vector<std::string> read_options(int argc, char** argv, Options* options) {
-  bench::Arguments arguments("squish-infer NET.squish IMAGE.ppm... [options]",
-                             "Prints the likeliest labels of binary PPM or PGM images. They run as they are: "
-                             "resize and crop them to the "
-                             "net's size before. Others become PPM with, say, `convert photo.jpg -resize "
-                             "256x256^ -gravity center -extent "
-                             "224x224 photo.ppm`.");
+  tools::Arguments arguments(
+      "squish-infer NET.squish IMAGE_OR_FOLDER... [options]",
+      "Prints the likeliest labels of binary PPM or PGM images (all *.ppm and *.pgm of a "
+      "folder; - is the standard input), resized and cropped as the net's file says. Other "
+      "images become PPM with, say, `convert photo.jpg photo.ppm`.");
   arguments.add_int("-k", 1, "labels an image", &options->k);
   arguments.add_int("--threads", 1, "threads that compute", &options->session.threads);
   arguments.add_text("--device", "NAME", "cpu or reference", &options->session.device);
   arguments.add_text("--isa", "NAME", "instruction set; the best there is where none is named",
                      &options->session.isa);
+  arguments.add_flag("--as-is", "neither resize nor crop: the images are prepared", &options->as_is);
   arguments.add_flag("--logits", "print all logits of an image, one a line, instead of labels",
                      &options->logits);
   arguments.add_flag("--help", "print this and exit", &options->help);
@@ -39,9 +41,30 @@ std::vector<std::string> read_options(int argc, char** argv, Options* options) {
   if (options->help) {
     std::fputs(arguments.help().c_str(), stdout);
   } else if (operands.size() < 2) {
-    throw bench::UsageError("wanted a net and at least one image");
+    throw tools::UsageError("wanted a net and at least one image");
   }
   return operands;
+}
+
+// A folder stands for its images, sorted.
+std::vector<std::string> images_of(const std::string& path) {
+  if (!std::filesystem::is_directory(path)) return {path};
+  std::vector<std::string> images;
+  for (const auto& entry : std::filesystem::directory_iterator(path)) {
+    const auto extension = entry.path().extension();
+    if (extension == ".ppm" || extension == ".pgm") images.push_back(entry.path().string());
+  }
+  if (images.empty()) throw InvalidArgument("'" + path + "': has no *.ppm or *.pgm");
+  std::sort(images.begin(), images.end());
+  return images;
+}
+
+void check_finite(const std::vector<float>& logits) {
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (std::isfinite(logits[i])) continue;
+    throw Error("net: output " + std::to_string(i) + " is " + std::to_string(logits[i]) +
+                ", its weights leave the range of float");
+  }
 }
 
 void print_labels(const std::string& path, const std::vector<float>& logits, const Model& model, int k) {
@@ -61,25 +84,32 @@ void print_labels(const std::string& path, const std::vector<float>& logits, con
   }
 }
 
+void infer(Session& session, const std::string& path, const Options& options) {
+  const Model& model = session.model();
+  const InputDescription& input = model.description().input;
+  const Image source = read_ppm(path);
+  const Image image = options.as_is ? with_channels(source, input.channels) : preprocess(source, input);
+  const Shape shape = model.output_shape(image.height, image.width);
+  std::vector<float> logits(static_cast<size_t>(shape.elements()));
+  session.run({image.pixels.data(), PixelFormat::kU8Nhwc, 1, image.height, image.width}, logits.data());
+  check_finite(logits);
+  if (options.logits) {
+    for (const float logit : logits) std::printf("%.9g\n", static_cast<double>(logit));
+  } else if (shape.height == 1 && shape.width == 1) {
+    print_labels(path, logits, model, options.k);
+  } else {
+    throw InvalidArgument("net: gives a map of " + std::to_string(shape.height) + "x" +
+                          std::to_string(shape.width) + ", only --logits can print that");
+  }
+}
+
 int run(int argc, char** argv) {
   Options options;
   const std::vector<std::string> operands = read_options(argc, argv, &options);
   if (options.help) return 0;
-  const auto model = Model::load(operands[0]);
-  Session session(model, options.session);
+  Session session(Model::load(operands[0]), options.session);
   for (size_t i = 1; i < operands.size(); ++i) {
-    const Image image = with_channels(read_ppm(operands[i]), model->input_shape().channels);
-    const Shape shape = model->output_shape(image.height, image.width);
-    std::vector<float> logits(static_cast<size_t>(shape.elements()));
-    session.run({image.pixels.data(), PixelFormat::kU8Nhwc, 1, image.height, image.width}, logits.data());
-    if (options.logits) {
-      for (const float logit : logits) std::printf("%.9g\n", static_cast<double>(logit));
-    } else if (shape.height == 1 && shape.width == 1) {
-      print_labels(operands[i], logits, *model, options.k);
-    } else {
-      throw InvalidArgument("net: gives a map of " + std::to_string(shape.height) + "x" +
-                            std::to_string(shape.width) + ", only --logits can print that");
-    }
+    for (const std::string& image : images_of(operands[i])) infer(session, image, options);
   }
   return 0;
 }
@@ -88,5 +118,5 @@ int run(int argc, char** argv) {
 }  // namespace squish::infer
 
 int main(int argc, char** argv) {
-  return squish::bench::run_tool("squish-infer", [&] { return squish::infer::run(argc, argv); });
+  return squish::tools::run_tool("squish-infer", [&] { return squish::infer::run(argc, argv); });
 }

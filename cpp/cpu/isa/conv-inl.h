@@ -11,8 +11,6 @@
 namespace squish {
 namespace {
 
-constexpr ptrdiff_t kBlockFloats = 16;
-
 // kStep: floats from a pixel's activations to the next one's; 0: only known at run time.
 template <int kRows, int kPixels, int kStep, int kBlocks>
 void conv_tile(const ConvTask& task, const float* input, float* output) {
@@ -37,14 +35,26 @@ void conv_tile(const ConvTask& task, const float* input, float* output) {
       });
     });
   }
+  const auto to = [&](auto p, auto i) SQUISH_LAMBDA_INLINE {
+    return output + (p / kPixels) * task.output_row + (p % kPixels) * kBlockFloats +
+           (i / kVecs) * task.output_block + (i % kVecs) * kLanes;
+  };
   const Vec floor = broadcast(&task.floor);
-  unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
-    float* y = output + (p / kPixels) * task.output_row + (p % kPixels) * kBlockFloats;
-    unroll<kBlocks * kVecs>([&](auto i) SQUISH_LAMBDA_INLINE {
-      float* to = y + (i / kVecs) * task.output_block + (i % kVecs) * kLanes;
-      store(to, max(task.running_max ? load(to) : floor, sum[p][i / kVecs][i % kVecs]));
+  if (task.running_max) {
+    unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
+      unroll<kBlocks * kVecs>([&](auto i) SQUISH_LAMBDA_INLINE {
+        const Vec s = sum[p][i / kVecs][i % kVecs];
+        store(to(p, i), max_or_nan(load(to(p, i)), s));
+      });
     });
-  });
+  } else {
+    unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
+      unroll<kBlocks * kVecs>([&](auto i) SQUISH_LAMBDA_INLINE {
+        const Vec s = sum[p][i / kVecs][i % kVecs];
+        store(to(p, i), max(floor, s));
+      });
+    });
+  }
 }
 
 using TileFunction = void (*)(const ConvTask&, const float*, float*);

@@ -1,4 +1,5 @@
 // Max pooling, averaging and adding of blocked activations. Memory-bound and a few percent of a net's time: plain.
+// A maximum with NaN is NaN, as PyTorch's.
 #pragma once
 
 #include "cpu/isa/unroll-inl.h"
@@ -16,8 +17,9 @@ void max_window(const float* first, ptrdiff_t row, int rows, int columns, float*
   unroll<kVecs>([&](auto v) SQUISH_LAMBDA_INLINE { best[v] = load(first + v * kLanes); });
   for (int y = 0; y < rows; ++y) {
     for (int x = 0; x < columns; ++x) {
-      const float* pixel = first + y * row + ptrdiff_t{x} * 16;
-      unroll<kVecs>([&](auto v) SQUISH_LAMBDA_INLINE { best[v] = max(best[v], load(pixel + v * kLanes)); });
+      const float* pixel = first + y * row + ptrdiff_t{x} * kBlockFloats;
+      unroll<kVecs>([&](auto v)
+                        SQUISH_LAMBDA_INLINE { best[v] = max_or_nan(best[v], load(pixel + v * kLanes)); });
     }
   }
   unroll<kVecs>([&](auto v) SQUISH_LAMBDA_INLINE { store(output + v * kLanes, best[v]); });
@@ -26,7 +28,8 @@ void max_window(const float* first, ptrdiff_t row, int rows, int columns, float*
 template <int kRows>
 SQUISH_ALWAYS_INLINE Vec max_of_rows(const float* pixel, ptrdiff_t row) {
   Vec best = load(pixel);
-  unroll<kRows - 1>([&](auto y) SQUISH_LAMBDA_INLINE { best = max(best, load(pixel + (y + 1) * row)); });
+  unroll<kRows - 1>([&](auto y)
+                        SQUISH_LAMBDA_INLINE { best = max_or_nan(best, load(pixel + (y + 1) * row)); });
   return best;
 }
 
@@ -37,11 +40,12 @@ void max_pool_3_stride_2(const float* input, ptrdiff_t row, int windows, float* 
   Vec shared[kVecs];
   unroll<kVecs>([&](auto v)
                     SQUISH_LAMBDA_INLINE { shared[v] = max_of_rows<kRows>(input + v * kLanes, row); });
-  for (int i = 0; i < windows; ++i, input += 32, output += 16) {
+  for (int i = 0; i < windows; ++i, input += 2 * kBlockFloats, output += kBlockFloats) {
     unroll<kVecs>([&](auto v) SQUISH_LAMBDA_INLINE {
       const float* pixel = input + v * kLanes;
-      const Vec last = max_of_rows<kRows>(pixel + 32, row);
-      store(output + v * kLanes, max(max(shared[v], max_of_rows<kRows>(pixel + 16, row)), last));
+      const Vec last = max_of_rows<kRows>(pixel + 2 * kBlockFloats, row);
+      store(output + v * kLanes,
+            max_or_nan(max_or_nan(shared[v], max_of_rows<kRows>(pixel + kBlockFloats, row)), last));
       shared[v] = last;
     });
   }
@@ -65,8 +69,8 @@ void max_pool(const PoolTask& task) {
   for (int i = max_pool_fast(task); i < task.windows; ++i) {
     const int left = i * task.stride_w - task.pad_left;
     const int x0 = clip_low(left), x1 = clip_high(left + task.kernel_w, task.width);
-    max_window(task.input + ptrdiff_t{x0} * 16, task.input_row, task.rows, x1 - x0,
-               task.output + ptrdiff_t{i} * 16);
+    max_window(task.input + ptrdiff_t{x0} * kBlockFloats, task.input_row, task.rows, x1 - x0,
+               task.output + ptrdiff_t{i} * kBlockFloats);
   }
 }
 
@@ -76,7 +80,7 @@ void average(const AverageTask& task) {
   unroll<kVecs>([&](auto v) SQUISH_LAMBDA_INLINE { sum[v] = broadcast(&zero); });
   for (int r = 0; r < task.rows; ++r) {
     const float* pixel = task.input + r * task.input_row;
-    for (int x = 0; x < task.width; ++x, pixel += 16) {
+    for (int x = 0; x < task.width; ++x, pixel += kBlockFloats) {
       unroll<kVecs>([&](auto v) SQUISH_LAMBDA_INLINE { sum[v] = add(sum[v], load(pixel + v * kLanes)); });
     }
   }
@@ -84,7 +88,7 @@ void average(const AverageTask& task) {
       [&](auto v) SQUISH_LAMBDA_INLINE { store(task.output + v * kLanes, mul(sum[v], broadcast(&share))); });
 }
 
-// task.floats is a multiple of 16.
+// task.floats is a multiple of kBlockFloats.
 void add(const AddTask& task) {
   const Vec floor = broadcast(&task.floor);
   for (int r = 0; r < task.rows; ++r) {

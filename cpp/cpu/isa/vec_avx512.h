@@ -21,8 +21,12 @@ inline Vec broadcast(const float* p) { return {_mm512_set1_ps(*p)}; }
 inline Vec add(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline Vec sub(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline Vec mul(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
-// The second operand where one is NaN: keep(floor, x) lets a NaN in x through.
+// The second operand where one is NaN: max(floor, x) lets a NaN in x through.
 inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+// NaN where one is NaN.
+inline Vec max_or_nan(Vec a, Vec b) {
+  return {_mm512_mask_max_ps(a.v, _mm512_cmp_ps_mask(a.v, a.v, _CMP_ORD_Q), a.v, b.v)};
+}
 inline Vec mul_add(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 
 }  // namespace

@@ -32,9 +32,13 @@ inline Vec sub(Vec a, Vec b) {
 inline Vec mul(Vec a, Vec b) {
   return map([&](int i) { return a.v[i] * b.v[i]; });
 }
-// The second operand where one is NaN.
+// The second operand where one is NaN: max(floor, x) lets a NaN in x through.
 inline Vec max(Vec a, Vec b) {
   return map([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+// NaN where one is NaN.
+inline Vec max_or_nan(Vec a, Vec b) {
+  return map([&](int i) { return a.v[i] > b.v[i] || __builtin_isnan(a.v[i]) ? a.v[i] : b.v[i]; });
 }
 inline Vec mul_add(Vec a, Vec b, Vec c) {
   return map([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });

@@ -20,12 +20,13 @@ SQUISH_ALWAYS_INLINE void transform_line(const Vec (&d)[4], Vec (&out)[4]) {
 void winograd_input(const WinogradInputTask& task) {
   for (int t = 0; t < task.tiles; ++t) {
     unroll<kVecs>([&](auto v) SQUISH_LAMBDA_INLINE {
-      const float* tile = task.input + ptrdiff_t{t} * 32 + v * kLanes;
-      float* output = task.output + ptrdiff_t{t} * 16 + v * kLanes;
+      const float* tile = task.input + ptrdiff_t{t} * 2 * kBlockFloats + v * kLanes;
+      float* output = task.output + ptrdiff_t{t} * kBlockFloats + v * kLanes;
       Vec lines[4][4];
       unroll<4>([&](auto y) SQUISH_LAMBDA_INLINE {
         const float* row = tile + y * task.input_row;
-        const Vec d[4] = {load(row), load(row + 16), load(row + 32), load(row + 48)};
+        const Vec d[4] = {load(row), load(row + kBlockFloats), load(row + 2 * kBlockFloats),
+                          load(row + 3 * kBlockFloats)};
         transform_line(d, lines[y]);
       });
       unroll<4>([&](auto x) SQUISH_LAMBDA_INLINE {
@@ -50,8 +51,8 @@ void winograd_output(const WinogradOutputTask& task) {
   for (int x = 0; x < task.width; x += 2) {
     const bool two_columns = x + 1 < task.width;
     unroll<kVecs>([&](auto v) SQUISH_LAMBDA_INLINE {
-      const float* products = task.products + ptrdiff_t{x} * 8 + v * kLanes;
-      float* output = task.output + ptrdiff_t{x} * 16 + v * kLanes;
+      const float* products = task.products + ptrdiff_t{x / 2} * kBlockFloats + v * kLanes;
+      float* output = task.output + ptrdiff_t{x} * kBlockFloats + v * kLanes;
       const Vec bias = load(task.bias + v * kLanes);
       Vec columns[4][2];
       unroll<4>([&](auto c) SQUISH_LAMBDA_INLINE {
@@ -68,14 +69,14 @@ void winograd_output(const WinogradOutputTask& task) {
       });
       if (task.pair_max) {
         unroll<2>([&](auto i) SQUISH_LAMBDA_INLINE {
-          pixels[1][i] = task.rows == 2 ? max(pixels[0][i], pixels[1][i]) : pixels[0][i];
+          pixels[1][i] = task.rows == 2 ? max_or_nan(pixels[0][i], pixels[1][i]) : pixels[0][i];
         });
       }
       store(output, pixels[0][0]);
-      if (two_columns) store(output + 16, pixels[0][1]);
+      if (two_columns) store(output + kBlockFloats, pixels[0][1]);
       if (task.rows == 1 && !task.pair_max) return;
       store(output + task.output_row, pixels[1][0]);
-      if (two_columns) store(output + task.output_row + 16, pixels[1][1]);
+      if (two_columns) store(output + task.output_row + kBlockFloats, pixels[1][1]);
     });
   }
 }

@@ -22,7 +22,15 @@ class FormatError : public Error {
 // The file could not be opened, read or written: a matter of the file system, not of the bytes.
 class IoError : public Error {
  public:
-  using Error::Error;
+  // IoError("open", "net.squish", ENOENT) says "cannot open 'net.squish': No such file or directory".
+  IoError(const std::string& what, std::string path, int code);
+
+  const std::string& path() const { return path_; }
+  int code() const { return code_; }  // the system's errno
+
+ private:
+  std::string path_;
+  int code_;
 };
 
 // The caller is wrong: a shape, a size, an option.

@@ -13,10 +13,12 @@ namespace squish {
 struct SessionOptions {
   // "cpu", or "reference": plain loops in double precision, the truth that tests compare with.
   std::string device = "cpu";
-  // Threads that compute, the calling one included; obeyed exactly. At least 1. Results do not depend on it.
+  // Threads that compute, the calling one included; obeyed exactly. At least 1, and 1 on "reference", which has no
+  // others. Results do not depend on it.
   int threads = 1;
   // CPU instruction set: "avx512", "avx2", "neon", "scalar"; empty: $SQUISH_FORCE_ISA if set, else the best here.
-  // Throws DeviceError when it is absent: nothing falls back in silence.
+  // Throws DeviceError when it is absent, InvalidArgument on "reference", which has none: nothing falls back in
+  // silence.
   std::string isa;
   // Dense 3x3 convolutions take 2.25 times fewer multiplications in Winograd's F(2x2, 3x3), at a few times the
   // rounding error. false: all convolutions are computed directly.
@@ -58,11 +60,12 @@ class Session {
   Session& operator=(Session&&) noexcept;
 
   // Computes the output of every image of the batch into `output`, float [N][output_shape(height, width)];
-  // for a classifier [N][classes]. Allocates nothing, except at the first call with a new image size or a larger
-  // one. Throws InvalidArgument on sizes that the net does not admit and on input that is not finite.
+  // for a classifier [N][classes]. Allocates nothing where the image size is one of the four used last; another one
+  // is planned, and may take more memory. Throws InvalidArgument on sizes that the net does not admit and on input
+  // that is not finite; `output` then holds anything.
   void run(const ImageBatch& input, float* output);
 
-  // Prepares for images of this size, so that the first run() with it allocates nothing.
+  // Prepares for images of this size as run() does, so that the first run() with it allocates nothing.
   void prepare(int height, int width);
 
   const Model& model() const;

@@ -12,8 +12,9 @@ Convolution: s = b + the sum over n living weights of w x, in any order. V(s) is
   * (n + 1) u^2 A^2, its own roundings. No partial sum exceeds A = |b| + sum |w x|, so n fused
     multiply-adds make n errors of at most u A. By Hoeffding's lemma these are sub-Gaussian with
     variance n u^2 A^2. Products rounded on their own add at most u^2 sum (w x)^2 <= u^2 A^2.
+    Few roundings are at most their sum, (n + 1) u A: a deviation of (n + 1) u A / lambda.
     A 3x3 convolution of stride 1 may be computed in Winograd's tiles: A is then the larger of the
-    two sums, and the transforms count as 8 more.
+    two sums, and the transforms count as 8 more. winograd=False leaves that out.
 
 Add: both variances, and u^2 s^2 for the one rounding.
 
@@ -45,7 +46,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from squishnative.reference import winograd
+from squishnative.reference import winograd as tiles
 from squishnative.reference.reader import read
 from squishnative.spec import INPUT, Add, Conv, ConvSpec, Fire, MaxPool, NetSpec
 
@@ -61,13 +62,16 @@ Activation = tuple[
 
 
 def run(
-    net: Union[NetSpec, bytes, str, os.PathLike[str]], batch: npt.NDArray[Any]
+    net: Union[NetSpec, bytes, str, os.PathLike[str]],
+    batch: npt.NDArray[Any],
+    winograd: bool = True,
 ) -> tuple[Float64Array, Float64Array]:
     """The exact logits and the bound on a float32 execution's distance from them.
 
     net: a path, the bytes of a file, or a NetSpec.
     batch: (N, C, H, W) float32, normalised, or (N, H, W, C) uint8, normalised here with the net's
     mean and std.
+    winograd: whether the execution may use Winograd's algorithm, for which the bound is wider.
     Returns two float64 arrays (N, classes), or (N, C, H, W) where the last map is not 1 x 1.
     """
     if isinstance(net, (str, os.PathLike)):
@@ -76,7 +80,7 @@ def run(
         net = read(net)
     with torch.no_grad():
         chunks = [
-            _forward(net, _prepare(net, batch[k : k + _CHUNK]))
+            _forward(net, _prepare(net, batch[k : k + _CHUNK]), winograd)
             for k in range(0, len(batch), _CHUNK)
         ]
     logits, variance = (torch.cat(parts).numpy() for parts in zip(*chunks))
@@ -99,14 +103,14 @@ def _prepare(net: NetSpec, batch: npt.NDArray[Any]) -> Activation:
     return (x - mean) / std, 4 * (UNIT_ROUNDOFF * size) ** 2
 
 
-def _forward(net: NetSpec, image: Activation) -> Activation:
+def _forward(net: NetSpec, image: Activation, winograd: bool) -> Activation:
     made: list[Activation] = []
     for layer in net.layers:
         inputs = [image if source == INPUT else made[source] for source in layer.inputs]
         if isinstance(layer, Conv):
-            made.append(_conv(layer.conv, *inputs))
+            made.append(_conv(layer.conv, inputs[0], winograd))
         elif isinstance(layer, Fire):
-            made.append(_fire(layer, *inputs))
+            made.append(_fire(layer, inputs[0], winograd))
         elif isinstance(layer, MaxPool):
             made.append(_max_pool(layer, *inputs))
         elif isinstance(layer, Add):
@@ -116,7 +120,7 @@ def _forward(net: NetSpec, image: Activation) -> Activation:
     return made[-1]
 
 
-def _conv(conv: ConvSpec, source: Activation) -> Activation:
+def _conv(conv: ConvSpec, source: Activation, winograd: bool) -> Activation:
     x, variance = source
     weight = torch.from_numpy(conv.weight.astype(np.float64))
     bias = torch.from_numpy(conv.bias.astype(np.float64)).view(1, -1, 1, 1)
@@ -126,10 +130,11 @@ def _conv(conv: ConvSpec, source: Activation) -> Activation:
     brought = F.conv2d(variance, weight**2, stride=conv.stride)
     largest = F.conv2d(x.abs(), weight.abs(), stride=conv.stride)
     count = (weight != 0).sum(dim=(1, 2, 3)).view(1, -1, 1, 1) + 1
-    if conv.kernel == (3, 3) and conv.stride == (1, 1):
-        largest = torch.maximum(largest, winograd.largest_sums(x, weight))
-        count = count + winograd.TRANSFORM_ROUNDINGS
-    rounded = brought + count * (UNIT_ROUNDOFF * (largest + bias.abs())) ** 2
+    if winograd and conv.kernel == (3, 3) and conv.stride == (1, 1):
+        largest = torch.maximum(largest, tiles.largest_sums(x, weight))
+        count = count + tiles.TRANSFORM_ROUNDINGS
+    roundings = torch.minimum(count, (count / LAMBDA) ** 2)
+    rounded = brought + roundings * (UNIT_ROUNDOFF * (largest + bias.abs())) ** 2
     return _relu(y, rounded) if conv.relu else (y, rounded)
 
 
@@ -138,9 +143,11 @@ def _relu(x: torch.Tensor, variance: torch.Tensor) -> Activation:
     return x.clamp(min=0), variance.masked_fill(surely_negative, 0)
 
 
-def _fire(fire: Fire, source: Activation) -> Activation:
-    squeezed = _conv(fire.squeeze, source)
-    expands = [_conv(c, squeezed) for c in (fire.expand1x1, fire.expand3x3) if c is not None]
+def _fire(fire: Fire, source: Activation, winograd: bool) -> Activation:
+    squeezed = _conv(fire.squeeze, source, winograd)
+    expands = [
+        _conv(c, squeezed, winograd) for c in (fire.expand1x1, fire.expand3x3) if c is not None
+    ]
     values, variances = zip(*expands)
     return torch.cat(values, dim=1), torch.cat(variances, dim=1)
 

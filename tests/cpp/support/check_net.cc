@@ -11,11 +11,11 @@ namespace squish::testing {
 namespace {
 
 // The reference's output for one image and how far a float32 engine may be from it.
-std::vector<Expected> reference_output(const Model& model, const ImageBatch& image) {
+std::vector<Expected> reference_output(const Model& model, const ImageBatch& image, bool winograd) {
   const bool is_uint8 = image.format == PixelFormat::kU8Nhwc;
   const auto input = reference::read_image(model.description().input, {image.data, is_uint8}, image.height,
                                            image.width, true);
-  const auto output = reference::run(model.graph(), input);
+  const auto output = reference::run(model.graph(), input, winograd);
   std::vector<Expected> expected;
   for (size_t i = 0; i < output.value.size(); ++i) {
     expected.push_back({output.value[i], reference::kLambda * std::sqrt(output.variance[i])});
@@ -35,7 +35,7 @@ SessionOptions session_options(const std::string& isa, int threads, bool winogra
 
 void check_net(const std::shared_ptr<const Model>& model, const Images& images, bool winograd,
                const std::vector<int>& threads) {
-  const auto expected = reference_output(*model, images.part(0, 1));
+  const auto expected = reference_output(*model, images.part(0, 1), winograd);
   for (const std::string& isa : available_isas()) {
     SCOPED_TRACE(isa);
     Session alone(model, session_options(isa, 1, winograd));

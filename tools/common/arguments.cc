@@ -1,4 +1,4 @@
-#include "bench/arguments.h"
+#include "common/arguments.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,7 +9,7 @@
 
 #include "squish/error.h"
 
-namespace squish::bench {
+namespace squish::tools {
 namespace {
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
@@ -118,4 +118,4 @@ int run_tool(const char* tool, const std::function<int()>& body) {
   }
 }
 
-}  // namespace squish::bench
+}  // namespace squish::tools

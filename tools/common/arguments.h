@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace squish::bench {
+namespace squish::tools {
 
 // The user called the tool wrongly: it exits with status 2.
 class UsageError : public std::runtime_error {
@@ -52,4 +52,4 @@ int parse_int(const std::string& text, int minimum);
 // InvalidArgument; 1 after any other exception.
 int run_tool(const char* tool, const std::function<int()>& body);
 
-}  // namespace squish::bench
+}  // namespace squish::tools

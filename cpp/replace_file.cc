@@ -1,0 +1,89 @@
+#include "replace_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+
+#include "squish/error.h"
+
+namespace squish {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What a chain of symbolic links ends at, there or not.
+fs::path followed(fs::path path) {
+  constexpr int kMaxLinks = 40;  // as Linux; a longer chain is a circle
+  std::error_code error;
+  for (int k = 0; k < kMaxLinks && fs::is_symlink(path, error); ++k) {
+    path = path.parent_path() / fs::read_symlink(path, error);
+  }
+  return path;
+}
+
+// False with errno set where any step fails: a full disk may show only when the file is closed.
+bool write_and_close(int descriptor, const void* bytes, size_t size) {
+  const auto* next = static_cast<const uint8_t*>(bytes);
+  int failure = 0;
+  while (size > 0 && failure == 0) {
+    const ssize_t written = ::write(descriptor, next, size);
+    if (written < 0) {
+      failure = errno == EINTR ? 0 : errno;
+      continue;
+    }
+    next += written;
+    size -= static_cast<size_t>(written);
+  }
+  if (::close(descriptor) != 0 && failure == 0) failure = errno;
+  errno = failure;
+  return failure == 0;
+}
+
+// A new file beside `path`, whose name no other thread and no other process has. -1 with errno set where there is none.
+int create_beside(const fs::path& path, mode_t mode, fs::path& beside) {
+  static std::atomic<unsigned> count{0};
+  int descriptor = -1;
+  do {
+    beside = path;
+    beside += "." + std::to_string(::getpid()) + "-" + std::to_string(++count) + ".tmp";
+    descriptor = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  } while (descriptor < 0 && errno == EEXIST);  // left by a process of this number that died
+  return descriptor;
+}
+
+bool write_in_place(const fs::path& path, const void* bytes, size_t size) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  return descriptor >= 0 && write_and_close(descriptor, bytes, size);
+}
+
+bool write_and_rename(const fs::path& path, mode_t mode, const void* bytes, size_t size) {
+  fs::path beside;
+  const int descriptor = create_beside(path, mode, beside);
+  if (descriptor < 0) return false;
+  if (write_and_close(descriptor, bytes, size) && std::rename(beside.c_str(), path.c_str()) == 0) return true;
+  const int failure = errno;
+  std::remove(beside.c_str());
+  errno = failure;
+  return false;
+}
+
+}  // namespace
+
+void replace_file(const std::string& path, const void* bytes, size_t size) {
+  constexpr mode_t kNewFile = 0666, kPermissions = 0777;  // less the umask
+  const fs::path target = followed(path);
+  struct stat old{};
+  const bool exists = ::stat(target.c_str(), &old) == 0;
+  const mode_t mode = exists ? old.st_mode & kPermissions : kNewFile;
+  const bool written = exists && !S_ISREG(old.st_mode) ? write_in_place(target, bytes, size)
+                                                       : write_and_rename(target, mode, bytes, size);
+  if (!written) throw IoError("write", path, errno);
+}
+
+}  // namespace squish

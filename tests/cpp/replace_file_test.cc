@@ -1,0 +1,133 @@
+#include "replace_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
+
+#include "squish/error.h"
+
+namespace squish {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Each test in an empty folder of its own.
+class ReplaceFile : public ::testing::Test {
+ protected:
+  ReplaceFile() {
+    const std::string test = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = fs::path(::testing::TempDir()) / ("squish_" + test + "_" + std::to_string(::getpid()));
+    fs::create_directory(folder_);
+  }
+  ~ReplaceFile() override { fs::remove_all(folder_); }
+
+  fs::path at(const char* name) const { return folder_ / name; }
+  auto files() const { return std::distance(fs::directory_iterator(folder_), fs::directory_iterator()); }
+
+ private:
+  fs::path folder_;
+};
+
+std::string content(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+void replace(const fs::path& path, const std::string& text) {
+  replace_file(path.string(), text.data(), text.size());
+}
+
+int failure_of(const fs::path& path) {
+  try {
+    replace(path, "text");
+  } catch (const IoError& error) {
+    EXPECT_EQ(error.path(), path.string());
+    EXPECT_NE(std::string(error.what()).find("cannot write '" + path.string() + "': "), std::string::npos);
+    return error.code();
+  }
+  return 0;
+}
+
+TEST_F(ReplaceFile, MakesAndReplacesAndLeavesNothingBeside) {
+  for (const std::string& text : {std::string("a\0b", 3), std::string(100000, 'x'), std::string()}) {
+    replace(at("net"), text);
+    EXPECT_EQ(content(at("net")), text);
+    EXPECT_EQ(files(), 1);
+  }
+}
+
+TEST_F(ReplaceFile, ReadersKeepTheOldFile) {
+  replace(at("net"), "old");
+  std::ifstream reader(at("net"));
+  replace(at("net"), "new");
+  std::string seen;
+  reader >> seen;
+  EXPECT_EQ(seen, "old");
+}
+
+TEST_F(ReplaceFile, KeepsPermissions) {
+  constexpr auto kMine = fs::perms::owner_read | fs::perms::owner_write;
+  replace(at("net"), "old");
+  fs::permissions(at("net"), kMine);
+  replace(at("net"), "new");
+  EXPECT_EQ(fs::status(at("net")).permissions(), kMine);
+}
+
+TEST_F(ReplaceFile, FollowsLinksToWhatIsThereOrNot) {
+  fs::create_directory(at("real"));
+  fs::create_symlink("real/net", at("link"));
+  fs::create_symlink("link", at("link of a link"));
+  for (const char* text : {"made", "replaced"}) {
+    replace(at("link of a link"), text);
+    EXPECT_EQ(content(at("real") / "net"), text);
+    EXPECT_TRUE(fs::is_symlink(at("link")));
+  }
+}
+
+TEST_F(ReplaceFile, WritesIntoPipes) {
+  ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
+  const std::string text(200000, 'x');  // more than a pipe holds
+  std::string got;
+  std::thread reader([&] { got = content(at("pipe")); });
+  replace(at("pipe"), text);
+  reader.join();
+  EXPECT_EQ(got, text);
+  EXPECT_TRUE(fs::is_fifo(at("pipe")));
+}
+
+TEST_F(ReplaceFile, ThreadsDoNotMixTheirFiles) {
+  const std::string texts[] = {std::string(50000, 'a'), std::string(70000, 'b')};
+  const auto work = [&](const std::string& text) {
+    for (int k = 0; k < 50; ++k) replace(at("net"), text);
+  };
+  std::thread other(work, texts[1]);
+  work(texts[0]);
+  other.join();
+  const std::string last = content(at("net"));
+  EXPECT_TRUE(last == texts[0] || last == texts[1]);
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(ReplaceFile, SaysWhatFailsAndLeavesNothing) {
+  fs::create_directory(at("folder"));
+  EXPECT_EQ(failure_of(at("absent") / "net"), ENOENT);
+  EXPECT_EQ(failure_of(at("folder")), EISDIR);
+  EXPECT_EQ(files(), 1);
+}
+
+#if defined(__linux__)
+TEST_F(ReplaceFile, SaysThatADiskIsFull) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
+  EXPECT_EQ(failure_of("/dev/full"), ENOSPC);
+}
+#endif
+
+}  // namespace
+}  // namespace squish
