@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from pictures import LABELS, make_pictures
 from squishnative.spec import InputSpec
 from squishnative.train import run
 from squishnative.train.architecture import squeezenet
-from squishnative.train.dataset import Dataset, read_dataset
+from squishnative.train.dataset import Dataset, Split, hold_out, read_dataset
 from squishnative.train.files import write_atomically
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
@@ -164,6 +165,25 @@ def test_logits_are_those_of_the_normalised_images(data: Dataset) -> None:
     np.testing.assert_allclose(
         logits_of(trainer.network, data.val.images), wanted, rtol=1e-4, atol=1e-5
     )
+
+
+def test_held_out_images_are_not_trained_on(
+    pictures: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are those on which `squish evolve` with the same seed measures fitness."""
+    seen: list[str] = []
+
+    class Spy(Trainer):
+        def __init__(self, network: Network, split: Split, *rest: Any, **more: Any) -> None:
+            seen.extend(split.names)
+            super().__init__(network, split, *rest, **more)
+
+    monkeypatch.setattr(run, "Trainer", Spy)
+    begin(tmp_path, replace(settings(pictures, epochs=1), held_out=0.25, seed=3))
+    train(tmp_path, lambda _: None, data=data)
+    left, taken = hold_out(data.train, 0.25, 3)
+    assert seen == left.names
+    assert not set(seen) & set(taken.names)
 
 
 class TestRefuses:

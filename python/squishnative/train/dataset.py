@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, Optional, Union
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from rich.console import Console
 from rich.progress import track
 
 from squishnative.preprocess import Preprocessing
@@ -80,7 +81,7 @@ def read_dataset(path: PathLike, spec: InputSpec, *, margin: float = 1.0) -> Dat
     prepare = {"val": _preprocessing(spec, 1.0), "train": _preprocessing(spec, margin)}
     decoded: dict[str, list[tuple[_Item, Images]]] = {"train": [], "val": []}
     skipped: list[tuple[str, str]] = []
-    for item in track(items, "decoding", transient=True):
+    for item in _watched(items):
         try:
             decoded[item.split].append((item, _decode(item, prepare[item.split])))
         except (OSError, ValueError) as error:
@@ -112,6 +113,13 @@ def _preprocessing(spec: InputSpec, margin: float) -> Preprocessing:
         round(side * margin) for side in (spec.height, spec.width, spec.resize)
     )
     return Preprocessing(spec.channels, height, width, resize, spec.interpolation)
+
+
+def _watched(items: list[_Item]) -> Iterable[_Item]:
+    """With a progress bar, where somebody looks."""
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    return track(items, "decoding", transient=True, console=console, disable=hidden)
 
 
 def _decode(item: _Item, prepare: Preprocessing) -> Images:
