@@ -19,7 +19,7 @@ from squishnative.convert import read
 from tiny_net import CLASSES, LABELS, SIZE, pixels, tiny_spec
 from typer.testing import CliRunner
 
-COMMANDS = ("convert", "export", "infer", "inspect", "bench", "demo")
+COMMANDS = ("convert", "export", "infer", "inspect", "bench", "demo", "train", "evolve", "report")
 
 
 def squish(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

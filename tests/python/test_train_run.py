@@ -189,6 +189,8 @@ def test_held_out_images_are_not_trained_on(
 class TestRefuses:
     def test_a_second_run_in_one_folder(self, pictures: Path, tmp_path: Path) -> None:
         begin(tmp_path, settings(pictures))
+        begin(tmp_path, settings(pictures))  # the first one came to nothing
+        (tmp_path / "checkpoint.pt").write_bytes(b"progress")
         with pytest.raises(FileExistsError, match="--resume continues it"):
             begin(tmp_path, settings(pictures))
 

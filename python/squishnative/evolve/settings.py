@@ -80,10 +80,12 @@ class Settings:
 
 
 def begin(folder: Path, settings: Settings) -> None:
-    """Makes the folder of a new run. Raises FileExistsError where there is a run already."""
+    """Makes the folder of a new run. Raises FileExistsError where one has come to something."""
+    for made in folder.glob("generation-*/*.json"):
+        raise FileExistsError(17, "a run is there already: --resume continues it", str(made))
+    # What a run of other settings may have measured before it failed.
+    (folder / "environment.json").unlink(missing_ok=True)
     file = folder / "settings.json"
-    if file.exists():
-        raise FileExistsError(17, "a run is there already: --resume continues it", str(file))
     folder.mkdir(parents=True, exist_ok=True)
     saved = {"format": FORMAT, "squishnative": __version__, **settings.to_dict()}
     save_json(file, saved)

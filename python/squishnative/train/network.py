@@ -207,6 +207,8 @@ class Network(nn.Module):
 
     def run(self, x: torch.Tensor, call: Call) -> torch.Tensor:
         """As forward, with `call` for each convolution: to look at what goes into it."""
+        # PyTorch's max pool on CPUs is ten times faster in this order of memory.
+        x = x.contiguous(memory_format=torch.channels_last)
         values = [x]  # values[k + 1] is layer k's output
         for layer in self._spec.layers:
             sources = [values[source + 1] for source in layer.inputs]

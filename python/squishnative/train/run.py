@@ -36,6 +36,7 @@ from squishnative.train.trainer import Epoch, Trainer, accuracy, logits_of
 MARGIN = 1.25
 CALIBRATION_IMAGES = 256
 FORMAT = 1  # of the run folder
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,10 @@ class Progress:
 
 
 def begin(folder: Path, settings: Settings) -> None:
-    """Makes the folder of a new run. Raises FileExistsError where there is a run already."""
-    if (folder / "settings.json").exists():
-        raise FileExistsError(
-            17, "a run is there already: --resume continues it", str(folder / "settings.json")
-        )
+    """Makes the folder of a new run. Raises FileExistsError where one has come to something."""
+    for made in (folder / CHECKPOINT, folder / "net.squish"):
+        if made.exists():
+            raise FileExistsError(17, "a run is there already: --resume continues it", str(made))
     folder.mkdir(parents=True, exist_ok=True)
     saved = {"format": FORMAT, "squishnative": __version__, **settings.to_dict()}
     save_json(folder / "settings.json", saved)
@@ -124,7 +124,7 @@ def train(
         device=settings.device,
     )
     log = Log(folder)
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint = folder / CHECKPOINT
     if checkpoint.exists():
         state = load_state(checkpoint)
         trainer.restore(state["trainer"])
