@@ -183,11 +183,23 @@ class TestBirth:
         urge = np.array([9.0, 9, 9, 9, 1, 8, 2, 3]).reshape(8, 1, 1, 1)
         still = Heredity(temperature=0, regrowth=0.25)
         rng = np.random.default_rng(0)
-        alive = draw({"c": strength}, {"c": urge}, {"c": 4}, still, rng)["c"].ravel()
+        everywhere = {"c": np.ones((8, 1, 1, 1), bool)}
+        alive = draw({"c": strength}, {"c": urge}, everywhere, {"c": 4}, still, rng)["c"].ravel()
         assert alive.tolist() == [True, True, True, False, False, True, False, False]
-        full = draw({"c": strength}, {"c": urge}, {"c": 6}, still, rng)["c"].ravel()
+        full = draw({"c": strength}, {"c": urge}, everywhere, {"c": 6}, still, rng)["c"].ravel()
         assert full.sum() == 6
         assert full[[0, 1, 2, 3, 5, 7]].all()
+
+    def test_nothing_comes_back_where_it_cannot_be(self) -> None:
+        """Of filters that go, and of channels that nobody makes any more."""
+        rng = np.random.default_rng(1)
+        possible = {"c": rng.random((6, 5, 3, 3)) < 0.5}
+        strength = {"c": rng.random((6, 5, 3, 3)) * (rng.random((6, 5, 3, 3)) < 0.8)}
+        urge = {"c": rng.random((6, 5, 3, 3))}
+        for count in (1, 20, int(possible["c"].sum())):
+            alive = draw(strength, urge, possible, {"c": count}, Heredity(regrowth=0.3), rng)["c"]
+            assert alive.sum() == count
+            assert not (alive & ~possible["c"]).any()
 
     def test_a_child_of_two_is_their_mean(self) -> None:
         one, two = small(1), small(2)

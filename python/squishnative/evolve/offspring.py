@@ -102,8 +102,7 @@ def bear(
     )
     possible = region(parent, kept)
     planner = planner_within(parent, kept, environment, budget.dtype)
-    worth = _within(magnitudes(network), possible)
-    urge = _within(gradients(network, sample), possible) if heredity.regrowth else {}
+    worth, urge = magnitudes(network), gradients(network, sample)
     inherited = {
         name: float(np.mean([genes.get(name, 0.0) for _, genes in parents]))
         for name in planner.names
@@ -115,7 +114,7 @@ def bear(
             name: gene + float(rng.normal(0, heredity.mutation)) for name, gene in inherited.items()
         }
         counts = planner.counts(budget, genes)
-        genome = draw(worth, urge, counts, heredity, rng)
+        genome = draw(worth, urge, possible, counts, heredity, rng)
         losses.append(screen(network, genome, sample))
         if best is None or losses[-1] < best[0]:
             best = losses[-1], genes, genome
@@ -125,26 +124,32 @@ def bear(
     return Newborn(network, best[1], losses)
 
 
-def _within(strengths: Strengths, possible: Genome) -> Strengths:
-    return {name: np.where(possible[name], s, 0.0) for name, s in strengths.items()}
-
-
 def draw(
-    worth: Strengths, urge: Strengths, counts: Counts, heredity: Heredity, rng: np.random.Generator
+    worth: Strengths,
+    urge: Strengths,
+    possible: Genome,
+    counts: Counts,
+    heredity: Heredity,
+    rng: np.random.Generator,
 ) -> Genome:
-    """`counts` clusters of each convolution, a share of them from the dead."""
+    """`counts` clusters of each convolution among the possible ones.
+
+    worth: of those that live in the parents. urge: of those that are dead, a share of which comes
+    back; more of them where the parents have not enough.
+    """
     genome: Genome = {}
-    for name, strength in worth.items():
-        dead = strength == 0
-        regrown = min(round(heredity.regrowth * counts[name]), int(dead.sum())) if urge else 0
-        # What lives in the parents and is not needed for the count cannot be made up by the dead.
-        regrown = max(regrown, counts[name] - int((~dead).sum()))
-        alive = draw_clusters(strength, counts[name] - regrown, heredity.temperature, rng)
-        if regrown:
-            again = urge[name] if urge else np.ones_like(strength)
-            wanted = np.where(dead & ~alive, again, 0.0)
-            alive |= draw_clusters(wanted, regrown, heredity.temperature, rng)
-        genome[name] = alive
+    for name, count in counts.items():
+        living = possible[name] & (worth[name] > 0)
+        dead = possible[name] & ~living
+        regrown = min(round(heredity.regrowth * count), int(dead.sum()))
+        regrown = max(regrown, count - int(living.sum()))
+        genome[name] = np.zeros_like(living)
+        for among, strengths, number in (
+            (living, worth[name], count - regrown),
+            (dead, urge[name], regrown),
+        ):
+            drawn = draw_clusters(strengths[among], number, heredity.temperature, rng)
+            genome[name][among] = drawn
     return genome
 
 
