@@ -73,4 +73,7 @@ constexpr size_t type_bytes(WeightType type) {
   return type == WeightType::kF32 ? 4 : type == WeightType::kF16 ? 2 : 1;
 }
 
+// Of a bias or scale next to weights of this type.
+constexpr size_t channel_type_bytes(WeightType type) { return type == WeightType::kF32 ? 4 : 2; }
+
 }  // namespace squish

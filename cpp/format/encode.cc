@@ -1,6 +1,5 @@
-#include <cfloat>
 #include <cmath>
-#include <limits>
+#include <type_traits>
 
 #include "format/byte_writer.h"
 #include "format/cluster.h"
@@ -9,6 +8,8 @@
 
 namespace squish {
 namespace {
+
+constexpr uint16_t kHalfInfinity = 0x7C00;
 
 void check_range(const char* field, int value, int low, int high) {
   if (value >= low && value <= high) return;
@@ -52,46 +53,55 @@ void check_sizes(const ConvSource& source, const ConvDescription& conv) {
   }
 }
 
-// Weights in their stored type, still in the order O, I, H, W.
+// What a payload holds, in its stored types. Weights are still in the order O, I, H, W.
 template <typename T>
 struct Quantized {
+  using Channel = std::conditional_t<std::is_same_v<T, float>, float, uint16_t>;
+  std::vector<Channel> bias;
+  std::vector<uint16_t> scale;  // [O] of int8, otherwise empty
   std::vector<T> values;
-  std::vector<float> scale;  // [O] of int8, otherwise empty
 };
 
-Quantized<uint16_t> quantize_f16(const ConvSource& source) {
-  Quantized<uint16_t> result;
-  result.values.reserve(source.weight.size());
-  for (float weight : source.weight) {
-    const uint16_t half = half_from_float(weight);
-    if ((half & 0x7FFF) == 0x7C00) {
-      throw InvalidArgument(
-          concat("conv: weight ", result.values.size(), " is ", weight, ", f16 holds less than 65520"));
-    }
-    result.values.push_back(half);
-  }
-  return result;
+std::vector<float> bias_of(const ConvSource& source) {
+  return source.bias.empty() ? std::vector<float>(static_cast<size_t>(source.out_channels)) : source.bias;
 }
 
-float int8_scale(const float* weight, size_t count) {
+std::vector<uint16_t> to_halves(const char* what, const std::vector<float>& values) {
+  std::vector<uint16_t> halves;
+  halves.reserve(values.size());
+  for (float value : values) {
+    const uint16_t half = half_from_float(value);
+    if ((half & 0x7FFF) == kHalfInfinity) {
+      throw InvalidArgument(concat("conv: ", what, " ", halves.size(), " is ", value,
+                                   ", must be below 65520 in magnitude to be stored as f16"));
+    }
+    halves.push_back(half);
+  }
+  return halves;
+}
+
+// The smallest half that is at least a 127th of the largest magnitude. Halves below 2^-14 are coarse: rows of such
+// little weights use less of the range.
+uint16_t int8_scale(const float* weight, size_t count) {
   float largest = 0;
   for (size_t k = 0; k < count; ++k) largest = std::max(largest, std::fabs(weight[k]));
-  const float scale = largest / 127;
-  if (scale > kMaxScale) {
+  uint16_t scale = half_from_float(largest / 127);
+  if (127 * float_from_half(scale) < largest) ++scale;  // the product is exact
+  if (scale == kHalfInfinity) {
     throw InvalidArgument(
-        concat("conv: a weight's magnitude is ", largest, ", i8 holds up to ", 127 * kMaxScale));
+        concat("conv: a weight's magnitude is ", largest, ", i8 holds up to ", 127 * kMaxHalf));
   }
-  // A subnormal scale has too few bits to be a 127th of anything.
-  return largest == 0 ? 0 : std::max(scale, FLT_MIN);
+  return scale;
 }
 
 Quantized<int8_t> quantize_int8(const ConvSource& source) {
   Quantized<int8_t> result;
+  result.bias = to_halves("bias", bias_of(source));
   result.values.reserve(source.weight.size());
   const size_t row = source.weight.size() / static_cast<size_t>(source.out_channels);
   for (size_t begin = 0; begin < source.weight.size(); begin += row) {
-    const float scale = int8_scale(&source.weight[begin], row);
-    result.scale.push_back(scale);
+    result.scale.push_back(int8_scale(&source.weight[begin], row));
+    const float scale = float_from_half(result.scale.back());
     for (size_t k = begin; k < begin + row; ++k) {
       const double value = scale == 0 ? 0 : std::nearbyint(double{source.weight[k]} / double{scale});
       result.values.push_back(static_cast<int8_t>(value));
@@ -148,8 +158,7 @@ Extent put_part(ByteWriter& payload, ByteSpan part) {
 }
 
 template <typename T>
-EncodedConv encode_as(WeightEncoding encoding, ConvDescription conv, const std::vector<float>& bias,
-                      const Quantized<T>& weights) {
+EncodedConv encode_as(WeightEncoding encoding, ConvDescription conv, const Quantized<T>& weights) {
   conv.encoding = encoding;
   const std::vector<uint8_t> occupancy = occupancy_of(conv, weights.values);
   conv.occupancy = as_bytes(occupancy);
@@ -161,7 +170,7 @@ EncodedConv encode_as(WeightEncoding encoding, ConvDescription conv, const std::
   });
 
   ByteWriter payload;
-  const Extent bias_at = put_part(payload, as_bytes(bias));
+  const Extent bias_at = put_part(payload, as_bytes(weights.bias));
   const Extent scale_at = put_part(payload, as_bytes(weights.scale));
   const Extent occupancy_at = put_part(payload, as_bytes(occupancy));
   const Extent values_at = put_part(payload, as_bytes(stored));
@@ -194,13 +203,10 @@ std::vector<WeightEncoding> candidates(EncodingChoice choice) {
 
 // Encodes in every way there is to choose from: a size that was computed could be wrong, this one cannot.
 template <typename T>
-EncodedConv encode_smallest(const ConvSource& source, const ConvDescription& conv,
-                            const Quantized<T>& weights) {
-  std::vector<float> bias = source.bias;
-  bias.resize(static_cast<size_t>(conv.out_channels));
+EncodedConv encode_smallest(EncodingChoice choice, const ConvDescription& conv, const Quantized<T>& weights) {
   EncodedConv smallest;
-  for (WeightEncoding encoding : candidates(source.encoding)) {
-    EncodedConv encoded = encode_as(encoding, conv, bias, weights);
+  for (WeightEncoding encoding : candidates(choice)) {
+    EncodedConv encoded = encode_as(encoding, conv, weights);
     const bool first = smallest.payload.empty();
     if (first || encoded.payload.size() < smallest.payload.size()) smallest = std::move(encoded);
   }
@@ -221,13 +227,15 @@ EncodedConv encode(const ConvSource& source) {
   }
   switch (conv.type) {
     case WeightType::kF16:
-      return encode_smallest(source, conv, quantize_f16(source));
+      return encode_smallest(
+          source.encoding, conv,
+          Quantized<uint16_t>{to_halves("bias", bias_of(source)), {}, to_halves("weight", source.weight)});
     case WeightType::kI8:
-      return encode_smallest(source, conv, quantize_int8(source));
+      return encode_smallest(source.encoding, conv, quantize_int8(source));
     case WeightType::kF32:
       break;
   }
-  return encode_smallest(source, conv, Quantized<float>{source.weight, {}});
+  return encode_smallest(source.encoding, conv, Quantized<float>{bias_of(source), {}, source.weight});
 }
 
 }  // namespace squish

@@ -6,6 +6,8 @@
 
 namespace squish {
 
+inline constexpr float kMaxHalf = 65504;  // the largest finite one
+
 // m / 2^shift, to nearest, ties to even; shift 1 to 31.
 inline uint32_t shift_to_nearest_even(uint32_t m, uint32_t shift) {
   const uint32_t quotient = m >> shift, rest = m & ((1u << shift) - 1), half = 1u << (shift - 1);

@@ -1,32 +1,35 @@
 #include <cfloat>
 
 #include "format/cluster.h"
+#include "format/half.h"
 #include "format/parse_layers.h"
 
 namespace squish {
 namespace {
 
-// The floats of the part that was taken last.
-void check_floats(const ByteReader& payload, ByteSpan floats, const char* what, float low, float high) {
-  const size_t begin = payload.position() - floats.size;
-  for (size_t at = 0; at < floats.size; at += sizeof(float)) {
-    float value;
-    std::memcpy(&value, floats.data + at, sizeof value);
+float to_float(float value) { return value; }
+float to_float(uint16_t half) { return float_from_half(half); }
+
+// The numbers of the part that was taken last: floats, or the bits of halves.
+template <typename T>
+void check_numbers(const ByteReader& payload, ByteSpan part, const char* what, float low, float high) {
+  const size_t begin = payload.position() - part.size;
+  for (size_t at = 0; at < part.size; at += sizeof(T)) {
+    T bits;
+    std::memcpy(&bits, part.data + at, sizeof bits);
+    const float value = to_float(bits);
     if (value >= low && value <= high) continue;
-    payload.fail_at(begin + at, concat(what, " ", at / sizeof value, " is ", value, ", must be from ", low,
-                                       " to ", high));
+    payload.fail_at(begin + at,
+                    concat(what, " ", at / sizeof(T), " is ", value, ", must be from ", low, " to ", high));
   }
 }
 
-void check_halves(const ByteReader& payload, ByteSpan halves) {
-  const size_t begin = payload.position() - halves.size;
-  for (size_t at = 0; at < halves.size; at += sizeof(uint16_t)) {
-    uint16_t half;
-    std::memcpy(&half, halves.data + at, sizeof half);
-    if ((half & 0x7C00) != 0x7C00) continue;
-    payload.fail_at(begin + at,
-                    concat("value ", at / sizeof half, " is ", hex(half), ", must be a finite f16"));
-  }
+void check_floats(const ByteReader& payload, ByteSpan floats, const char* what) {
+  check_numbers<float>(payload, floats, what, -FLT_MAX, FLT_MAX);
+}
+
+void check_halves(const ByteReader& payload, ByteSpan halves, const char* what) {
+  check_numbers<uint16_t>(payload, halves, what, -kMaxHalf, kMaxHalf);
 }
 
 void check_int8(const ByteReader& payload, ByteSpan bytes) {
@@ -53,21 +56,29 @@ ByteSpan read_occupancy(ByteReader& payload, const ConvDescription& conv) {
 void read_values(ByteReader& payload, ConvDescription& conv) {
   const auto stored = static_cast<uint64_t>(stored_weights(conv));
   conv.values = payload.take(stored * type_bytes(conv.type), "values");
-  if (conv.type == WeightType::kF32) check_floats(payload, conv.values, "value", -FLT_MAX, FLT_MAX);
-  if (conv.type == WeightType::kF16) check_halves(payload, conv.values);
+  if (conv.type == WeightType::kF32) check_floats(payload, conv.values, "value");
+  if (conv.type == WeightType::kF16) check_halves(payload, conv.values, "value");
   if (conv.type == WeightType::kI8) check_int8(payload, conv.values);
 }
 
 void read_payload(ByteReader payload, ConvDescription& conv) {
-  const uint64_t channel_floats = sizeof(float) * static_cast<uint64_t>(conv.out_channels);
-  conv.bias = payload.take(channel_floats, "bias");
-  check_floats(payload, conv.bias, "bias", -FLT_MAX, FLT_MAX);
-  if (conv.type == WeightType::kI8) {
-    conv.scale = payload.take(channel_floats, "scale");
-    check_floats(payload, conv.scale, "scale", 0, kMaxScale);
+  const uint64_t channel_bytes = channel_type_bytes(conv.type) * static_cast<uint64_t>(conv.out_channels);
+  conv.bias = payload.take(channel_bytes, "bias");
+  if (conv.type == WeightType::kF32) {
+    check_floats(payload, conv.bias, "bias");
+  } else {
+    check_halves(payload, conv.bias, "bias");
   }
-  if (conv.encoding != WeightEncoding::kDense) conv.occupancy = read_occupancy(payload, conv);
   payload.skip_padding(kPartAlignment);
+  if (conv.type == WeightType::kI8) {
+    conv.scale = payload.take(channel_bytes, "scale");
+    check_numbers<uint16_t>(payload, conv.scale, "scale", 0, kMaxHalf);
+    payload.skip_padding(kPartAlignment);
+  }
+  if (conv.encoding != WeightEncoding::kDense) {
+    conv.occupancy = read_occupancy(payload, conv);
+    payload.skip_padding(kPartAlignment);
+  }
   read_values(payload, conv);
   payload.expect_end();
 }

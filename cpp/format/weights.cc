@@ -9,7 +9,11 @@ constexpr ClusterSize kCluster16x1 = cluster_size(WeightEncoding::kCluster16x1);
 
 std::vector<float> decode_bias(const ConvDescription& conv) {
   std::vector<float> bias(static_cast<size_t>(conv.out_channels));
-  if (!bias.empty()) std::memcpy(bias.data(), conv.bias.data, conv.bias.size);
+  for (int o = 0; o < conv.out_channels; ++o) {
+    bias[static_cast<size_t>(o)] = conv.type == WeightType::kF32
+                                       ? detail::load<float>(conv.bias.data, o)
+                                       : float_from_half(detail::load<uint16_t>(conv.bias.data, o));
+  }
   return bias;
 }
 

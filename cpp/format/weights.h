@@ -55,7 +55,8 @@ void for_each_weight(const ConvDescription& conv, Visit&& visit) {
       return detail::visit_stored(
           conv,
           [=](int64_t k, int o) {
-            return detail::load<float>(scale, o) * static_cast<float>(detail::load<int8_t>(values, k));
+            return float_from_half(detail::load<uint16_t>(scale, o)) *
+                   static_cast<float>(detail::load<int8_t>(values, k));
           },
           visit);
   }

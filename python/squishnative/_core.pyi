@@ -178,7 +178,7 @@ class NetWriter:
     ) -> int:
         """Returns the layer's number.
 
-        dtype: "f32", "f16" or "i8".
+        dtype: "f32", "f16" or "i8". The last two store biases as f16: ValueError from 65520 on.
         encoding: "smallest", "dense", "cluster16x1", "cluster16x4" or "synapse".
         """
     def fire(

@@ -1,7 +1,6 @@
 // Sections kConvs and kWeights: one test a rule of format/layout.h.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <limits>
 
 #include "format_file.h"
@@ -25,6 +24,8 @@ constexpr size_t kOutAt = 0, kInAt = 2, kWindowAt = 4, kFlagsAt = 12, kEncodingA
                  kBytesAt = 32;
 
 using Halves = std::vector<uint16_t>;
+const Halves kNotFinite = {0x7C00, 0xFC00, 0x7C01, 0x7E00, 0xFFFF};
+constexpr uint16_t kLargestHalf = 0x7BFF;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
 
@@ -45,6 +46,12 @@ FileParts golden_with_payload(size_t conv, size_t at, T value) {
 }
 
 size_t outputs(size_t conv) { return FileParts(golden_file()).conv<uint16_t>(conv, kOutAt); }
+
+// Bytes of biases or scales with the padding behind them: f16, but f32 where the weights are.
+size_t channel_part(size_t conv) {
+  const bool f32 = FileParts(golden_file()).conv<uint8_t>(conv, kTypeAt) == 0;
+  return (outputs(conv) * (f32 ? 4 : 2) + 3) / 4 * 4;
+}
 
 TEST(FormatConvs, RejectsNoOutputs) {
   EXPECT_TRUE(rejects(golden_with(kDenseF32, kOutAt, uint16_t{0}),
@@ -152,9 +159,14 @@ TEST(FormatConvs, RejectsPaddingThatIsNotZero) {
 
 TEST(FormatConvs, RejectsPartPaddingThatIsNotZero) {
   // 17 x 6 of 3x3: 2 * 2 * 9 = 36 clusters of 16x4, 5 bytes, then 3 of padding.
-  const size_t occupancy = outputs(kCluster16x4F32) * sizeof(float);
+  const size_t occupancy = channel_part(kCluster16x4F32);
   EXPECT_TRUE(
       rejects(golden_with_payload(kCluster16x4F32, occupancy + 7, uint8_t{1}), "padding is 1, must be 0"));
+  // 7 halves of bias, 2 bytes of padding, 7 halves of scale, 2 bytes of padding.
+  ASSERT_EQ(outputs(kDenseI8), 7u);
+  for (size_t at : {14u, 15u, 30u, 31u}) {
+    EXPECT_TRUE(rejects(golden_with_payload(kDenseI8, at, uint8_t{1}), "padding is 1, must be 0")) << at;
+  }
 }
 
 TEST(FormatConvs, RejectsWeightsThatNobodyOwns) {
@@ -166,43 +178,53 @@ TEST(FormatConvs, RejectsWeightsThatNobodyOwns) {
 TEST(FormatConvs, RejectsBiasesThatAreNotFinite) {
   for (float bad : {kNan, kInf, -kInf}) {
     EXPECT_TRUE(
-        rejects(golden_with_payload(kDenseI8, 8, bad), "layer 2 'fire2': conv 1 (expand1x1): bias 2 is "));
+        rejects(golden_with_payload(kDenseF32, 8, bad), "layer 0 'conv1': conv 0 (conv): bias 2 is "));
   }
+  for (uint16_t bad : kNotFinite) {
+    EXPECT_TRUE(
+        rejects(golden_with_payload(kDenseF16, 4, bad), "layer 2 'fire2': conv 0 (squeeze): bias 2 is "));
+    EXPECT_TRUE(
+        rejects(golden_with_payload(kDenseI8, 4, bad), "layer 2 'fire2': conv 1 (expand1x1): bias 2 is "));
+  }
+  EXPECT_EQ(testing::load_error(golden_with_payload(kDenseI8, 4, kLargestHalf).assemble(), true), "");
 }
 
 TEST(FormatConvs, RejectsScalesOutOfRange) {
-  const size_t scale = outputs(kDenseI8) * sizeof(float);
-  for (float bad : {kNan, kInf, -1.0f, std::nextafter(kMaxScale, kInf)}) {
-    EXPECT_TRUE(rejects(golden_with_payload(kDenseI8, scale + 4, bad), "scale 1 is "));
+  const size_t scale = channel_part(kDenseI8);
+  constexpr uint16_t kLeastNegative = 0x8001, kMinusOne = 0xBC00;
+  Halves wrong = kNotFinite;
+  wrong.insert(wrong.end(), {kLeastNegative, kMinusOne});
+  for (uint16_t bad : wrong) {
+    EXPECT_TRUE(rejects(golden_with_payload(kDenseI8, scale + 2, bad), "scale 1 is ")) << bad;
   }
-  EXPECT_EQ(testing::load_error(golden_with_payload(kDenseI8, scale + 4, kMaxScale).assemble(), true), "");
+  EXPECT_EQ(testing::load_error(golden_with_payload(kDenseI8, scale + 2, kLargestHalf).assemble(), true), "");
 }
 
 TEST(FormatConvs, RejectsF32ValuesThatAreNotFinite) {
-  const size_t values = outputs(kDenseF32) * sizeof(float);
+  const size_t values = channel_part(kDenseF32);
   for (float bad : {kNan, kInf, -kInf}) {
     EXPECT_TRUE(rejects(golden_with_payload(kDenseF32, values + 12, bad), "conv 0 (conv): value 3 is "));
   }
 }
 
 TEST(FormatConvs, RejectsF16ValuesThatAreNotFinite) {
-  const size_t values = outputs(kDenseF16) * sizeof(float);
-  for (uint16_t bad : Halves{0x7C00, 0xFC00, 0x7C01, 0x7E00, 0xFFFF}) {
+  const size_t values = channel_part(kDenseF16);
+  for (uint16_t bad : kNotFinite) {
     EXPECT_TRUE(rejects(golden_with_payload(kDenseF16, values + 6, bad), "conv 0 (squeeze): value 3 is "));
   }
-  EXPECT_EQ(
-      testing::load_error(golden_with_payload(kDenseF16, values + 6, uint16_t{0x7BFF}).assemble(), true), "");
+  EXPECT_EQ(testing::load_error(golden_with_payload(kDenseF16, values + 6, kLargestHalf).assemble(), true),
+            "");
 }
 
 TEST(FormatConvs, RejectsTheInt8ThatHasNoAbsoluteValue) {
-  const size_t values = 2 * outputs(kDenseI8) * sizeof(float);
+  const size_t values = 2 * channel_part(kDenseI8);
   EXPECT_TRUE(rejects(golden_with_payload(kDenseI8, values + 5, int8_t{-128}),
                       "value 5 is -128, must be -127 to 127"));
 }
 
 TEST(FormatConvs, RejectsSpareOccupancyBits) {
   // 18 x 5 of 3x3: 2 * 5 * 9 = 90 clusters of 16x1, 12 bytes, 6 spare bits.
-  const size_t last_byte = outputs(kCluster16x1F32) * sizeof(float) + 11;
+  const size_t last_byte = channel_part(kCluster16x1F32) + 11;
   const FileParts golden{golden_file()};
   for (int bit = 2; bit < 8; ++bit) {
     FileParts file = golden;
@@ -215,7 +237,7 @@ TEST(FormatConvs, RejectsSpareOccupancyBits) {
 }
 
 TEST(FormatConvs, RejectsAnOccupancyWhosePopulationIsNotThatOfTheValues) {
-  const size_t occupancy = outputs(kCluster16x1F32) * sizeof(float);
+  const size_t occupancy = channel_part(kCluster16x1F32);
   for (int bit = 0; bit < 90; ++bit) {
     FileParts file(golden_file());
     Bytes& weights = file[SectionKind::kWeights];

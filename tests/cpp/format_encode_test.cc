@@ -78,15 +78,63 @@ TEST(Encode, F16IsTheNearestHalfInEveryEncoding) {
   }
 }
 
+// Half a unit in the last place: 2^-11 of a normal half's power of two, 2^-25 below 2^-14.
+TEST(Encode, BiasesOfF16AndInt8AreWithinHalfAUnitOfAHalf) {
+  for (WeightType type : {WeightType::kF16, WeightType::kI8}) {
+    for (float magnitude : {65000.0f, 1.0f, 1e-3f, 1e-6f, 1e-30f}) {
+      ConvSource source = random_conv(97, 2, 1, {1, 1, 1});
+      source.type = type;
+      for (float& bias : source.bias) bias *= magnitude;
+      const std::vector<float> got = decode_bias(encode(source).description);
+      ASSERT_EQ(got.size(), source.bias.size());
+      for (size_t o = 0; o < got.size(); ++o) {
+        ASSERT_LE(std::fabs(got[o] - source.bias[o]),
+                  std::fmax(std::fabs(source.bias[o]) * 0x1p-11f, 0x1p-25f))
+            << "bias " << source.bias[o];
+      }
+    }
+  }
+}
+
+TEST(Encode, BiasesRoundTiesToEven) {
+  ConvSource source = conv_of({1}, WeightType::kI8);
+  for (const auto& [bias, want] : {std::pair{1 + 0x1p-11f, 1.0f}, {1 + 0x3p-11f, 1 + 0x1p-9f}}) {
+    source.bias = {bias};
+    EXPECT_EQ(decode_bias(encode(source).description), std::vector<float>{want});
+  }
+}
+
+uint16_t scale_of(float largest) {
+  return detail::load<uint16_t>(encode(conv_of({largest, 0}, WeightType::kI8)).description.scale.data, 0);
+}
+
+TEST(Encode, Int8ScaleIsTheSmallestHalfFromA127thOfTheLargest) {
+  for (int half = 1; half <= 0x7BFF; ++half) {
+    const double scale = float_from_half(static_cast<uint16_t>(half));
+    const auto exact = static_cast<float>(127 * scale);
+    ASSERT_EQ(double{exact}, 127 * scale);
+    ASSERT_EQ(scale_of(exact), half);
+    ASSERT_EQ(scale_of(-exact), half);
+    if (half < 0x7BFF) {
+      ASSERT_EQ(scale_of(std::nextafter(exact, FLT_MAX)), half + 1);
+    }
+  }
+  EXPECT_EQ(scale_of(FLT_TRUE_MIN), 1);
+  EXPECT_EQ(scale_of(0), 0);
+}
+
 TEST(Encode, Int8IsWithinHalfAScaleInEveryEncodingAtEveryMagnitude) {
-  for (float magnitude : {1.0f, 1e-3f, 1e30f, 1e-30f, FLT_MIN, 100 * FLT_MIN, 1e-40f, FLT_TRUE_MIN}) {
+  for (float magnitude : {1.0f, 1e-3f, 127 * 65504.0f, 1e-4f, 1e-6f, 1e-30f, FLT_MIN, FLT_TRUE_MIN}) {
     for (EncodingChoice encoding : kChoices) {
       ConvSource source = random_conv(19, 6, 3, {0.5, 16, 1}, magnitude);
       source.encoding = encoding;
       source.type = WeightType::kI8;
+      source.bias.clear();
       const EncodedConv conv = encode(source);
       std::vector<double> error(source.weight.begin(), source.weight.end());
-      const auto scale = [&](int o) { return double{detail::load<float>(conv.description.scale.data, o)}; };
+      const auto scale = [&](int o) {
+        return double{float_from_half(detail::load<uint16_t>(conv.description.scale.data, o))};
+      };
       for_each_weight(conv.description, [&](const Weight& w) {
         const auto at = static_cast<size_t>(((w.o * 6 + w.i) * 3 + w.y) * 3 + w.x);
         const double whole = std::nearbyint(double{w.value} / scale(w.o));
@@ -127,7 +175,7 @@ TEST(Encode, SmallestIsTheSmallestOfTheFour) {
 }
 
 TEST(Encode, SmallestIsTheFirstOfEqualOnes) {
-  // Behind bias and scale: 8 values dense; sparse 1 byte of occupancy, 3 of padding, 4 values.
+  // Behind bias and scale, each padded: 8 values dense; sparse 1 byte of occupancy, 3 of padding, 4 values.
   ConvSource source = conv_of({1, 2, 3, 4, 0, 0, 0, 0}, WeightType::kI8);
   for (EncodingChoice encoding : kChoices) {
     source.encoding = encoding;
@@ -231,13 +279,29 @@ TEST(Encode, RefusesWhatIsNotFinite) {
 TEST(Encode, RefusesF16Overflow) {
   EXPECT_EQ(refusal(conv_of({1, 65519}, WeightType::kF16)), "");
   EXPECT_EQ(refusal(conv_of({1, 65520}, WeightType::kF16)),
-            "conv: weight 1 is 65520, f16 holds less than 65520");
+            "conv: weight 1 is 65520, must be below 65520 in magnitude to be stored as f16");
   EXPECT_NE(refusal(conv_of({-1e9f}, WeightType::kF16)), "");
 }
 
 TEST(Encode, RefusesInt8Overflow) {
-  EXPECT_EQ(refusal(conv_of({127 * kMaxScale}, WeightType::kI8)), "");
-  EXPECT_NE(refusal(conv_of({FLT_MAX}, WeightType::kI8)).find("i8 holds up to"), std::string::npos);
+  const float most = 127 * kMaxHalf;
+  EXPECT_EQ(refusal(conv_of({most}, WeightType::kI8)), "");
+  for (float bad : {std::nextafter(most, FLT_MAX), -FLT_MAX}) {
+    EXPECT_NE(refusal(conv_of({bad}, WeightType::kI8)).find("i8 holds up to"), std::string::npos);
+  }
+}
+
+TEST(Encode, RefusesBiasesThatF16CannotHold) {
+  for (WeightType type : {WeightType::kF16, WeightType::kI8}) {
+    ConvSource source = conv_of({1}, type);
+    source.bias = {65519};
+    EXPECT_EQ(refusal(source), "");
+    source.bias = {-65520};
+    EXPECT_EQ(refusal(source),
+              "conv: bias 0 is -65520, must be below 65520 in magnitude to be stored as f16");
+    source.type = WeightType::kF32;
+    EXPECT_EQ(refusal(source), "");
+  }
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ from squishnative.spec import FloatArray
 
 WEIGHT = np.random.default_rng(0).standard_normal((20, 3, 3, 3), np.float32)
 WEIGHT[::2] = 0
-BIAS = np.arange(20, dtype=np.float32)
+BIAS = (np.arange(20) / 3 - 2).astype(np.float32)
 
 
 def writer(channels: int = 3, mean: int = 3) -> _core.NetWriter:
@@ -34,13 +34,15 @@ def test_weights_come_back(encoding: str, dtype: str) -> None:
     [conv] = layer.convs
     assert (conv.encoding, conv.dtype) == (encoding, dtype)
     assert conv.live_weights == np.count_nonzero(conv.weight())
-    np.testing.assert_array_equal(conv.bias(), BIAS)
+    wanted_bias = BIAS if dtype == "f32" else BIAS.astype("f2").astype("f4")
+    np.testing.assert_array_equal(conv.bias(), wanted_bias)
     largest = np.abs(WEIGHT).max(axis=(1, 2, 3), keepdims=True)
-    # Half a step: none for f32, 2^-11 of the value for f16, 1/254 of the channel's largest for i8.
+    # Half a step: none for f32, 2^-11 of the value for f16, for i8 1/254 of the channel's largest
+    # and what it takes to round up to an f16.
     allowed = {
         "f32": np.zeros_like(WEIGHT),
         "f16": np.abs(WEIGHT) * 2.0**-11,
-        "i8": np.broadcast_to(largest / 254 * (1 + 2.0**-20), WEIGHT.shape),
+        "i8": np.broadcast_to(largest / 254 * (1 + 2.0**-10), WEIGHT.shape),
     }[dtype]
     assert (np.abs(conv.weight() - WEIGHT) <= allowed).all()
 
@@ -117,6 +119,12 @@ BAD_CONVS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "bias": ({"bias": BIAS[:5]}, ValueError, "'conv1'.*bias.*20"),
     "NaN": ({"weight": np.full_like(WEIGHT, np.nan)}, ValueError, "'conv1'.*finite"),
     "f16 overflow": ({"weight": WEIGHT * 1e6, "dtype": "f16"}, ValueError, "'conv1'.*f16"),
+    "f16 bias": (
+        {"bias": BIAS * 1e5, "dtype": "i8"},
+        ValueError,
+        "'conv1'.*bias 0 is -200000.*f16",
+    ),
+    "i8 overflow": ({"weight": WEIGHT * 1e9, "dtype": "i8"}, ValueError, "'conv1'.*i8 holds"),
 }
 
 

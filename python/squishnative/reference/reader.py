@@ -123,8 +123,8 @@ def _layer(record: tuple[Any, ...], convs: list[ConvSpec], strings: bytes) -> La
 def _conv(record: tuple[Any, ...], weights: bytes) -> ConvSpec:
     out_channels, in_channels, *window, flags, encoding, kind, _, _, offset, size = record
     payload = _Payload(weights[offset : offset + size])
-    bias = payload.take("<f4", out_channels)
-    scale = payload.take("<f4", out_channels) if kind == _I8 else np.ones(out_channels, np.float32)
+    bias = payload.take("<f4" if kind == _F32 else "<f2", out_channels)
+    scale = payload.take("<f2", out_channels) if kind == _I8 else np.ones(out_channels, "<f2")
     shape = (out_channels, in_channels, window[0], window[1])
     where = _stored(encoding, np.arange(np.prod(shape)).reshape(shape), payload)
     weight = np.zeros(shape, np.float32)

@@ -253,9 +253,10 @@ class Network(nn.Module):
 def fake_int8(weight: torch.Tensor) -> torch.Tensor:
     """The weight rounded to 127 levels each side, a scale for each output channel.
 
-    What a reader makes of an int8 file (`cpp/format/encode.cc`); its gradient passes unchanged
-    (straight-through estimator, Bengio et al. 2013). A batch norm's scale, folded in at export,
-    multiplies a whole channel, so the levels stay the same ones.
+    What a reader makes of an int8 file (`cpp/format/encode.cc`), but for the scale, which the file
+    rounds up to f16, where normal by 1/1024 at most. By how much depends on the batch norm's scale,
+    which is folded in at export; a weight is an eighth of a level off at most, so this is not
+    imitated. The gradient passes unchanged (straight-through estimator, Bengio et al. 2013).
     """
     largest = weight.detach().abs().amax((1, 2, 3), keepdim=True)
     scale = (largest / _INT8_LEVELS).clamp(min=torch.finfo(torch.float32).tiny)
