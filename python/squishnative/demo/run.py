@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -38,10 +39,13 @@ RECIPE = Recipe(epochs=EPOCHS, lr=0.1, crop=0.8, mirror=False)
 def run(folder: Path, seed: int) -> None:
     """Trains, evolves, infers, compares; leaves `digits.squish`, a family, a report and images.
 
-    Raises FileExistsError where a demo was begun in the folder, RuntimeError where the engine's
+    What an earlier demo left in the folder is replaced. Raises RuntimeError where the engine's
     logits are further from the exact ones than rounding explains.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for earlier in (folder / "dense", folder / "family"):
+        if (earlier / "settings.json").exists():
+            shutil.rmtree(earlier)
     digits = load_digits(seed)
     print(f"data      {len(digits.train)} handwritten digits to train with, ", end="")
     print(f"{len(digits.val)} held out, {SIZE}x{SIZE} pixels")
