@@ -169,6 +169,8 @@ def _normalised(images: Images, net: Net) -> torch.Tensor:
 
 def _save_images(digits: Dataset, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
+    for earlier in folder.glob("[0-9][0-9]_a_[0-9].png"):
+        earlier.unlink()
     chosen = zip(digits.val.images[:SAVED_IMAGES], digits.val.classes)
     for number, (image, digit) in enumerate(chosen):
         Image.fromarray(image).save(folder / f"{number:02}_a_{digit}.png")
