@@ -571,18 +571,40 @@ def test_names_a_batch_normalization_in_training(tmp_path: Path) -> None:
     refused(g, tmp_path, r"\(BatchNormalization\): training_mode 1, wanted 0")
 
 
-def test_refuses_functions_that_call_themselves(tmp_path: Path) -> None:
+def with_functions(bodies: dict[str, str], path: Path) -> Path:
+    """A net whose node calls "f0"; each function is a call of another one, or of Relu."""
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
-    call = helper.make_node("again", ["a"], ["b"], domain="local")
-    function = helper.make_function("local", "again", ["a"], ["b"], [call], opsets)
     g = GraphMaker()
-    g.node("again", "x", domain="local")
-    model = onnx.load(g.save(tmp_path / "net.onnx"))
-    model.functions.append(function)
+    features = g.node("f0", g.conv("x", 4, 3, relu=False), domain="local")
+    g.node("GlobalAveragePool", features)
+    model = onnx.load(g.save(path))
+    for name, called in bodies.items():
+        domain = "local" if called in bodies else ""
+        call = helper.make_node(called, ["a"], ["b"], domain=domain)
+        model.functions.append(helper.make_function("local", name, ["a"], ["b"], [call], opsets))
     model.opset_import.append(opsets[1])
-    onnx.save(model, tmp_path / "net.onnx")
-    with pytest.raises(ConvertError, match="functions cannot be inlined"):
-        read(tmp_path / "net.onnx")
+    onnx.save(model, path)
+    return path
+
+
+def test_functions_are_inlined(tmp_path: Path) -> None:
+    chain = {f"f{k}": f"f{k + 1}" if k < 9 else "Relu" for k in range(10)}
+    conv = read(with_functions(chain, tmp_path / "net.onnx")).net.layers[0]
+    assert isinstance(conv, Conv)
+    assert conv.conv.relu
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        {"f0": "f0"},
+        {"f0": "f1", "f1": "f2", "f2": "f1"},
+        {f"f{k}": f"f{k + 1}" if k < 9999 else "Relu" for k in reversed(range(10_000))},
+    ],
+)
+def test_refuses_functions_that_never_end(tmp_path: Path, bodies: dict[str, str]) -> None:
+    with pytest.raises(ConvertError, match=r"function 'f.*' cannot be inlined: it calls itself"):
+        read(with_functions(bodies, tmp_path / "net.onnx"))
 
 
 @pytest.mark.parametrize(

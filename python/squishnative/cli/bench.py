@@ -1,7 +1,5 @@
 """`squish bench`: the engine as Python sees it; squish-bench measures it without Python."""
 
-from __future__ import annotations
-
 import json
 import platform
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`squish evolve`."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated, Optional

@@ -1,7 +1,5 @@
 """`squish infer`."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import sys

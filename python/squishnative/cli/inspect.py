@@ -1,7 +1,5 @@
 """`squish inspect`."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """The application: commands, global options, and what becomes of errors."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys

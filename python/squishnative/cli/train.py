@@ -1,7 +1,5 @@
 """`squish train`."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Annotated, Optional

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -24,6 +25,7 @@ Array = npt.NDArray[Any]
 
 _PASS_THROUGH = ("Identity", "Dropout")
 # Of an array that is made out of nothing: a file of bytes must not ask for gigabytes.
+_MOST_NESTED = 50  # functions that call functions
 MOST_VALUES = 2**26
 
 
@@ -96,6 +98,44 @@ class Graph:
         return counts
 
 
+def _check_functions(functions: Iterable[Any]) -> None:
+    """Refuses functions that call themselves or are nested deeply.
+
+    Inlining recurs, and in onnx 1.19, the last one for Python 3.9, it does so until the process
+    dies.
+    """
+    calls = {
+        (function.domain, function.name): {
+            (node.domain, node.op_type) for node in _nodes_within(function.node)
+        }
+        for function in functions
+    }
+    depth: dict[tuple[str, str], int] = {}
+    for _ in range(_MOST_NESTED + 1):  # each round settles what calls only what is settled
+        for name, called in calls.items():
+            known = [depth.get(other) for other in called if other in calls]
+            if None not in known:
+                depth[name] = 1 + max((d for d in known if d is not None), default=0)
+    deep = [name for name in calls if depth.get(name, math.inf) > _MOST_NESTED]
+    if not deep:
+        return
+    raise ConvertError(
+        f"its function '{deep[0][1]}' cannot be inlined: it calls itself, or functions are nested "
+        f"more than {_MOST_NESTED} deep"
+    )
+
+
+def _nodes_within(nodes: Iterable[Any]) -> Iterator[Any]:
+    """Those of subgraphs too."""
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                waiting.extend(graph.node)
+
+
 def load_graph(path: Path) -> Graph:
     """Raises ConvertError on a file that is not ONNX or has not one input and one output."""
     try:
@@ -111,9 +151,10 @@ def load_graph(path: Path) -> Graph:
     except onnx.checker.ValidationError as error:
         raise ConvertError(f"its external data cannot be read ({error})") from error
     if model.functions:
+        _check_functions(model.functions)
         try:
             model = inliner.inline_local_functions(model)
-        except onnx.checker.ValidationError as error:  # one that calls itself
+        except onnx.checker.ValidationError as error:
             raise ConvertError(f"its functions cannot be inlined ({error})") from error
     graph = _frame(model)
     alias: dict[str, str] = {}
