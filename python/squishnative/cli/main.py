@@ -16,7 +16,6 @@ from squishnative.cli.messages import one_line
 # Help stays plain text: it is read through pipes and over serial lines of boards too.
 app = typer.Typer(
     name="squish",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -38,6 +37,7 @@ def _print_version(wanted: bool) -> None:
 
 
 def options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
     _version: Annotated[
         bool,
@@ -54,9 +54,12 @@ def options(
     """
     global _debug
     _debug = debug
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)  # said here because click's own exit code depends on its version
 
 
-app.callback(help=_help(options))(options)
+app.callback(invoke_without_command=True, help=_help(options))(options)
 for _command in (
     convert.convert,
     export.export,
