@@ -516,6 +516,7 @@ def test_from_the_command_line_to_a_report(pictures: Path, ancestor: Path, tmp_p
     again = cli.invoke(app, ["evolve", "-o", family, *common])
     assert isinstance(again.exception, FileExistsError)
     assert cli.invoke(app, ["evolve", "-o", family, "--resume"]).exit_code == 0
+    assert not re.search("skipped", done.stderr)
     rival = str(tmp_path / "rival")
     assert cli.invoke(app, ["evolve", "-o", rival, "--strategy", "rigl", *common]).exit_code == 0
     done = cli.invoke(app, ["report", family, rival])

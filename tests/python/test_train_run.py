@@ -11,6 +11,7 @@ import pytest
 import squishnative
 import torch
 from pictures import LABELS, make_pictures
+from squishnative.cli.main import app
 from squishnative.spec import InputSpec
 from squishnative.train import run
 from squishnative.train.architecture import squeezenet
@@ -20,6 +21,7 @@ from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
 from squishnative.train.run import Settings, as_input, begin, prepare, train
 from squishnative.train.trainer import Trainer, accuracy, logits_of
+from typer.testing import CliRunner
 
 SIZE = 32
 
@@ -251,3 +253,17 @@ def test_training_begins_from_any_net_file(pictures: Path, data: Dataset, tmp_pa
     ratio = after / before
     first = np.broadcast_to(ratio[:, :1, :1, :1], ratio.shape)
     np.testing.assert_allclose(ratio, first, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_command_line_names_images_that_it_skipped(tmp_path: Path) -> None:
+    folder = make_pictures(tmp_path / "data", train=6, val=2)
+    (folder / "train" / "down" / "000.png").write_bytes(b"")
+    options = ["--data", str(folder), "-o", str(tmp_path / "run"), "--epochs", "1"]
+    small = ["--width", "0.25", "--size", "32", "--batch", "8"]
+    done = CliRunner().invoke(app, ["train", *options, *small])
+    assert done.exit_code == 0, done.output
+    assert "epoch   1 of 1" in done.output
+    assert "squish: skipped 'train/down/000.png': " in done.stderr
+    again = CliRunner().invoke(app, ["train", *options])
+    assert isinstance(again.exception, FileExistsError)

@@ -6,6 +6,21 @@ from typing import Annotated, Optional
 
 import typer
 
+from squishnative.cli.messages import name_skipped
+from squishnative.cli.parameters import (
+    Batch,
+    Crop,
+    Data,
+    LearningRate,
+    Mirror,
+    Mixup,
+    Resume,
+    RunFolder,
+    Seed,
+    TorchDevice,
+    TorchThreads,
+)
+
 _UNITS = {
     "bytes": {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "kib": 1024, "mib": 1024**2},
     "seconds": {"s": 1, "ms": 1e-3, "us": 1e-6},
@@ -13,16 +28,8 @@ _UNITS = {
 
 
 def evolve(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", show_default=False, help="Folder of the run.")
-    ],
-    data: Annotated[
-        Optional[Path],
-        typer.Option(
-            show_default=False,
-            help="Folder or tar file: train/<class>/<image>, val/<class>/<image>.",
-        ),
-    ] = None,
+    output: RunFolder,
+    data: Data = None,
     ancestor: Annotated[
         Optional[Path],
         typer.Option(
@@ -58,22 +65,16 @@ def evolve(
     population: Annotated[int, typer.Option(min=1, help="Offspring a generation.")] = 1,
     parents: Annotated[int, typer.Option(min=1, max=5, help="Of each, at most.")] = 2,
     epochs: Annotated[int, typer.Option(min=1, help="Of training, for each individual.")] = 6,
-    batch: Annotated[int, typer.Option(min=2, help="Images a step.")] = 64,
-    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 0.02,
-    mixup: Annotated[float, typer.Option(min=0, help="Alpha; 0 is off.")] = 0.0,
-    crop: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Least share of an image that a crop shows.")
-    ] = 0.35,
-    mirror: Annotated[
-        bool, typer.Option(help="Mirror images; not for letters, digits, signs.")
-    ] = True,
-    seed: Annotated[int, typer.Option(help="Same seed, same family, on the same machine.")] = 0,
+    batch: Batch = 64,
+    lr: LearningRate = 0.02,
+    mixup: Mixup = 0.0,
+    crop: Crop = 0.35,
+    mirror: Mirror = True,
+    seed: Seed = 0,
     engine_threads: Annotated[int, typer.Option(min=1, help="Of the engine that is timed.")] = 1,
-    threads: Annotated[int, typer.Option(min=0, help="PyTorch's; 0: its own choice.")] = 0,
-    device: Annotated[str, typer.Option(help='PyTorch\'s: "cpu", "cuda".')] = "cpu",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in the folder; all else is ignored.")
-    ] = False,
+    threads: TorchThreads = 0,
+    device: TorchDevice = "cpu",
+    resume: Resume = False,
 ) -> None:
     """Evolves a trained net into a family of ever smaller and faster ones.
 
@@ -114,6 +115,7 @@ def evolve(
         run.begin(output, settings)
     typer.echo(f"{'':24}     val    bytes  density  latency")
     run.evolve(output, _report)
+    name_skipped(output)
 
 
 def _report(individual: object) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 
 def one_line(error: BaseException) -> str:
@@ -11,3 +13,11 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         text = f"'{os.fsdecode(error.filename)}': {error.strerror}"
     return " ".join(text.split()) or type(error).__name__
+
+
+def name_skipped(folder: Path) -> None:
+    """Says on stderr which images a training or evolution left out."""
+    from squishnative.train.folders import skipped_images
+
+    for name, why in skipped_images(folder):
+        print(f"squish: skipped '{name}': {' '.join(why.split())}", file=sys.stderr)

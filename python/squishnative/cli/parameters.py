@@ -28,3 +28,28 @@ Size = Annotated[
         show_default=False,
     ),
 ]
+
+# Of `squish train` and `squish evolve`.
+RunFolder = Annotated[
+    Path, typer.Option("--output", "-o", show_default=False, help="Folder of the run.")
+]
+Data = Annotated[
+    Optional[Path],
+    typer.Option(
+        show_default=False,
+        help="Folder or tar file: train/<class>/<image>, val/<class>/<image>.",
+    ),
+]
+Batch = Annotated[int, typer.Option(min=2, help="Images a step.")]
+LearningRate = Annotated[float, typer.Option(min=0, help="Peak learning rate.")]
+Mixup = Annotated[float, typer.Option(min=0, help="Alpha; 0 is off.")]
+Crop = Annotated[
+    float, typer.Option(min=0.01, max=1, help="Least share of an image that a crop shows.")
+]
+Mirror = Annotated[bool, typer.Option(help="Mirror images; not for letters, digits, signs.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same nets on the same machine.")]
+TorchThreads = Annotated[int, typer.Option(min=0, help="PyTorch's; 0: its own choice.")]
+TorchDevice = Annotated[str, typer.Option(help='PyTorch\'s: "cpu", "cuda".')]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue the run in the folder; all else is ignored.")
+]

@@ -6,18 +6,25 @@ from typing import Annotated, Optional
 
 import typer
 
+from squishnative.cli.messages import name_skipped
+from squishnative.cli.parameters import (
+    Batch,
+    Crop,
+    Data,
+    LearningRate,
+    Mirror,
+    Mixup,
+    Resume,
+    RunFolder,
+    Seed,
+    TorchDevice,
+    TorchThreads,
+)
+
 
 def train(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", show_default=False, help="Folder of the run.")
-    ],
-    data: Annotated[
-        Optional[Path],
-        typer.Option(
-            show_default=False,
-            help="Folder or tar file: train/<class>/<image>, val/<class>/<image>.",
-        ),
-    ] = None,
+    output: RunFolder,
+    data: Data = None,
     init: Annotated[
         Optional[Path],
         typer.Option(
@@ -33,15 +40,11 @@ def train(
     width: Annotated[float, typer.Option(help="Its channels, as a multiple.")] = 1.0,
     size: Annotated[int, typer.Option(min=32, help="Pixels of a side of the input.")] = 128,
     epochs: Annotated[int, typer.Option(min=1)] = 20,
-    batch: Annotated[int, typer.Option(min=2, help="Images a step.")] = 64,
-    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 0.02,
-    mixup: Annotated[float, typer.Option(min=0, help="Alpha; 0 is off.")] = 0.0,
-    crop: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Least share of an image that a crop shows.")
-    ] = 0.35,
-    mirror: Annotated[
-        bool, typer.Option(help="Mirror images; not for letters, digits, signs.")
-    ] = True,
+    batch: Batch = 64,
+    lr: LearningRate = 0.02,
+    mixup: Mixup = 0.0,
+    crop: Crop = 0.35,
+    mirror: Mirror = True,
     held_out: Annotated[
         float,
         typer.Option(
@@ -50,12 +53,10 @@ def train(
             help="Share of the training images left for `squish evolve` to judge on.",
         ),
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same net, on the same machine.")] = 0,
-    threads: Annotated[int, typer.Option(min=0, help="PyTorch's; 0: its own choice.")] = 0,
-    device: Annotated[str, typer.Option(help='PyTorch\'s: "cpu", "cuda".')] = "cpu",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in the folder; all else is ignored.")
-    ] = False,
+    seed: Seed = 0,
+    threads: TorchThreads = 0,
+    device: TorchDevice = "cpu",
+    resume: Resume = False,
 ) -> None:
     """Trains a SqueezeNet on a folder of photographs.
 
@@ -105,4 +106,6 @@ def train(
             f"{left:.0f} s left"
         )
 
-    typer.echo(f"{run.train(output, report)}")
+    net = run.train(output, report)
+    name_skipped(output)
+    typer.echo(f"{net}")

@@ -46,6 +46,7 @@ from squishnative.net import load
 from squishnative.spec import NetSpec
 from squishnative.train.dataset import Dataset, hold_out, read_dataset
 from squishnative.train.files import load_state, save_json, save_state, write_atomically
+from squishnative.train.folders import SKIPPED
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
 from squishnative.train.run import CALIBRATION_IMAGES, MARGIN, as_input, middle, prepare, read_net
@@ -80,6 +81,7 @@ class _Run:
         self.folder, self.settings, self.report = folder, settings, report
         self.ancestor = read_net(settings.ancestor)
         dataset = data or read_dataset(settings.data, self.ancestor.input, margin=MARGIN)
+        save_json(folder / SKIPPED, dataset.skipped)
         if self.ancestor.labels != dataset.labels:
             raise ValueError(
                 f"the ancestor's classes are {self.ancestor.labels}, the data's {dataset.labels}"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from squishnative import __version__
 from squishnative.evolve.offspring import Heredity
 from squishnative.evolve.strategies import STRATEGIES
-from squishnative.train.files import save_json
+from squishnative.train.folders import begin_run, read_settings
 from squishnative.train.recipe import Recipe
 
 FORMAT = 1  # of the run folder
@@ -81,25 +79,11 @@ class Settings:
 
 def begin(folder: Path, settings: Settings) -> None:
     """Makes the folder of a new run. Raises FileExistsError where one has come to something."""
-    for made in folder.glob("generation-*/*.json"):
-        raise FileExistsError(17, "a run is there already: --resume continues it", str(made))
+    begin_run(folder, FORMAT, settings.to_dict(), folder.glob("generation-*/*.json"))
     # What a run of other settings may have measured before it failed.
     (folder / "environment.json").unlink(missing_ok=True)
-    file = folder / "settings.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    saved = {"format": FORMAT, "squishnative": __version__, **settings.to_dict()}
-    save_json(file, saved)
 
 
 def saved_settings(folder: Path) -> Settings:
     """Of a run that was begun. Raises ValueError on another version's folder, OSError on none."""
-    file = folder / "settings.json"
-    try:
-        values = json.loads(file.read_text())
-        found = values.pop("format")
-        values.pop("squishnative")
-        if found != FORMAT:
-            raise ValueError(f"run format {found}, this version continues format {FORMAT}")
-        return Settings.from_dict(values)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"'{file}': not the settings of a run: {error}") from error
+    return read_settings(folder, FORMAT, Settings.from_dict)

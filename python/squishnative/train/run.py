@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from squishnative.train.architecture import squeezenet, with_new_head
 from squishnative.train.augment import normalise
 from squishnative.train.dataset import Dataset, Images, Split, hold_out, read_dataset
 from squishnative.train.files import load_state, save_json, save_state, write_atomically
+from squishnative.train.folders import SKIPPED, begin_run, read_settings
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
 from squishnative.train.rescale import rescaled
@@ -74,26 +74,12 @@ class Progress:
 
 def begin(folder: Path, settings: Settings) -> None:
     """Makes the folder of a new run. Raises FileExistsError where one has come to something."""
-    for made in (folder / CHECKPOINT, folder / "net.squish"):
-        if made.exists():
-            raise FileExistsError(17, "a run is there already: --resume continues it", str(made))
-    folder.mkdir(parents=True, exist_ok=True)
-    saved = {"format": FORMAT, "squishnative": __version__, **settings.to_dict()}
-    save_json(folder / "settings.json", saved)
+    begin_run(folder, FORMAT, settings.to_dict(), (folder / CHECKPOINT, folder / "net.squish"))
 
 
 def saved_settings(folder: Path) -> Settings:
     """Of a run that was begun. Raises ValueError on another version's folder, OSError on none."""
-    file = folder / "settings.json"
-    try:
-        values = json.loads(file.read_text())
-        found = values.pop("format")
-        values.pop("squishnative")
-        if found != FORMAT:
-            raise ValueError(f"run format {found}, this version continues format {FORMAT}")
-        return Settings.from_dict(values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"'{file}': not the settings of a run: {error}") from error
+    return read_settings(folder, FORMAT, Settings.from_dict)
 
 
 def train(
@@ -106,7 +92,7 @@ def train(
     settings = saved_settings(folder)
     spec = initial_net(settings)
     dataset = data or read_dataset(settings.data, spec.input, margin=MARGIN)
-    save_json(folder / "skipped.json", dataset.skipped)
+    save_json(folder / SKIPPED, dataset.skipped)
     torch.manual_seed(settings.seed)
     images = dataset.train
     if settings.held_out:
