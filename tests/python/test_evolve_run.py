@@ -440,6 +440,18 @@ class TestRun:
         again = evolve(tmp_path, lambda _: None, data=data)
         assert [m.name for m in again] == [m.name for m in members]
 
+    def test_half_a_generation_does_not_end_a_run(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        """Killed between two siblings: the better one may be the one to come."""
+        begin(tmp_path, settings(pictures, ancestor, max_drop=100.0))
+        for _ in range(4):
+            kill_after_one(lambda k: evolve(tmp_path, k, data=data))
+        first = tmp_path / "generation-02" / "member-0.json"
+        first.write_text(json.dumps({**json.loads(first.read_text()), "fitness": -1.0}))
+        members = evolve(tmp_path, lambda _: None, data=data)
+        assert members[-1].name == "generation-02/member-1"
+
     def test_an_individual_without_its_json_is_made_anew(
         self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
     ) -> None:

@@ -103,14 +103,14 @@ class _Run:
         for generation in range(1, settings.generations + 1):
             for number in range(settings.population):
                 self._individual(generation, number, makers[settings.strategy])
-            if self._is_done():
+            if self._ends_with(generation):
                 break
         return individuals(self.folder)
 
-    def _is_done(self) -> bool:
-        """Whether the last generation lost more than it may, or the paper's way met the budget."""
+    def _ends_with(self, generation: int) -> bool:
+        """Whether a generation lost more than it may, or met the budget in the paper's way."""
         settings, (ancestor, *offspring) = self.settings, individuals(self.folder)
-        last = [i for i in offspring if i.generation == offspring[-1].generation]
+        last = [i for i in offspring if i.generation == generation]
         if settings.max_drop is not None:
             lost = ancestor.fitness - max(i.fitness for i in last)
             if 100 * lost > settings.max_drop:

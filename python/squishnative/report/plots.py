@@ -114,7 +114,6 @@ def _families(axes: Axes, summaries: Sequence[Summary], x: Callable[[Member], fl
         label = f"{summary.settings.strategy} ({summary.name})"
         accuracies = [100 * m.individual.val_accuracy for m in ends]
         axes.plot([x(m) for m in ends], accuracies, style, color=colour, label=label)
-    axes.legend()
 
 
 def _axes(x: str, y: str) -> tuple[Figure, Axes]:

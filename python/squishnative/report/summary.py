@@ -8,7 +8,7 @@ from typing import Any
 
 from squishnative.evolve import run
 from squishnative.evolve.individual import Individual
-from squishnative.evolve.selection import dominates
+from squishnative.evolve.selection import front
 from squishnative.evolve.settings import Settings
 from squishnative.spec import Conv, NetSpec
 from squishnative.train.run import read_net
@@ -94,7 +94,7 @@ def summarise(folder: Path) -> Summary:
     if not found:
         raise ValueError(f"'{folder}': a run without an individual yet")
     ancestor = _read(folder, found[0])
-    front = [i for i in found if not any(_beats(o, i) for o in found)]
+    best = front(found)
     members = []
     for individual in found:
         spec = _read(folder, individual)
@@ -105,7 +105,7 @@ def summarise(folder: Path) -> Summary:
                 live,
                 _macs(spec),
                 factors_of(individual, live, found[0].bytes["f32"], ancestor),
-                individual in front,
+                individual in best,
             )
         )
     machine = run.saved_environment(folder).machine
@@ -149,7 +149,3 @@ def _macs(spec: NetSpec) -> int:
 
 def _read(folder: Path, individual: Individual) -> NetSpec:
     return read_net(str(folder / f"{individual.name}.squish"))
-
-
-def _beats(a: Individual, b: Individual) -> bool:
-    return dominates(a, b)

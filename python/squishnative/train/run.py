@@ -93,7 +93,6 @@ def train(
     spec = initial_net(settings)
     dataset = data or read_dataset(settings.data, spec.input, margin=MARGIN)
     save_json(folder / SKIPPED, dataset.skipped)
-    torch.manual_seed(settings.seed)
     images = dataset.train
     if settings.held_out:
         images, _ = hold_out(images, settings.held_out, settings.seed)
