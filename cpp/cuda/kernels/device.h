@@ -1,0 +1,39 @@
+// What device code is written in, the one include of every kernel: CUDA's own words, or the emulator's, which runs the
+// same source on the CPU for tests. C++14, so that CUDA 10 still compiles it for the first Jetsons.
+//
+//   SQUISH_UNROLL                          before a loop over registers
+//   SQUISH_SHARED(Type, name, count)       an array that the block's threads share, 16-byte aligned
+//   SQUISH_DYNAMIC_SHARED(Type, name)      the one whose size the launch gives
+//   launch(kernel, grid, threads, dynamic_bytes, stream, task)   the one way to start a kernel
+#pragma once
+
+#ifdef __CUDACC__
+
+#include <cuda_fp16.h>
+
+#define SQUISH_UNROLL _Pragma("unroll")
+#define SQUISH_SHARED(Type, name, count) __shared__ __align__(16) Type name[count]
+#define SQUISH_DYNAMIC_SHARED(Type, name)                        \
+  extern __shared__ __align__(16) unsigned char dynamic_bytes[]; \
+  Type* const name = reinterpret_cast<Type*>(dynamic_bytes)
+
+#include "cuda/runtime_check.h"
+
+namespace squish {
+namespace cuda {
+
+using Stream = void*;  // a cudaStream_t
+
+template <typename Task>
+void launch(void (*kernel)(Task), dim3 grid, unsigned threads, size_t dynamic_bytes, Stream stream,
+            const Task& task) {
+  kernel<<<grid, threads, dynamic_bytes, static_cast<cudaStream_t>(stream)>>>(task);
+  check(cudaGetLastError(), "launch");
+}
+
+}  // namespace cuda
+}  // namespace squish
+
+#else
+#include "emulator/emulator.h"
+#endif
