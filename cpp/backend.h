@@ -16,8 +16,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Plans for images of this size. Throws InvalidArgument where the net does not admit it.
-  virtual void prepare(int height, int width) = 0;
+  // Plans for batches of so many images of this size. Throws InvalidArgument where the net does not admit it.
+  virtual void prepare(int height, int width, int64_t count) = 0;
 
   // Computes the batch, which Session has checked, into output. If `seconds` is not null, image by image, adding
   // to seconds[step] the time of each step.
@@ -36,5 +36,7 @@ inline int64_t image_bytes(const ImageBatch& batch, int channels) {
 
 std::unique_ptr<Backend> make_cpu_backend(std::shared_ptr<const Model> model, const SessionOptions& options);
 std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model);
+// Where the build has CUDA. options.device begins with "cuda".
+std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<const Model> model, const SessionOptions& options);
 
 }  // namespace squish

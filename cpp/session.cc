@@ -10,6 +10,12 @@
 namespace squish {
 namespace {
 
+#ifdef SQUISH_CUDA
+constexpr const char* kDevices = "'cpu', 'reference' and 'cuda'";
+#else
+constexpr const char* kDevices = "'cpu' and 'reference'";
+#endif
+
 // It runs plain loops on the calling thread.
 void check_reference_options(const SessionOptions& options) {
   if (options.threads != 1) {
@@ -32,13 +38,18 @@ std::unique_ptr<Backend> make_backend(const std::shared_ptr<const Model>& model,
     check_reference_options(options);
     return make_reference_backend(model);
   }
-  throw DeviceError("device: got '" + options.device + "', this build has 'cpu' and 'reference'");
+#ifdef SQUISH_CUDA
+  if (options.device.compare(0, 4, "cuda") == 0) return make_cuda_backend(model, options);
+#endif
+  throw DeviceError("device: got '" + options.device + "', this build has " + kDevices);
+}
+
+void check_count(int64_t count) {
+  if (count < 1) throw InvalidArgument("batch: got " + std::to_string(count) + " images, must be at least 1");
 }
 
 void check_batch(const ImageBatch& input, const float* output) {
-  if (input.count < 1) {
-    throw InvalidArgument("batch: got " + std::to_string(input.count) + " images, must be at least 1");
-  }
+  check_count(input.count);
   if (input.data == nullptr || output == nullptr) throw InvalidArgument("batch: input or output is null");
 }
 
@@ -63,11 +74,14 @@ Session& Session::operator=(Session&&) noexcept = default;
 
 void Session::run(const ImageBatch& input, float* output) {
   check_batch(input, output);
-  impl_->backend->prepare(input.height, input.width);
+  impl_->backend->prepare(input.height, input.width, input.count);
   impl_->backend->run(input, output, nullptr);
 }
 
-void Session::prepare(int height, int width) { impl_->backend->prepare(height, width); }
+void Session::prepare(int height, int width, int64_t count) {
+  check_count(count);
+  impl_->backend->prepare(height, width, count);
+}
 
 const Model& Session::model() const { return *impl_->model; }
 const SessionOptions& Session::options() const { return impl_->options; }

@@ -20,15 +20,6 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-Normalisation normalisation_of(const InputDescription& input) {
-  Normalisation norm;
-  for (size_t c = 0; c < input.mean.size(); ++c) {
-    norm.scale.push_back(static_cast<float>(1 / (255.0 * input.std[c])));
-    norm.shift.push_back(static_cast<float>(-double{input.mean[c]} / input.std[c]));
-  }
-  return norm;
-}
-
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(std::shared_ptr<const Model> model, const SessionOptions& options) {
@@ -89,7 +80,7 @@ void CpuBackend::reserve(const BoundPlan& bound) {
   }
 }
 
-void CpuBackend::prepare(int height, int width) { reserve(bound_plan(height, width)); }
+void CpuBackend::prepare(int height, int width, int64_t /*count*/) { reserve(bound_plan(height, width)); }
 
 int64_t CpuBackend::arena_bytes(int height, int width) {
   return bound_plan(height, width).plan.arena_floats * int64_t{sizeof(float)};
@@ -115,7 +106,7 @@ CpuBackend::ImageRun CpuBackend::image_run(const ImageBatch& input, float* outpu
 }
 
 void CpuBackend::run(const ImageBatch& input, float* output, double* seconds) {
-  prepare(input.height, input.width);
+  prepare(input.height, input.width, input.count);
   saw_not_finite_ = false;
   // Whole images side by side need no waiting for each other; what is left over is shared out step by step.
   const int64_t side_by_side =

@@ -21,7 +21,7 @@ class CpuBackend final : public Backend {
  public:
   CpuBackend(std::shared_ptr<const Model> model, const SessionOptions& options);
 
-  void prepare(int height, int width) override;
+  void prepare(int height, int width, int64_t count) override;
   void run(const ImageBatch& input, float* output, double* seconds) override;
   std::vector<StepInfo> explain(int height, int width) override;
   int64_t arena_bytes(int height, int width) override;

@@ -1,17 +1,7 @@
 #include "cpu/explain.h"
 
-#include <cstdio>
-
 namespace squish {
 namespace {
-
-// "15 %", "0.4 %"
-std::string percent(int64_t part, int64_t all) {
-  const double value = all == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(all);
-  char text[32];
-  std::snprintf(text, sizeof text, value > 0 && value < 9.95 ? "%.1f %%" : "%.0f %%", value);
-  return text;
-}
 
 // Output blocks of the groups: all, or those in pairs.
 int count_blocks(const std::vector<BlockGroup>& groups, bool only_pairs = false) {
@@ -21,18 +11,7 @@ int count_blocks(const std::vector<BlockGroup>& groups, bool only_pairs = false)
 }
 
 std::string why_conv(const PackedConv& conv) {
-  std::string why;
-  if (conv.live_clusters == conv.all_clusters) {
-    why = conv.live_weights < conv.all_weights ? percent(conv.live_weights, conv.all_weights) +
-                                                     " of weights but all clusters live: runs as dense"
-                                               : "dense";
-  } else {
-    why = percent(conv.live_clusters, conv.all_clusters) + " of clusters live";
-    // Zeros scattered over clusters save nothing.
-    if (2 * fraction(conv.live_weights, conv.all_weights) < fraction(conv.live_clusters, conv.all_clusters)) {
-      why += ", though only " + percent(conv.live_weights, conv.all_weights) + " of weights";
-    }
-  }
+  std::string why = conv.census.text();
   const int paired = count_blocks(conv.direct_groups, true) + count_blocks(conv.winograd_groups, true);
   if (paired > 0)
     why += "; " + std::to_string(paired) + " of " + std::to_string(conv.blocks) + " blocks in pairs";
@@ -48,10 +27,6 @@ std::string conv_kernel_name(const PackedConv& conv) {
 }
 
 }  // namespace
-
-double fraction(int64_t part, int64_t all) {
-  return all == 0 ? 1 : static_cast<double>(part) / static_cast<double>(all);
-}
 
 int64_t conv_macs_run(const PackedConv& conv, const Shape& out) {
   int64_t direct = 0, per_tile = 0;
@@ -84,8 +59,8 @@ StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& 
     case OpKind::kConv:
       info.kernel = conv_kernel_name(conv) + "_" + isa;
       info.why = why_conv(conv);
-      info.density = fraction(conv.live_weights, conv.all_weights);
-      info.cluster_density = fraction(conv.live_clusters, conv.all_clusters);
+      info.density = conv.census.density();
+      info.cluster_density = conv.census.cluster_density();
       info.macs = count_macs(op, step);
       info.macs_run = conv_macs_run(conv, step.conv_output);
       break;

@@ -14,9 +14,6 @@ StepInfo explain_input(const Plan& plan);
 StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& conv, const std::string& isa);
 StepInfo explain_output(const Plan& plan);
 
-// part / all; all of nothing is 1.
-double fraction(int64_t part, int64_t all);
-
 // The multiply-adds that the kernels do for an output of this shape, before pooling.
 int64_t conv_macs_run(const PackedConv& conv, const Shape& out);
 

@@ -5,18 +5,12 @@
 #include <vector>
 
 #include "cpu/aligned.h"
+#include "plan/census.h"
+#include "plan/clusters.h"
 #include "plan/fuse.h"
 #include "plan/layout.h"
 
 namespace squish {
-
-// Where a cluster's activation lies, seen from the output pixel: input channel, and the row and column relative to
-// (stride * output row, stride * output column).
-struct Column {
-  int channel;
-  int16_t dy, dx;
-  bool operator==(const Column& o) const { return channel == o.channel && dy == o.dy && dx == o.dx; }
-};
 
 // One or two adjacent output blocks that a kernel computes together.
 struct BlockGroup {
@@ -38,8 +32,7 @@ struct PackedConv {
   int blocks = 0;
   bool relu = false;
   int stride_h = 1, stride_w = 1;
-  // For explain().
-  int64_t live_weights = 0, all_weights = 0, live_clusters = 0, all_clusters = 0;
+  WeightCensus census;
 };
 
 struct PackOptions {

@@ -9,6 +9,7 @@
 #include "cpu/kernel_table.h"
 #include "cpu/pack.h"
 #include "cpu/view.h"
+#include "normalisation.h"
 #include "plan/plan.h"
 #include "squish/session.h"
 
@@ -47,11 +48,6 @@ inline float floor_for(bool relu) { return relu ? 0.0f : -std::numeric_limits<fl
 
 // The parts of a pool's task that are the same for each row.
 PoolTask pool_task(const Op& op, int width, const Layout& out);
-
-// scale[c] * pixel + shift[c] normalises uint8 pixels.
-struct Normalisation {
-  std::vector<float> scale, shift;
-};
 
 // One image of the caller's into the net's input buffer.
 void run_input(const KernelTable& kernels, const ImageBatch& batch, const uint8_t* image,

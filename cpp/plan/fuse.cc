@@ -10,7 +10,8 @@ bool is_squeezenet_pool(const Window& w) { return w.is_3x3(2) && w.pad_top == 0 
 
 class Fuser {
  public:
-  explicit Fuser(const Graph& graph) : graph_(graph) {}
+  Fuser(const Graph& graph, const std::vector<bool>& whole_fires)
+      : graph_(graph), whole_fires_(whole_fires) {}
 
   std::vector<Op> run() {
     for (int k = 0; k < graph_.size(); ++k) add_layer(k);
@@ -56,19 +57,28 @@ class Fuser {
 
   void add_fire(int k) {
     const auto& convs = graph_.layers()[static_cast<size_t>(k)].convs;
-    Op squeeze = make_op(OpKind::kConv, k);
-    squeeze.name += "/squeeze";
-    squeeze.last_layer = -1;
-    squeeze.convs = {&convs[kSqueeze]};
-    push(std::move(squeeze));
+    const bool whole = !whole_fires_.empty() && whole_fires_[static_cast<size_t>(k)];
     Op expand = make_op(OpKind::kConv, k);
-    expand.name += "/expand";
-    expand.inputs = {static_cast<int>(ops_.size()) - 1};
+    if (whole) {
+      expand.squeeze = &convs[kSqueeze];
+    } else {
+      push_squeeze(k);
+      expand.name += "/expand";
+      expand.inputs = {static_cast<int>(ops_.size()) - 1};
+    }
     for (int e : {kExpand1x1, kExpand3x3}) {
       if (convs[static_cast<size_t>(e)].out_channels > 0)
         expand.convs.push_back(&convs[static_cast<size_t>(e)]);
     }
     push(std::move(expand));
+  }
+
+  void push_squeeze(int k) {
+    Op squeeze = make_op(OpKind::kConv, k);
+    squeeze.name += "/squeeze";
+    squeeze.last_layer = -1;
+    squeeze.convs = {&graph_.layers()[static_cast<size_t>(k)].convs[kSqueeze]};
+    push(std::move(squeeze));
   }
 
   void add_layer(int k) {
@@ -100,12 +110,15 @@ class Fuser {
   }
 
   const Graph& graph_;
+  const std::vector<bool>& whole_fires_;
   std::vector<Op> ops_;
   std::vector<int> op_of_layer_;
 };
 
 }  // namespace
 
-std::vector<Op> fuse(const Graph& graph) { return Fuser(graph).run(); }
+std::vector<Op> fuse(const Graph& graph, const std::vector<bool>& whole_fires) {
+  return Fuser(graph, whole_fires).run();
+}
 
 }  // namespace squish

@@ -19,6 +19,8 @@ struct Op {
 
   // kConv: convolutions that read one input and whose outputs lie side by side (a Fire's expands).
   std::vector<const ConvDescription*> convs;
+  // kConv: a 1x1 convolution of the op's input that `convs` read instead and nobody else (a whole Fire's squeeze).
+  const ConvDescription* squeeze = nullptr;
   // kConv: what is done to each output block while it is in cache.
   bool pooled = false;    // max pooling with `window`
   bool averaged = false;  // global average pooling
@@ -29,8 +31,9 @@ struct Op {
 };
 
 // The operations of a net in the order they run. A Fire becomes two convolutions: its squeeze, and its expands as
-// one, each writing its own slice of the concatenated output. A pool whose input nobody else reads is fused into
+// one, each writing its own slice of the concatenated output; or one op, where whole_fires[layer] says so (empty: no
+// Fire does). A pool whose input nobody else reads is fused into
 // the convolution before it: a global average, or SqueezeNet's 3x3 maximum with stride 2.
-std::vector<Op> fuse(const Graph& graph);
+std::vector<Op> fuse(const Graph& graph, const std::vector<bool>& whole_fires = {});
 
 }  // namespace squish

@@ -102,20 +102,22 @@ Border border_of(const Window& window, bool planar) {
   return {window.pad_top, window.pad_left, window.pad_bottom + overhang, window.pad_right + overhang};
 }
 
-Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int width) {
+Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int width, ActivationOrder order) {
   graph.shapes(height, width);  // throws where a layer would be left without a pixel
   const std::vector<Readers> readers = readers_of(ops);
   Plan plan;
   plan.height = height;
   plan.width = width;
+  const bool planar = order == ActivationOrder::kPlanar;
+  const auto border_for = [&](const Readers& reader) { return planar ? Border{} : reader.border; };
   plan.buffers.push_back(
-      {{{graph.channels(-1)}, height, width, readers[0].border, readers[0].only_convs}, 0});
+      {{{graph.channels(-1)}, height, width, border_for(readers[0]), planar || readers[0].only_convs}, 0});
   for (size_t k = 0; k < ops.size(); ++k) {
     plan.steps.push_back(make_step(ops[k], plan.buffers));
     const Step& step = plan.steps.back();
     const Layout& in = plan.buffers[static_cast<size_t>(step.inputs[0])].layout;
     Layout out{output_segments(ops[k], in), step.output_shape.height, step.output_shape.width,
-               readers[k + 1].border, false};
+               border_for(readers[k + 1]), planar};
     plan.buffers.push_back({std::move(out), 0});
   }
   for (const PlannedBuffer& buffer : plan.buffers) check_buffer(buffer.layout, height, width);
@@ -126,7 +128,7 @@ Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int w
 }
 
 int64_t count_macs(const Op& op, const Step& step) {
-  int64_t weights = 0;
+  int64_t weights = op.squeeze ? op.squeeze->weight_count() : 0;  // a Fire keeps the size
   for (const ConvDescription* conv : op.convs) weights += conv->weight_count();
   return weights * step.conv_output.height * step.conv_output.width;
 }

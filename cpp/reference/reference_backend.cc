@@ -18,7 +18,7 @@ class ReferenceBackend final : public Backend {
  public:
   explicit ReferenceBackend(std::shared_ptr<const Model> model) : model_(std::move(model)) {}
 
-  void prepare(int height, int width) override { model_->graph().shapes(height, width); }
+  void prepare(int height, int width, int64_t /*count*/) override { model_->graph().shapes(height, width); }
 
   // One step: the whole net.
   void run(const ImageBatch& input, float* output, double* seconds) override {

@@ -170,10 +170,10 @@ TEST(Pack, CountsWhatLives) {
   NetBuilder net(8, 3);
   net.conv(-1, 37, square(3), style(0.1, false));
   const Packed packed(net, kDirect);
-  EXPECT_EQ(packed.conv.all_weights, 37 * 3 * 9);
-  EXPECT_EQ(packed.conv.live_weights, static_cast<int64_t>(weights_of(packed.op()).size()));
-  EXPECT_EQ(packed.conv.all_clusters, 3 * 3 * 9);
-  EXPECT_EQ(packed.conv.live_clusters, static_cast<int64_t>(packed.conv.columns.size()));
+  EXPECT_EQ(packed.conv.census.all_weights, 37 * 3 * 9);
+  EXPECT_EQ(packed.conv.census.live_weights, static_cast<int64_t>(weights_of(packed.op()).size()));
+  EXPECT_EQ(packed.conv.census.all_clusters, 3 * 3 * 9);
+  EXPECT_EQ(packed.conv.census.live_clusters, static_cast<int64_t>(packed.conv.columns.size()));
 }
 
 TEST(Pack, OffsetsPointAtTheActivations) {

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "bench/fma_peak.h"
-#include "cpu/explain.h"
 #include "format/weights.h"
+#include "plan/census.h"
 
 namespace squish::bench {
 namespace {

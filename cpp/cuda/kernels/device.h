@@ -22,10 +22,8 @@
 namespace squish {
 namespace cuda {
 
-using Stream = void*;  // a cudaStream_t
-
 template <typename Task>
-void launch(void (*kernel)(Task), dim3 grid, unsigned threads, size_t dynamic_bytes, Stream stream,
+void launch(void (*kernel)(Task), dim3 grid, unsigned threads, size_t dynamic_bytes, void* stream,
             const Task& task) {
   kernel<<<grid, threads, dynamic_bytes, static_cast<cudaStream_t>(stream)>>>(task);
   check(cudaGetLastError(), "launch");

@@ -11,13 +11,14 @@
 namespace squish {
 
 struct SessionOptions {
-  // "cpu", or "reference": plain loops in double precision, the truth that tests compare with.
+  // "cpu"; "reference": plain loops in double precision, the truth that tests compare with; or, in builds with CUDA,
+  // "cuda" and "cuda:1", ... Throws DeviceError where there is no such device.
   std::string device = "cpu";
-  // Threads that compute, the calling one included; obeyed exactly. At least 1, and 1 on "reference", which has no
-  // others. Results do not depend on it.
+  // Threads that compute, the calling one included; obeyed exactly. At least 1, and 1 on the other devices, which have
+  // no use for more. Results do not depend on it.
   int threads = 1;
   // CPU instruction set: "avx512", "avx2", "neon", "scalar"; empty: $SQUISH_FORCE_ISA if set, else the best here.
-  // Throws DeviceError when it is absent, InvalidArgument on "reference", which has none: nothing falls back in
+  // Throws DeviceError when it is absent, InvalidArgument on other devices, which have none: nothing falls back in
   // silence.
   std::string isa;
   // Dense 3x3 convolutions take 2.25 times fewer multiplications in Winograd's F(2x2, 3x3), at a few times the
@@ -60,13 +61,15 @@ class Session {
   Session& operator=(Session&&) noexcept;
 
   // Computes the output of every image of the batch into `output`, float [N][output_shape(height, width)];
-  // for a classifier [N][classes]. Allocates nothing where the image size is one of the four used last; another one
-  // is planned, and may take more memory. Throws InvalidArgument on sizes that the net does not admit and on input
-  // that is not finite; `output` then holds anything.
+  // for a classifier [N][classes]. Allocates nothing where the image size is one of the four used last; another
+  // one is planned, and may take more memory. (On CUDA: where the sizes of image and batch are one of the eight pairs
+  // used last.) Throws InvalidArgument on sizes that the net does not admit and on input that is not finite; `output`
+  // then holds anything.
   void run(const ImageBatch& input, float* output);
 
-  // Prepares for images of this size as run() does, so that the first run() with it allocates nothing.
-  void prepare(int height, int width);
+  // Prepares for batches of so many images of this size as run() does, so that the first run() with it allocates nothing.
+  // Only on CUDA does the count matter.
+  void prepare(int height, int width, int64_t count = 1);
 
   const Model& model() const;
   const SessionOptions& options() const;

@@ -106,10 +106,9 @@ inline int atomicMax(int* at, int value) {
 
 namespace squish::cuda {
 
-using Stream = void*;  // there are none: a launch returns when it has run
-
+// There are no streams: it returns when the kernel has run.
 template <typename Task>
-void launch(void (*kernel)(Task), dim3 grid, unsigned threads, size_t dynamic_bytes, Stream,
+void launch(void (*kernel)(Task), dim3 grid, unsigned threads, size_t dynamic_bytes, void*,
             const Task& task) {
   struct Call {
     void (*kernel)(Task);

@@ -1,0 +1,179 @@
+#include "cuda/blueprint.h"
+
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "plan/census.h"
+#include "squish/error.h"
+
+namespace squish::cuda {
+namespace {
+
+Workload workload_of(const Op& op, const Step& step, int64_t images, int multiprocessors) {
+  return {step.conv_output.height,
+          step.conv_output.width,
+          step.output_shape.height,
+          step.output_shape.width,
+          op.pooled,
+          images,
+          multiprocessors};
+}
+
+// Kernels number the pixels of an image with 31 bits, and look a little beyond the last.
+void check_pixels(const Op& op, const Step& step) {
+  const int64_t pixels = int64_t{step.conv_output.height} * step.conv_output.width;
+  if (pixels <= std::numeric_limits<int32_t>::max() - kMaxHaloPixels) return;
+  throw InvalidArgument("image: layer '" + op.name + "' would compute " + std::to_string(pixels) +
+                        " pixels, at most 2^31 - 257 are supported");
+}
+
+FireChoice choose(const Workload& work, const Packs& packs, const ConvDescription& squeeze,
+                  const ConvDescription& first_expand, FirePolicy policy) {
+  FireChoice choice = choose_fire(work, squeeze.out_channels, packs.at(&squeeze), packs.at(&first_expand));
+  if (policy == FirePolicy::kWhole) choice.whole = choice.tiling.rows > 0;
+  if (policy == FirePolicy::kApart) choice.whole = false;
+  return choice;
+}
+
+// Which layers are Fires that run whole, of a net whose Fires are squeezes and expands so far.
+std::vector<bool> whole_fires(const Graph& graph, const Packs& packs, const Blueprint& apart,
+                              int multiprocessors, FirePolicy policy) {
+  std::vector<bool> whole(static_cast<size_t>(graph.size()));
+  size_t k = 0;
+  for (size_t layer = 0; layer < whole.size(); ++layer) {
+    if (graph.layers()[layer].kind != LayerKind::kFire) continue;
+    const ConvDescription& squeeze = graph.layers()[layer].convs[kSqueeze];
+    while (apart.ops[k].convs.empty() || apart.ops[k].convs[0] != &squeeze) ++k;
+    const Op& expand = apart.ops[k + 1];
+    const Workload work = workload_of(expand, apart.plan.steps[k + 1], apart.images, multiprocessors);
+    whole[layer] = !expand.averaged && choose(work, packs, squeeze, *expand.convs[0], policy).whole;
+  }
+  return whole;
+}
+
+OpChoice choose(const Op& op, const Blueprint& blueprint, size_t k, const Packs& packs, int multiprocessors,
+                FirePolicy policy) {
+  OpChoice choice;
+  if (op.kind != OpKind::kConv) return choice;
+  const Step& step = blueprint.plan.steps[k];
+  check_pixels(op, step);
+  const Workload work = workload_of(op, step, blueprint.images, multiprocessors);
+  if (op.squeeze != nullptr) {
+    choice.fire = choose(work, packs, *op.squeeze, *op.convs[0], policy);
+    choice.tiling = choice.fire.tiling;
+    return choice;
+  }
+  for (const ConvDescription* conv : op.convs) {
+    const Window& w = conv->window;
+    choice.padded |= w.pad_top > 0 || w.pad_left > 0 || w.pad_bottom > 0 || w.pad_right > 0;
+  }
+  choice.pixels = choose_pixels(work, static_cast<int>(packs.at(op.convs[0]).blocks.size()));
+  if (op.pooled) choice.tiling = *choose_tiling(work.out_height, work.out_width, true, 0);
+  return choice;
+}
+
+std::string extent(const Tiling& tiling) {
+  return std::to_string(tiling.rows * tiling.columns) + " tiles of " + std::to_string(tiling.height) + "x" +
+         std::to_string(tiling.width);
+}
+
+int64_t macs_run(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs) {
+  const int64_t taps = packs.at(op.convs[0]).taps();
+  if (op.squeeze == nullptr && !op.pooled) {
+    return kClusterChannels * taps * step.conv_output.height * step.conv_output.width;
+  }
+  const Tiling& tiling = choice.tiling;
+  const int64_t height = op.pooled ? 2 * tiling.height + 1 : tiling.height,
+                width = op.pooled ? 2 * tiling.width + 1 : tiling.width;
+  int64_t steps = taps * height * width;
+  if (op.squeeze != nullptr) {
+    steps += choice.fire.splits * packs.at(op.squeeze).taps() * (height + 2) * (width + 2);
+  }
+  return kClusterChannels * steps * tiling.rows * tiling.columns;
+}
+
+void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs,
+                  StepInfo& info) {
+  const WeightCensus census = take_census(op);
+  const std::string after = op.pooled ? "_pooled" : op.averaged ? "_averaged" : "";
+  info.kernel = (op.squeeze != nullptr ? "f32_fire_16x1" : "f32_conv_16x1") + after + "_cuda";
+  info.why = census.text();
+  if (op.squeeze != nullptr) {
+    info.why += "; " + extent(choice.tiling) + " in " + std::to_string(choice.fire.splits) +
+                " splits, squeeze in shared memory: " + std::to_string(choice.fire.steps_whole) +
+                " steps in the model, " + std::to_string(choice.fire.steps_apart) + " apart";
+  } else if (op.pooled) {
+    info.why += "; " + extent(choice.tiling);
+  } else if (!op.averaged) {
+    info.why +=
+        "; " + std::to_string(choice.pixels) + (choice.pixels == 1 ? " pixel" : " pixels") + " a thread";
+  }
+  info.density = census.density();
+  info.cluster_density = census.cluster_density();
+  info.macs = count_macs(op, step);
+  info.macs_run = macs_run(op, step, choice, packs);
+}
+
+}  // namespace
+
+Packs pack_net(const Graph& graph) {
+  Packs packs;
+  for (const Op& op : fuse(graph)) {
+    if (op.kind == OpKind::kConv) packs.emplace(op.convs[0], pack(op.convs));
+  }
+  return packs;
+}
+
+Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
+                         int multiprocessors, FirePolicy policy) {
+  Blueprint blueprint;
+  blueprint.images = images;
+  const auto plan = [&](std::vector<Op> ops) {
+    blueprint.plan = make_plan(graph, ops, height, width, ActivationOrder::kPlanar);
+    blueprint.ops = std::move(ops);
+  };
+  plan(fuse(graph));
+  plan(fuse(graph, whole_fires(graph, packs, blueprint, multiprocessors, policy)));
+  for (size_t k = 0; k < blueprint.ops.size(); ++k) {
+    blueprint.choices.push_back(choose(blueprint.ops[k], blueprint, k, packs, multiprocessors, policy));
+  }
+  return blueprint;
+}
+
+std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
+  StepInfo input;
+  input.layer = "input";
+  input.kernel = "f32 in place, u8 normalised";
+  input.why = "activations are planar, as the caller's floats are";
+  const Layout& layout = blueprint.plan.buffers.front().layout;
+  input.output = {layout.channels(), layout.height, layout.width};
+  std::vector<StepInfo> steps{input};
+  for (size_t k = 0; k < blueprint.ops.size(); ++k) {
+    const Op& op = blueprint.ops[k];
+    StepInfo info;
+    info.layer = op.name;
+    info.output = blueprint.plan.steps[k].output_shape;
+    switch (op.kind) {
+      case OpKind::kConv:
+        explain_conv(op, blueprint.plan.steps[k], blueprint.choices[k], packs, info);
+        break;
+      case OpKind::kMaxPool:
+        info.kernel = "f32_max_pool_cuda";
+        info.why = "not 3x3 with stride 2 on a convolution that nobody else reads: not fused";
+        break;
+      case OpKind::kGlobalAveragePool:
+        info.kernel = "f32_average_cuda";
+        info.why = "its input has other readers or is no convolution's: not fused";
+        break;
+      case OpKind::kAdd:
+        info.kernel = "f32_add_cuda";
+        info.why = "value by value: both inputs are planar";
+        break;
+    }
+    steps.push_back(std::move(info));
+  }
+  return steps;
+}
+
+}  // namespace squish::cuda

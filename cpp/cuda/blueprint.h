@@ -1,0 +1,44 @@
+// What runs on the device for one image size and batch size, and why: decided on the host, without memory for it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "cuda/choose.h"
+#include "cuda/pack.h"
+#include "plan/plan.h"
+#include "squish/session.h"
+
+namespace squish::cuda {
+
+// How Fires run: as the model of choose.h says, or one way wherever it can be, for tests and measurements.
+enum class FirePolicy : uint8_t { kModelled, kWhole, kApart };
+
+// The packed convolutions of a net, by the first that lies in each pack.
+using Packs = std::map<const ConvDescription*, PackedConvs>;
+Packs pack_net(const Graph& graph);
+
+// How one op runs.
+struct OpChoice {
+  Tiling tiling{};  // where it is pooled or a whole Fire
+  int pixels = 1;   // a thread owns of another convolution
+  FireChoice fire;  // a whole Fire's, or what spoke against it
+  bool padded = false;
+};
+
+struct Blueprint {
+  int64_t images = 1;
+  std::vector<Op> ops;
+  Plan plan;                      // of one image; a batch takes so many times the memory
+  std::vector<OpChoice> choices;  // one an op
+};
+
+// Throws InvalidArgument where the net does not admit the size.
+Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
+                         int multiprocessors, FirePolicy policy);
+
+// The input, then one row an op.
+std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs);
+
+}  // namespace squish::cuda

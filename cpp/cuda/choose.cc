@@ -1,0 +1,94 @@
+#include "cuda/choose.h"
+
+#include <algorithm>
+
+#include "cuda/kernel_table.h"
+
+namespace squish::cuda {
+namespace {
+
+constexpr int64_t kSharedBytes = 48 << 10;  // of a block, without asking for more
+constexpr int64_t kReservedBytes = 256;     // alignment, and what a device keeps for itself
+constexpr int64_t kBlocksAtOnce = 4;        // a multiprocessor hides latency with: 16 warps
+constexpr int64_t kLaunchSteps = 64;        // that one more launch in a graph costs
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int divide_up_int(int a, int b) { return (a + b - 1) / b; }
+
+// Of the convolution's output under so many pixels of the op's.
+int conv_extent(int extent, bool pooled) { return pooled ? 2 * extent + 1 : extent; }
+
+bool fits(const Tiling& tiling, bool pooled, int squeeze_channels) {
+  const int height = conv_extent(tiling.height, pooled), width = conv_extent(tiling.width, pooled);
+  if (height * width > kMaxTilePixels) return false;
+  if (squeeze_channels == 0) return true;
+  const int64_t bytes = squeezed_bytes(squeeze_channels, tiling, pooled) + kStageBytes + kReservedBytes +
+                        (pooled ? kPooledPixelsBytes : 0);
+  return (height + 2) * (width + 2) <= kMaxHaloPixels && bytes <= kSharedBytes;
+}
+
+int64_t steps_of_launch(int64_t blocks, int64_t steps, const Workload& work) {
+  return divide_up(blocks, work.multiprocessors * kBlocksAtOnce) * steps;
+}
+
+int64_t steps_of_convs(const PackedConvs& convs, const Workload& work, bool pooled) {
+  const auto count = static_cast<int64_t>(convs.blocks.size());
+  int64_t runs = divide_up(int64_t{work.height} * work.width, kThreads);
+  if (pooled) {
+    const Tiling tiling = *choose_tiling(work.out_height, work.out_width, true, 0);
+    runs = int64_t{tiling.rows} * tiling.columns;
+  }
+  return steps_of_launch(runs * count * work.images, divide_up(convs.taps(), count), work);
+}
+
+}  // namespace
+
+std::optional<Tiling> choose_tiling(int height, int width, bool pooled, int squeeze_channels) {
+  std::optional<Tiling> best;
+  const auto tiles = [](const Tiling& t) { return int64_t{t.rows} * t.columns; };
+  const auto edge = [](const Tiling& t) { return t.height + t.width; };  // what its halo grows with
+  for (int h = 1; h <= std::min(height, kMaxTilePixels); ++h) {
+    for (int w = 1; w <= std::min(width, kMaxTilePixels); ++w) {
+      Tiling tiling{h, w, divide_up_int(height, h), divide_up_int(width, w)};
+      // As large as it must be for so many.
+      tiling.height = divide_up_int(height, tiling.rows);
+      tiling.width = divide_up_int(width, tiling.columns);
+      if (!fits(tiling, pooled, squeeze_channels)) break;
+      const bool better = !best || tiles(tiling) < tiles(*best) ||
+                          (tiles(tiling) == tiles(*best) && edge(tiling) < edge(*best));
+      if (better) best = tiling;
+    }
+  }
+  return best;
+}
+
+int choose_pixels(const Workload& work, int block_count) {
+  const int64_t blocks =
+      divide_up(int64_t{work.height} * work.width, 2 * kThreads) * block_count * work.images;
+  return blocks >= work.multiprocessors * kBlocksAtOnce ? 2 : 1;
+}
+
+FireChoice choose_fire(const Workload& work, int squeeze_channels, const PackedConvs& squeeze,
+                       const PackedConvs& expands) {
+  FireChoice choice;
+  choice.steps_apart =
+      steps_of_convs(squeeze, work, false) + kLaunchSteps + steps_of_convs(expands, work, work.pooled);
+  const auto tiling = choose_tiling(work.out_height, work.out_width, work.pooled, squeeze_channels);
+  if (!tiling) return choice;
+  choice.tiling = *tiling;
+  const auto expand_blocks = static_cast<int>(expands.blocks.size());
+  const int64_t steps_per_block = divide_up(expands.taps(), expand_blocks);
+  const int64_t squeeze_steps = kMaxHaloPixels / kThreads * squeeze.taps();
+  for (int splits = 1; splits <= expand_blocks; ++splits) {
+    const int64_t blocks = int64_t{tiling->rows} * tiling->columns * splits * work.images;
+    const int64_t steps =
+        steps_of_launch(blocks, squeeze_steps + divide_up(expand_blocks, splits) * steps_per_block, work);
+    if (splits > 1 && steps >= choice.steps_whole) continue;
+    choice.splits = splits;
+    choice.steps_whole = steps;
+  }
+  choice.whole = choice.steps_whole < choice.steps_apart;
+  return choice;
+}
+
+}  // namespace squish::cuda

@@ -1,0 +1,156 @@
+// Runtime over CUDA's own, linked statically: the program starts without a driver, and says so when a device is asked
+// for.
+#include <cuda_runtime_api.h>
+
+#include <utility>
+
+#include "cuda/runtime.h"
+#include "cuda/runtime_check.h"
+#include "squish/error.h"
+
+namespace squish::cuda {
+
+const KernelTable<float>& float_kernels();  // kernels.cu
+
+void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  throw DeviceError(std::string("cuda: ") + what + ": " + cudaGetErrorString(status) + " (" +
+                    cudaGetErrorName(status) + ")");
+}
+
+namespace {
+
+// The calling thread's device is the caller's own business: it is put back.
+class DeviceScope {
+ public:
+  explicit DeviceScope(int ordinal) {
+    check(cudaGetDevice(&before_), "cudaGetDevice");
+    if (before_ == ordinal) return;
+    check(cudaSetDevice(ordinal), "cudaSetDevice");
+    changed_ = true;
+  }
+  ~DeviceScope() {
+    if (changed_) cudaSetDevice(before_);
+  }
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  int before_ = 0;
+  bool changed_ = false;
+};
+
+class CudaGraph final : public Recording {
+ public:
+  CudaGraph(int ordinal, cudaStream_t stream, cudaGraph_t graph) : ordinal_(ordinal), stream_(stream) {
+    const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
+    cudaGraphDestroy(graph);
+    check(status, "cudaGraphInstantiate");
+  }
+  ~CudaGraph() override { cudaGraphExecDestroy(executable_); }
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+
+  void replay() override {
+    const DeviceScope scope(ordinal_);
+    check(cudaGraphLaunch(executable_, stream_), "cudaGraphLaunch");
+  }
+
+ private:
+  int ordinal_;
+  cudaStream_t stream_;
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+// Throws unless there is such a device.
+int check_ordinal(int ordinal) {
+  int devices = 0;
+  check(cudaGetDeviceCount(&devices), "no device can be used here");
+  if (ordinal < devices) return ordinal;
+  throw DeviceError("device: got 'cuda:" + std::to_string(ordinal) + "', this machine has " +
+                    std::to_string(devices) + " CUDA device" + (devices == 1 ? "" : "s"));
+}
+
+class CudaRuntime final : public Runtime {
+ public:
+  explicit CudaRuntime(int ordinal) : ordinal_(check_ordinal(ordinal)) {
+    const DeviceScope scope(ordinal_);
+    cudaDeviceProp device{};
+    check(cudaGetDeviceProperties(&device, ordinal_), "cudaGetDeviceProperties");
+    properties_ = {device.name, device.multiProcessorCount};
+    const std::string architecture = std::to_string(device.major) + "." + std::to_string(device.minor);
+    const std::string what = properties_.name + ", compute capability " + architecture +
+                             ", is not among this build's architectures";
+    check(kernel_status(), what.c_str());
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+  }
+  ~CudaRuntime() override { cudaStreamDestroy(stream_); }
+  CudaRuntime(const CudaRuntime&) = delete;
+  CudaRuntime& operator=(const CudaRuntime&) = delete;
+
+  const DeviceProperties& properties() const override { return properties_; }
+  const KernelTable<float>& kernels() const override { return float_kernels(); }
+
+  void* allocate(size_t bytes) override {
+    const DeviceScope scope(ordinal_);
+    void* memory = nullptr;
+    const std::string what = "cudaMalloc of " + std::to_string(bytes) + " bytes";
+    check(cudaMalloc(&memory, bytes), what.c_str());
+    return memory;
+  }
+  void free(void* memory) noexcept override { cudaFree(memory); }
+
+  void upload(void* to, const void* from, size_t bytes) override {
+    const DeviceScope scope(ordinal_);
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "cudaMemcpy to the device");
+    // Of memory that the driver cannot reach by itself the copy is made before the call returns; the caller's may be
+    // pinned.
+    synchronise();
+  }
+  void download(void* to, const void* from, size_t bytes) override {
+    const DeviceScope scope(ordinal_);
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "cudaMemcpy from the device");
+    synchronise();
+  }
+  void clear(void* at, size_t bytes) override {
+    const DeviceScope scope(ordinal_);
+    check(cudaMemsetAsync(at, 0, bytes, stream_), "cudaMemset");
+  }
+  void synchronise() override {
+    const DeviceScope scope(ordinal_);
+    check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  }
+
+  void launch(const std::function<void(Stream)>& work) override {
+    const DeviceScope scope(ordinal_);
+    work(stream_);
+  }
+  std::unique_ptr<Recording> record(const std::function<void(Stream)>& work) override {
+    const DeviceScope scope(ordinal_);
+    // Other threads may go on using the device meanwhile.
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+    cudaGraph_t graph = nullptr;
+    try {
+      work(stream_);
+    } catch (...) {
+      cudaStreamEndCapture(stream_, &graph);
+      if (graph != nullptr) cudaGraphDestroy(graph);
+      cudaGetLastError();
+      throw;
+    }
+    check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
+    return std::make_unique<CudaGraph>(ordinal_, stream_, graph);
+  }
+
+ private:
+  int ordinal_;
+  DeviceProperties properties_;
+  cudaStream_t stream_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Runtime> make_cuda_runtime(int ordinal) { return std::make_unique<CudaRuntime>(ordinal); }
+
+}  // namespace squish::cuda

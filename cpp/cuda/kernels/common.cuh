@@ -1,0 +1,47 @@
+// What several kernels share.
+#pragma once
+
+#include "cuda/kernels/device.h"
+#include "cuda/tasks.h"
+
+namespace squish {
+namespace cuda {
+
+__device__ inline float to_float(float value) { return value; }
+__device__ inline float to_float(__half value) { return __half2float(value); }
+__device__ inline void store(float* at, float value) { *at = value; }
+__device__ inline void store(__half* at, float value) { *at = __float2half(value); }
+
+__device__ inline float4 load_4(const float* at) { return *reinterpret_cast<const float4*>(at); }
+__device__ inline float4 load_4(const __half* at) {
+  float4 values;
+  values.x = to_float(at[0]);
+  values.y = to_float(at[1]);
+  values.z = to_float(at[2]);
+  values.w = to_float(at[3]);
+  return values;
+}
+
+// Unlike fmaxf it keeps NaN: a net that overflows must not look as if it were sure of something.
+__device__ inline float at_least(float floor, float value) { return value < floor ? floor : value; }
+__device__ inline float larger(float a, float b) { return b > a || b != b ? b : a; }
+
+__device__ inline int thread_index() { return static_cast<int>(threadIdx.x); }
+
+// The sum of every thread's value, in thread 0. `scratch`: a float for each warp.
+__device__ inline float block_sum(float value, float* scratch) {
+  const int lane = thread_index() % 32, warp = thread_index() / 32;
+  SQUISH_UNROLL
+  for (unsigned step = 16; step > 0; step /= 2) value += __shfl_down_sync(0xffffffffu, value, step);
+  __syncthreads();  // scratch may still be read by a sum before
+  if (lane == 0) scratch[warp] = value;
+  __syncthreads();
+  float sum = 0;
+  if (thread_index() == 0) {
+    for (int w = 0; w < kThreads / 32; ++w) sum += scratch[w];
+  }
+  return sum;
+}
+
+}  // namespace cuda
+}  // namespace squish

@@ -1,0 +1,131 @@
+// Convolution with any window, straight from global memory: the first layer, squeezes and expands that run apart, the
+// head. Grid: (pixels or tiles, blocks of output channels, images).
+#pragma once
+
+#include "cuda/kernels/clusters.cuh"
+#include "cuda/kernels/tile.cuh"
+
+namespace squish {
+namespace cuda {
+
+// Reads the activations of the pixels that a thread owns.
+template <typename T, int kPixels, bool kPadded>
+struct ConvInput {
+  const T* pixel[kPixels];  // channel 0 under the window's origin without padding
+  int y[kPixels], x[kPixels];
+  int height, width;
+
+  __device__ ConvInput(const ConvTask<T>& task, int image) : height(task.in.height), width(task.in.width) {
+    base_ = task.in.data + image * task.in.image_stride;
+  }
+  __device__ void own(int p, const ConvTask<T>& task, int row, int column) {
+    y[p] = row * task.stride_h;
+    x[p] = column * task.stride_w;
+    pixel[p] = base_ + int64_t{y[p]} * width + x[p];
+  }
+  __device__ float operator()(int p, const Tap& tap) const {
+    if (kPadded) {
+      const int row = y[p] + tap.dy, column = x[p] + tap.dx;
+      if (row < 0 || row >= height || column < 0 || column >= width) return 0;
+    }
+    return to_float(pixel[p][tap.offset]);
+  }
+
+ private:
+  const T* base_;
+};
+
+// A block of threads computes a run of pixels, in reading order.
+template <typename T, int kPixels, bool kPadded>
+__global__ void __launch_bounds__(kThreads) conv(ConvTask<T> task) {
+  SQUISH_STAGE(stage);
+  const int block_index = static_cast<int>(blockIdx.y), image = static_cast<int>(blockIdx.z);
+  const OutputBlock block = task.clusters.blocks[block_index];
+  const int pixels = task.conv_height * task.conv_width;
+  const int first = static_cast<int>(blockIdx.x) * kThreads * kPixels + thread_index();
+  ConvInput<T, kPixels, kPadded> input(task, image);
+  SQUISH_UNROLL
+  for (int p = 0; p < kPixels; ++p) {
+    const int at = first + p * kThreads < pixels ? first + p * kThreads : pixels - 1;
+    input.own(p, task, at / task.conv_width, at % task.conv_width);
+  }
+  float sums[kPixels][kClusterChannels];
+  begin_with_bias(task.clusters, block_index, sums);
+  add_clusters(task.clusters, block, stage, input, sums);
+  T* const out = task.out.data + image * task.out.image_stride + int64_t{block.first_channel} * pixels;
+  SQUISH_UNROLL
+  for (int p = 0; p < kPixels; ++p) {
+    if (first + p * kThreads >= pixels) break;
+    SQUISH_UNROLL
+    for (int c = 0; c < kClusterChannels; ++c) {
+      if (c < block.channels) {
+        store(out + int64_t{c} * pixels + first + p * kThreads, at_least(task.clusters.floor, sums[p][c]));
+      }
+    }
+  }
+}
+
+// With SqueezeNet's pool: a block of threads computes a tile, of which only the maxima leave the chip.
+template <typename T, bool kPadded>
+__global__ void __launch_bounds__(kThreads) conv_pooled(ConvTask<T> task) {
+  SQUISH_STAGE(stage);
+  SQUISH_SHARED(float, pixels, kClusterChannels* kThreads);
+  const int block_index = static_cast<int>(blockIdx.y), image = static_cast<int>(blockIdx.z);
+  const OutputBlock block = task.clusters.blocks[block_index];
+  const Tile tile = this_tile<true>(task.tiling);
+  // Threads beyond the tile or the image compute a pixel that is there; nobody looks at it.
+  const int own = thread_index() < tile.pixels() ? thread_index() : 0;
+  const int row = tile.top + own / tile.width, column = tile.left + own % tile.width;
+  ConvInput<T, 1, kPadded> input(task, image);
+  input.own(0, task, row < task.conv_height ? row : task.conv_height - 1,
+            column < task.conv_width ? column : task.conv_width - 1);
+  float sums[1][kClusterChannels];
+  begin_with_bias(task.clusters, block_index, sums);
+  add_clusters(task.clusters, block, stage, input, sums);
+  SQUISH_UNROLL
+  for (int c = 0; c < kClusterChannels; ++c) {
+    pixels[c * kThreads + thread_index()] = at_least(task.clusters.floor, sums[0][c]);
+  }
+  pool_tile(pixels, tile, task.tiling, task.conv_height, task.conv_width, block, task.out, image);
+}
+
+// With the global average: a block of threads computes all pixels, in rounds, and only their sums leave the chip.
+template <typename T, bool kPadded>
+__global__ void __launch_bounds__(kThreads) conv_averaged(ConvTask<T> task) {
+  constexpr int kPixels = 2;
+  SQUISH_STAGE(stage);
+  SQUISH_SHARED(float, scratch, kThreads / 32);
+  const int block_index = static_cast<int>(blockIdx.y), image = static_cast<int>(blockIdx.z);
+  const OutputBlock block = task.clusters.blocks[block_index];
+  const int pixels = task.conv_height * task.conv_width;
+  float totals[kClusterChannels];
+  SQUISH_UNROLL
+  for (int c = 0; c < kClusterChannels; ++c) totals[c] = 0;
+  for (int begin = 0; begin < pixels; begin += kThreads * kPixels) {
+    const int first = begin + thread_index();
+    ConvInput<T, kPixels, kPadded> input(task, image);
+    SQUISH_UNROLL
+    for (int p = 0; p < kPixels; ++p) {
+      const int at = first + p * kThreads < pixels ? first + p * kThreads : pixels - 1;
+      input.own(p, task, at / task.conv_width, at % task.conv_width);
+    }
+    float sums[kPixels][kClusterChannels];
+    begin_with_bias(task.clusters, block_index, sums);
+    add_clusters(task.clusters, block, stage, input, sums);
+    SQUISH_UNROLL
+    for (int p = 0; p < kPixels; ++p) {
+      if (first + p * kThreads >= pixels) break;
+      SQUISH_UNROLL
+      for (int c = 0; c < kClusterChannels; ++c) totals[c] += at_least(task.clusters.floor, sums[p][c]);
+    }
+  }
+  T* const out = task.out.data + image * task.out.image_stride + block.first_channel;
+  SQUISH_UNROLL
+  for (int c = 0; c < kClusterChannels; ++c) {
+    const float sum = block_sum(totals[c], scratch);
+    if (thread_index() == 0 && c < block.channels) store(out + c, sum / static_cast<float>(pixels));
+  }
+}
+
+}  // namespace cuda
+}  // namespace squish

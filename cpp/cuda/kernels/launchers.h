@@ -1,0 +1,89 @@
+// Fills a KernelTable. Included by the one file of each compiler that instantiates the kernels.
+#pragma once
+
+#include "cuda/kernel_table.h"
+#include "cuda/kernels/conv.cuh"
+#include "cuda/kernels/elementwise.cuh"
+#include "cuda/kernels/fire.cuh"
+#include "cuda/kernels/pool.cuh"
+
+namespace squish {
+namespace cuda {
+
+inline unsigned blocks_for(int64_t threads) {
+  return static_cast<unsigned>((threads + kThreads - 1) / kThreads);
+}
+
+// A grid whose y is what threads compute of an image beside x.
+inline dim3 grid_of(unsigned x, int y, int images) {
+  return dim3(x, static_cast<unsigned>(y), static_cast<unsigned>(images));
+}
+
+inline unsigned tiles_of(const Tiling& tiling) { return static_cast<unsigned>(tiling.rows * tiling.columns); }
+
+template <typename T>
+void launch_conv(const ConvTask<T>& task, Stream stream) {
+  const bool pair = task.pixels == 2;
+  const auto kernel = pair ? (task.padded ? conv<T, 2, true> : conv<T, 2, false>)
+                           : (task.padded ? conv<T, 1, true> : conv<T, 1, false>);
+  const int64_t pixels = int64_t{task.conv_height} * task.conv_width;
+  const unsigned runs = blocks_for(pair ? (pixels + 1) / 2 : pixels);
+  launch(kernel, grid_of(runs, task.clusters.block_count, task.images), kThreads, 0, stream, task);
+}
+
+template <typename T>
+void launch_conv_pooled(const ConvTask<T>& task, Stream stream) {
+  launch(task.padded ? conv_pooled<T, true> : conv_pooled<T, false>,
+         grid_of(tiles_of(task.tiling), task.clusters.block_count, task.images), kThreads, 0, stream, task);
+}
+
+template <typename T>
+void launch_conv_averaged(const ConvTask<T>& task, Stream stream) {
+  launch(task.padded ? conv_averaged<T, true> : conv_averaged<T, false>,
+         grid_of(1, task.clusters.block_count, task.images), kThreads, 0, stream, task);
+}
+
+template <typename T>
+void launch_fire(const FireTask<T>& task, Stream stream) {
+  const auto bytes = static_cast<size_t>(squeezed_bytes(task.squeeze_channels, task.tiling, task.pooled));
+  launch(task.pooled ? fire<T, true> : fire<T, false>,
+         grid_of(tiles_of(task.tiling), task.splits, task.images), kThreads, bytes, stream, task);
+}
+
+template <typename T>
+void launch_max_pool(const PoolTask<T>& task, Stream stream) {
+  const int64_t values = int64_t{task.out.channels} * task.out.height * task.out.width;
+  launch(max_pool<T>, grid_of(blocks_for(values), 1, task.images), kThreads, 0, stream, task);
+}
+
+template <typename T>
+void launch_average(const AverageTask<T>& task, Stream stream) {
+  launch(average<T>, grid_of(static_cast<unsigned>(task.in.channels), 1, task.images), kThreads, 0, stream,
+         task);
+}
+
+template <typename T>
+void launch_add(const AddTask<T>& task, Stream stream) {
+  launch(add<T>, grid_of(blocks_for(task.values), 1, 1), kThreads, 0, stream, task);
+}
+
+template <typename T>
+void launch_read_pixels(const PixelsTask<T>& task, Stream stream) {
+  const int64_t pixels = int64_t{task.out.height} * task.out.width;
+  launch(read_pixels<T>, grid_of(blocks_for(pixels), 1, task.images), kThreads, 0, stream, task);
+}
+
+template <typename T>
+void launch_read_floats(const FloatsTask<T>& task, Stream stream) {
+  launch(read_floats<T>, grid_of(blocks_for(task.count), 1, 1), kThreads, 0, stream, task);
+}
+
+template <typename T>
+KernelTable<T> make_kernel_table() {
+  return {launch_conv<T>, launch_conv_pooled<T>, launch_conv_averaged<T>,
+          launch_fire<T>, launch_max_pool<T>,    launch_average<T>,
+          launch_add<T>,  launch_read_pixels<T>, launch_read_floats<T>};
+}
+
+}  // namespace cuda
+}  // namespace squish

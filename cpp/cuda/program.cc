@@ -1,0 +1,194 @@
+#include "cuda/program.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace squish::cuda {
+namespace {
+
+size_t round_up(size_t bytes) {
+  return (bytes + Parcel::kAlignment - 1) / Parcel::kAlignment * Parcel::kAlignment;
+}
+
+// As floats: the most that a format needs.
+size_t image_bytes(const Blueprint& blueprint) {
+  const auto values = static_cast<size_t>(blueprint.plan.buffers.front().layout.floats() * blueprint.images);
+  return round_up(values * sizeof(float));
+}
+
+float floor_for(bool relu) { return relu ? 0.0f : -std::numeric_limits<float>::infinity(); }
+
+class ProgramMaker {
+ public:
+  ProgramMaker(Runtime& runtime, const Blueprint& blueprint, PixelFormat format, const Arena& arena,
+               const DeviceWeights& weights, const DeviceTaps& taps, const Normalisation& norm)
+      : runtime_(runtime),
+        kernels_(runtime.kernels()),
+        blueprint_(blueprint),
+        format_(format),
+        arena_(arena),
+        weights_(weights),
+        taps_(taps),
+        norm_(norm),
+        images_(static_cast<int>(blueprint.images)) {}
+
+  std::vector<Launch> run() {
+    std::vector<Launch> launches{input()};
+    for (size_t k = 0; k < blueprint_.ops.size(); ++k) launches.push_back(op(k));
+    return launches;
+  }
+
+ private:
+  Planes<float> buffer(int index) const {
+    const PlannedBuffer& buffer = blueprint_.plan.buffers[static_cast<size_t>(index)];
+    const Layout& layout = buffer.layout;
+    float* data = arena_.activations + buffer.offset * blueprint_.images;
+    // Floats are read where the caller's were copied to.
+    if (index == 0 && format_ == PixelFormat::kF32Nchw) data = reinterpret_cast<float*>(arena_.images);
+    return {data, layout.floats(), layout.channels(), layout.height, layout.width};
+  }
+  Planes<const float> input_of(size_t k, size_t i = 0) const {
+    const Planes<float> in = buffer(blueprint_.plan.steps[k].inputs[i]);
+    return {in.data, in.image_stride, in.channels, in.height, in.width};
+  }
+  Planes<float> output_of(size_t k) const { return buffer(blueprint_.plan.steps[k].output); }
+
+  template <typename Task>
+  static Launch launch(void (*kernel)(const Task&, Stream), const Task& task) {
+    return [=](Stream stream) { kernel(task, stream); };
+  }
+
+  Launch input() const {
+    const Planes<float> out = buffer(0);
+    if (format_ == PixelFormat::kU8Nhwc) {
+      PixelsTask<float> task{arena_.images, out, images_, {}, {}};
+      std::copy(norm_.scale.begin(), norm_.scale.end(), task.scale);
+      std::copy(norm_.shift.begin(), norm_.shift.end(), task.shift);
+      return launch(kernels_.read_pixels, task);
+    }
+    const FloatsTask<float> task{out.data, out.data, out.image_stride * images_, arena_.not_finite};
+    const auto kernel = kernels_.read_floats;
+    Runtime* const runtime = &runtime_;
+    return [=](Stream stream) {
+      runtime->clear(task.not_finite, sizeof(int));
+      kernel(task, stream);
+    };
+  }
+
+  Launch op(size_t k) const {
+    const Op& op = blueprint_.ops[k];
+    switch (op.kind) {
+      case OpKind::kConv:
+        return op.squeeze != nullptr ? fire(k) : conv(k);
+      case OpKind::kMaxPool: {
+        const Window& w = op.window;
+        return launch(kernels_.max_pool,
+                      PoolTask<float>{input_of(k), output_of(k), images_, w.kernel_h, w.kernel_w, w.stride_h,
+                                      w.stride_w, w.pad_top, w.pad_left});
+      }
+      case OpKind::kGlobalAveragePool:
+        return launch(kernels_.average, AverageTask<float>{input_of(k), output_of(k), images_});
+      case OpKind::kAdd:
+        break;
+    }
+    const Planes<float> out = output_of(k);
+    return launch(kernels_.add, AddTask<float>{input_of(k, 0).data, input_of(k, 1).data, out.data,
+                                               out.image_stride * images_, floor_for(op.relu)});
+  }
+
+  Launch conv(size_t k) const {
+    const Op& op = blueprint_.ops[k];
+    const OpChoice& choice = blueprint_.choices[k];
+    ConvTask<float> task{};
+    task.in = input_of(k);
+    task.out = output_of(k);
+    task.clusters = weights_.clusters(op.convs[0], taps_.convs(k));
+    task.images = images_;
+    task.stride_h = op.convs[0]->window.stride_h;
+    task.stride_w = op.convs[0]->window.stride_w;
+    task.conv_height = blueprint_.plan.steps[k].conv_output.height;
+    task.conv_width = blueprint_.plan.steps[k].conv_output.width;
+    task.padded = choice.padded;
+    task.pixels = choice.pixels;
+    task.tiling = choice.tiling;
+    return launch(op.pooled     ? kernels_.conv_pooled
+                  : op.averaged ? kernels_.conv_averaged
+                                : kernels_.conv,
+                  task);
+  }
+
+  Launch fire(size_t k) const {
+    const Op& op = blueprint_.ops[k];
+    const OpChoice& choice = blueprint_.choices[k];
+    FireTask<float> task{};
+    task.in = input_of(k);
+    task.out = output_of(k);
+    task.squeeze = weights_.clusters(op.squeeze, taps_.squeeze(k));
+    task.expands = weights_.clusters(op.convs[0], taps_.convs(k));
+    task.images = images_;
+    task.squeeze_channels = op.squeeze->out_channels;
+    task.splits = choice.fire.splits;
+    task.pooled = op.pooled;
+    task.tiling = choice.tiling;
+    return launch(kernels_.fire, task);
+  }
+
+  Runtime& runtime_;
+  const KernelTable<float>& kernels_;
+  const Blueprint& blueprint_;
+  PixelFormat format_;
+  const Arena& arena_;
+  const DeviceWeights& weights_;
+  const DeviceTaps& taps_;
+  const Normalisation& norm_;
+  int images_;
+};
+
+}  // namespace
+
+DeviceWeights::DeviceWeights(Runtime& runtime, const Packs& packs) {
+  Parcel parcel;
+  for (const auto& [first, convs] : packs) convs_.emplace(first, DeviceConvs(convs, parcel));
+  memory_ = parcel.send(runtime);
+}
+
+DeviceTaps::DeviceTaps(Runtime& runtime, const Blueprint& blueprint, const Packs& packs) {
+  Parcel parcel;
+  for (size_t k = 0; k < blueprint.ops.size(); ++k) {
+    const Op& op = blueprint.ops[k];
+    const Layout& in = blueprint.plan.buffers[static_cast<size_t>(blueprint.plan.steps[k].inputs[0])].layout;
+    std::vector<Tap> squeeze, convs;
+    if (op.squeeze != nullptr) {
+      squeeze = taps_of(packs.at(op.squeeze), in.block_floats(), in.row_floats());
+      const Tiling& tiling = blueprint.choices[k].tiling;
+      const int64_t row = (op.pooled ? 2 * tiling.width + 1 : tiling.width) + 2,
+                    rows = (op.pooled ? 2 * tiling.height + 1 : tiling.height) + 2;
+      convs = taps_of(packs.at(op.convs[0]), rows * row, row);
+    } else if (op.kind == OpKind::kConv) {
+      convs = taps_of(packs.at(op.convs[0]), in.block_floats(), in.row_floats());
+    }
+    offsets_.push_back(parcel.add(squeeze));
+    offsets_.push_back(parcel.add(convs));
+  }
+  memory_ = parcel.send(runtime);
+}
+
+Arena::Arena(const Blueprint& blueprint, uint8_t* base)
+    : not_finite(reinterpret_cast<int*>(base)),
+      images(base + Parcel::kAlignment),
+      activations(reinterpret_cast<float*>(images + image_bytes(blueprint))),
+      output(activations + blueprint.plan.buffers.back().offset * blueprint.images) {}
+
+size_t Arena::bytes(const Blueprint& blueprint) {
+  const auto activations =
+      static_cast<size_t>(blueprint.plan.arena_floats * blueprint.images) * sizeof(float);
+  return Parcel::kAlignment + image_bytes(blueprint) + activations;
+}
+
+std::vector<Launch> make_program(Runtime& runtime, const Blueprint& blueprint, PixelFormat format,
+                                 const Arena& arena, const DeviceWeights& weights, const DeviceTaps& taps,
+                                 const Normalisation& norm) {
+  return ProgramMaker(runtime, blueprint, format, arena, weights, taps, norm).run();
+}
+
+}  // namespace squish::cuda

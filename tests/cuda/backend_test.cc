@@ -1,0 +1,186 @@
+// The CUDA backend on an emulated device: memory, recordings, errors.
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "cuda/cuda_backend.h"
+#include "squish/error.h"
+#include "support/emulated_runtime.h"
+#include "support/expected.h"
+#include "support/image.h"
+#include "support/net_builder.h"
+#include "support/throws.h"
+
+namespace squish::cuda {
+namespace {
+
+using testing::all_equal;
+using testing::Images;
+using testing::NetBuilder;
+using testing::square;
+using testing::throws;
+
+constexpr int kClasses = 7;
+
+std::shared_ptr<const Model> small_model() {
+  NetBuilder net(1, 3);
+  net.max_pool(net.conv(-1, 20, square(3, 2)), square(3, 2), true);
+  net.global_average_pool(net.conv(net.fire(1, {5, 17, 18}), kClasses, square(1)));
+  return net.model();
+}
+
+Images images(int height, int width, int64_t count, PixelFormat format = PixelFormat::kF32Nchw) {
+  return Images(format, count, {3, height, width}, static_cast<uint32_t>(height * 1000 + width));
+}
+
+// A backend whose device the test can look at.
+struct Device {
+  explicit Device(FirePolicy policy = FirePolicy::kModelled) {
+    auto emulated = std::make_unique<EmulatedRuntime>();
+    runtime = emulated.get();
+    backend = std::make_unique<CudaBackend>(small_model(), std::move(emulated), policy);
+  }
+  std::vector<float> run(const ImageBatch& batch) {
+    std::vector<float> output(static_cast<size_t>(batch.count * kClasses));
+    backend->run(batch, output.data(), nullptr);
+    return output;
+  }
+
+  EmulatedRuntime* runtime;
+  std::unique_ptr<CudaBackend> backend;
+};
+
+TEST(CudaBackend, RunsOneRecordingAndAllocatesNothingOnceItIsPrepared) {
+  Device device;
+  device.backend->prepare(24, 30, 3);
+  const int allocations = device.runtime->allocations, recordings = device.runtime->recordings;
+  for (PixelFormat format : {PixelFormat::kF32Nchw, PixelFormat::kU8Nhwc}) {
+    device.runtime->replays = 0;
+    device.run(images(24, 30, 3, format).batch());
+    EXPECT_EQ(device.runtime->replays, 1);
+  }
+  EXPECT_EQ(device.runtime->allocations, allocations);
+  EXPECT_EQ(device.runtime->recordings, recordings);
+}
+
+TEST(CudaBackend, KeepsItsResultsWhateverSizesComeBetween) {
+  Device device;
+  const Images first = images(24, 30, 2);
+  const auto wanted = device.run(first.batch());
+  for (int extent : {11, 40, 13, 64, 24, 30, 31, 32, 33, 35}) device.run(images(extent, extent, 3).batch());
+  EXPECT_TRUE(all_equal(device.run(first.batch()), wanted));
+}
+
+TEST(CudaBackend, StaysUsableWhenMemoryRunsOut) {
+  Device device;
+  const Images small = images(24, 30, 2), large = images(60, 60, 8);
+  const auto wanted = device.run(small.batch());
+  device.runtime->limit = device.runtime->allocated() + 1000;
+  EXPECT_TRUE(throws<DeviceError>([&] { device.run(large.batch()); }, "out of memory"));
+  EXPECT_TRUE(throws<DeviceError>([&] { device.run(large.batch()); }, "out of memory"));
+  EXPECT_TRUE(all_equal(device.run(small.batch()), wanted));
+  device.runtime->limit = std::numeric_limits<size_t>::max();
+  device.run(large.batch());
+  EXPECT_TRUE(all_equal(device.run(small.batch()), wanted));
+}
+
+TEST(CudaBackend, GivesBackItsMemory) {
+  Device device;
+  size_t most = 0;
+  for (int round = 0; round < 3; ++round) {
+    for (int extent = 20; extent < 40; extent += 2) device.run(images(extent, extent, 2).batch());
+    if (round == 0) most = device.runtime->allocated();
+  }
+  EXPECT_EQ(device.runtime->allocated(), most);
+}
+
+TEST(CudaBackend, NamesTheFirstValueThatIsNotFinite) {
+  Device device;
+  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                    -std::numeric_limits<float>::infinity()}) {
+    Images input = images(20, 24, 3);
+    input.floats()[((1 * 3 + 2) * 20 + 7) * 24 + 11] = bad;
+    EXPECT_TRUE(throws<InvalidArgument>([&] { device.run(input.batch()); },
+                                        "batch: image 1, channel 2, row 7, column 11: got "));
+  }
+  const Images good = images(20, 24, 3);
+  EXPECT_TRUE(all_equal(device.run(good.batch()), Device().run(good.batch()))) << "works after an error";
+}
+
+TEST(CudaBackend, CutsBatchesThatAreLargerThanItTakesAtOnce) {
+  Device device;
+  constexpr int64_t kCount = 259;  // 256 and 3
+  Images many = images(11, 11, kCount);
+  const auto output = device.run(many.batch());
+  for (int64_t n : {int64_t{0}, int64_t{255}, int64_t{256}, kCount - 1}) {
+    const auto alone = device.run(many.part(n, 1));
+    EXPECT_TRUE(all_equal({output.begin() + n * kClasses, output.begin() + (n + 1) * kClasses}, alone)) << n;
+  }
+  many.floats().back() = std::numeric_limits<float>::infinity();
+  EXPECT_TRUE(throws<InvalidArgument>([&] { device.run(many.batch()); }, "batch: image 258, channel 2"));
+}
+
+TEST(CudaBackend, RejectsSizesThatTheNetDoesNotAdmit) {
+  Device device;
+  EXPECT_TRUE(
+      throws<InvalidArgument>([&] { device.backend->prepare(2, 24, 1); }, "layer 0 'conv0' gets 2x24"));
+  EXPECT_THROW(device.backend->explain(1 << 20, 1 << 20), InvalidArgument);
+}
+
+TEST(CudaBackend, SaysWhatItNeedsWithoutAllocatingIt) {
+  Device device;
+  const int allocations = device.runtime->allocations;
+  EXPECT_GT(device.backend->arena_bytes(4000, 4000), int64_t{1} << 28);
+  device.backend->explain(4000, 3000);
+  EXPECT_EQ(device.runtime->allocations, allocations);
+}
+
+TEST(CudaBackend, ExplainsWhatRuns) {
+  const auto kernels = [](FirePolicy policy) {
+    std::vector<std::string> names;
+    for (const StepInfo& step : Device(policy).backend->explain(40, 40))
+      names.push_back(step.layer + ": " + step.kernel);
+    return names;
+  };
+  const std::vector<std::string> whole = {
+      "input: f32 in place, u8 normalised", "conv0+pool1: f32_conv_16x1_pooled_cuda",
+      "fire2: f32_fire_16x1_cuda", "conv3+average4: f32_conv_16x1_averaged_cuda"};
+  const std::vector<std::string> apart = {whole[0], whole[1], "fire2/squeeze: f32_conv_16x1_cuda",
+                                          "fire2/expand: f32_conv_16x1_cuda", whole[3]};
+  EXPECT_EQ(kernels(FirePolicy::kWhole), whole);
+  EXPECT_EQ(kernels(FirePolicy::kApart), apart);
+}
+
+TEST(CudaBackend, ExplainsWhyAndWhatItCosts) {
+  const auto whole = Device(FirePolicy::kWhole).backend->explain(40, 40);
+  const auto apart = Device(FirePolicy::kApart).backend->explain(40, 40);
+  EXPECT_EQ(whole[2].macs, apart[2].macs + apart[3].macs);
+  EXPECT_GE(whole[2].macs_run, whole[2].macs);
+  EXPECT_EQ(whole[2].output, (Shape{35, 9, 9}));
+  EXPECT_NE(whole[2].why.find("dense; 1 tiles of 9x9 in"), std::string::npos) << whole[2].why;
+  EXPECT_NE(whole[2].why.find("squeeze in shared memory"), std::string::npos) << whole[2].why;
+  EXPECT_EQ(apart[2].why, "dense; 1 pixel a thread");
+}
+
+TEST(CudaBackend, TimesEachStep) {
+  Device device;
+  const Images input = images(24, 30, 2);
+  std::vector<double> seconds(device.backend->explain(24, 30).size());
+  std::vector<float> output(2 * kClasses);
+  device.backend->run(input.batch(), output.data(), seconds.data());
+  for (double s : seconds) EXPECT_GT(s, 0);
+  EXPECT_TRUE(all_equal(output, device.run(input.batch())));
+}
+
+TEST(CudaOrdinal, IsTheNumberOfTheDevice) {
+  EXPECT_EQ(cuda_ordinal("cuda"), 0);
+  EXPECT_EQ(cuda_ordinal("cuda:0"), 0);
+  EXPECT_EQ(cuda_ordinal("cuda:12"), 12);
+  for (const char* name :
+       {"", "c", "cpu", "cudax", "cuda:", "cuda:x", "cuda:1x", "cuda:-1", "cuda: 1", "cuda:1234"}) {
+    EXPECT_EQ(cuda_ordinal(name), std::nullopt) << name;
+  }
+}
+
+}  // namespace
+}  // namespace squish::cuda

@@ -1,0 +1,75 @@
+#include "cuda/choose.h"
+
+#include <gtest/gtest.h>
+
+#include "cuda/kernel_table.h"
+#include "support/net_builder.h"
+
+namespace squish::cuda {
+namespace {
+
+constexpr int kExtents[] = {1, 2, 5, 7, 8, 11, 13, 16, 27, 55, 56, 112, 224, 1000};
+
+TEST(ChooseTiling, CoversTheOutputWithTilesThatFit) {
+  for (int height : kExtents) {
+    for (int width : kExtents) {
+      for (bool pooled : {false, true}) {
+        for (int squeeze : {0, 1, 16, 64, 200}) {
+          const auto tiling = choose_tiling(height, width, pooled, squeeze);
+          ASSERT_TRUE(tiling) << height << "x" << width;
+          EXPECT_GE(tiling->height * tiling->rows, height);
+          EXPECT_LT(tiling->height * (tiling->rows - 1), height) << "the last row of tiles would be empty";
+          EXPECT_GE(tiling->width * tiling->columns, width);
+          EXPECT_LT(tiling->width * (tiling->columns - 1), width);
+          const int tile_height = pooled ? 2 * tiling->height + 1 : tiling->height,
+                    tile_width = pooled ? 2 * tiling->width + 1 : tiling->width;
+          EXPECT_LE(tile_height * tile_width, kMaxTilePixels);
+          if (squeeze == 0) continue;
+          EXPECT_LE((tile_height + 2) * (tile_width + 2), kMaxHaloPixels);
+          EXPECT_LE(
+              squeezed_bytes(squeeze, *tiling, pooled) + kStageBytes + (pooled ? kPooledPixelsBytes : 0),
+              48 << 10);
+        }
+      }
+    }
+  }
+}
+
+TEST(ChooseTiling, TakesAsFewTilesAsThereCanBe) {
+  const auto tiling = choose_tiling(13, 13, false, 48);
+  EXPECT_EQ(tiling->rows * tiling->columns, 2);
+  EXPECT_EQ(choose_tiling(11, 11, false, 16)->rows, 1);
+  EXPECT_FALSE(choose_tiling(1, 1, false, 2000)) << "9 pixels of a squeeze of 2000 channels";
+}
+
+// A Fire of SqueezeNet 1.1, on 132 multiprocessors.
+FireChoice choice(int extent, int64_t images) {
+  testing::NetBuilder net(1, 64);
+  net.fire(-1, {16, 64, 64});
+  const auto& convs = net.net().layers[0].convs;
+  const Workload work{extent, extent, extent, extent, false, images, 132};
+  return choose_fire(work, 16, pack({&convs[0]}), pack({&convs[1], &convs[2]}));
+}
+
+TEST(ChooseFire, SplitsTheExpandsWhereTilesAreFew) {
+  EXPECT_GT(choice(13, 1).splits, 1);
+  EXPECT_EQ(choice(112, 256).splits, 1) << "tiles enough for every multiprocessor";
+}
+
+TEST(ChooseFire, SaysWhatBothWaysCost) {
+  for (int extent : kExtents) {
+    for (int64_t images : {1, 8, 256}) {
+      const FireChoice fire = choice(extent, images);
+      EXPECT_GT(fire.steps_whole, 0);
+      EXPECT_EQ(fire.whole, fire.steps_whole < fire.steps_apart) << extent << ", " << images;
+    }
+  }
+}
+
+TEST(ChoosePixels, PairsThemOnlyWhereTheDeviceStaysFull) {
+  EXPECT_EQ(choose_pixels({13, 13, 13, 13, false, 1, 132}, 4), 1);
+  EXPECT_EQ(choose_pixels({112, 112, 112, 112, false, 64, 132}, 4), 2);
+}
+
+}  // namespace
+}  // namespace squish::cuda

@@ -1,0 +1,206 @@
+// The convolution kernels on the emulator against plain double loops.
+#include <gtest/gtest.h>
+
+#include "model/graph.h"
+#include "support/cluster_list.h"
+#include "support/emulated_kernels.h"
+#include "support/net_builder.h"
+#include "support/planes.h"
+#include "support/thread_orders.h"
+
+namespace squish::cuda {
+namespace {
+
+using emulator::Options;
+using emulator::ScopedOptions;
+using testing::ClusterList;
+using testing::Edge;
+using testing::Expected;
+using testing::ExpectedImage;
+using testing::GuardedPlanes;
+using testing::kEdges;
+using testing::kThreadOrders;
+using testing::Random;
+using testing::square;
+using testing::Storage;
+
+constexpr int kImages = 2;
+
+template <typename T>
+const KernelTable<T>& kernels();
+template <>
+const KernelTable<float>& kernels() {
+  return emulated_kernels();
+}
+template <>
+const KernelTable<__half>& kernels() {
+  return emulated_half_kernels();
+}
+
+struct Shape2 {
+  int height, width;
+};
+
+// A convolution op of random clusters with guarded input and output.
+template <typename T>
+class ConvCase {
+ public:
+  ConvCase(const Window& w, Shape2 in, int in_channels, int out_channels, double density, uint32_t seed)
+      : random_(seed),
+        edge_(kEdges[seed % 2]),
+        window_(w),
+        height_(conv_extent(in.height, w.kernel_h, w.stride_h, w.pad_top, w.pad_bottom)),
+        width_(conv_extent(in.width, w.kernel_w, w.stride_w, w.pad_left, w.pad_right)),
+        in_(kImages, in_channels, in.height, in.width, edge_),
+        list_(random_, seed % 3 != 0) {
+    in_.fill(random_);
+    list_.add_conv(out_channels, in_channels, w, density);
+    task_.in = in_.const_planes();
+    task_.clusters = list_.clusters(in.height * in.width, in.width, edge_);
+    task_.images = kImages;
+    task_.stride_h = w.stride_h;
+    task_.stride_w = w.stride_w;
+    task_.conv_height = height_;
+    task_.conv_width = width_;
+    task_.padded = w.pad_top + w.pad_left + w.pad_bottom + w.pad_right > 0;
+  }
+
+  int height() const { return height_; }
+  int width() const { return width_; }
+
+  void check_conv(int pixels) {
+    task_.pixels = pixels;
+    check({height_, width_}, kernels<T>().conv, [](const ExpectedImage& conv) { return conv; });
+  }
+
+  void check_pooled(Shape2 out, Tiling tiling) {
+    task_.tiling = tiling;
+    check(out, kernels<T>().conv_pooled,
+          [=](const ExpectedImage& conv) { return testing::pooled(conv, out.height, out.width); });
+  }
+
+  void check_averaged() {
+    check({1, 1}, kernels<T>().conv_averaged, [](const ExpectedImage& conv) {
+      ExpectedImage out(conv.channels, 1, 1);
+      const int pixels = conv.height * conv.width;
+      for (int c = 0; c < conv.channels; ++c) {
+        testing::BoundedSum sum;
+        double inherited = 0;
+        for (int i = 0; i < pixels; ++i) {
+          const Expected& value = conv.values[static_cast<size_t>(c * pixels + i)];
+          sum.add(value.wanted);
+          inherited += value.bound;
+        }
+        const Expected total = sum.expected();
+        // Twice the bound: for the division, and for sums of what is off already.
+        out.at(c, 0, 0) = {total.wanted / pixels,
+                           2 * (total.bound + inherited + 0x1p-23 * std::abs(total.wanted)) / pixels};
+      }
+      return out;
+    });
+  }
+
+ private:
+  template <typename Then>
+  void check(Shape2 out, void (*kernel)(const ConvTask<T>&, Stream), const Then& then) {
+    for (emulator::Order order : kThreadOrders) {
+      const ScopedOptions options({order, 1});
+      GuardedPlanes<T> output(kImages, list_.out_channels(), out.height, out.width, edge_);
+      task_.out = output.planes();
+      kernel(task_, nullptr);
+      for (int n = 0; n < kImages; ++n) {
+        const ExpectedImage conv =
+            list_.expected(in_.image(n), height_, width_, window_.stride_h, window_.stride_w);
+        ASSERT_TRUE(output.holds(n, then(conv)))
+            << "image " << n << ", " << window_.kernel_h << "x" << window_.kernel_w << ", " << height_ << "x"
+            << width_ << " pixels, " << list_.out_channels() << " channels";
+      }
+    }
+  }
+
+  Random random_;
+  Edge edge_;
+  Window window_;
+  int height_, width_;
+  GuardedPlanes<T> in_;
+  ClusterList<T> list_;
+  ConvTask<T> task_{};
+};
+
+const Window kWindows[] = {square(1),
+                           square(3),
+                           square(3, 1, 1),
+                           square(3, 2),
+                           square(7, 2, 3),
+                           square(1, 2),
+                           square(2),
+                           {1, 7, 1, 1, 0, 3, 0, 3},
+                           {5, 2, 1, 3, 4, 0, 1, 1},
+                           {3, 3, 1, 1, 0, 2, 1, 0}};
+
+TEST(CudaConv, AgreesWithPlainLoopsForAnyWindow) {
+  uint32_t seed = 0;
+  for (const Window& window : kWindows) {
+    for (int pixels : {1, 2}) {
+      ConvCase<float>(window, {9, 14}, 3, 18, 0.7, ++seed).check_conv(pixels);
+    }
+  }
+}
+
+// A run is 128 pixels, or 256: below, equal, above, several.
+TEST(CudaConv, AgreesWithPlainLoopsAroundTheRunOfPixels) {
+  uint32_t seed = 100;
+  const Shape2 shapes[] = {{1, 1}, {1, 127}, {8, 16}, {3, 43}, {15, 17}, {16, 16}, {257, 1}, {19, 29}};
+  for (const Shape2& shape : shapes) {
+    for (int pixels : {1, 2}) ConvCase<float>(square(1), shape, 5, 16, 0.6, ++seed).check_conv(pixels);
+    ConvCase<float>(square(3, 1, 1), shape, 2, 7, 0.6, ++seed).check_conv(1);
+  }
+}
+
+// A chunk is 64 clusters.
+TEST(CudaConv, AgreesWithPlainLoopsAtAnyDensity) {
+  uint32_t seed = 200;
+  for (double density : {0.0, 0.02, 0.1, 0.5, 1.0}) {
+    for (int in_channels : {1, 7, 8, 64, 65}) {
+      for (int out_channels : {1, 16, 33}) {
+        ++seed;
+        ConvCase<float>(square(3, 1, 1), {6, 7}, in_channels, out_channels, density, seed)
+            .check_conv(1 + static_cast<int>(seed % 2));
+      }
+    }
+  }
+}
+
+TEST(CudaConv, AgreesWithPlainLoopsInHalfPrecision) {
+  ConvCase<__half>(square(3, 1, 1), {9, 13}, 20, 19, 0.5, 300).check_conv(2);
+  ConvCase<__half>(square(3, 2), {17, 13}, 3, 17, 1, 301).check_averaged();
+}
+
+TEST(CudaConvPooled, AgreesWithPlainLoopsInAnyTiles) {
+  uint32_t seed = 400;
+  for (const Window& window : {square(1), square(3, 2), square(3, 1, 1)}) {
+    for (const Shape2& shape : {Shape2{5, 5}, {11, 12}, {16, 9}, {27, 30}}) {
+      for (const Shape2& tile : {Shape2{1, 1}, {7, 3}, {2, 12}, {5, 5}}) {
+        ConvCase<float> conv(window, shape, 3, 18, 0.8, ++seed);
+        if (conv.height() < 3 || conv.width() < 3) continue;
+        const bool ceil_mode = seed % 2 == 0;
+        const Shape2 out{pool_extent(conv.height(), 3, 2, 0, 0, ceil_mode),
+                         pool_extent(conv.width(), 3, 2, 0, 0, ceil_mode)};
+        conv.check_pooled(out, {tile.height, tile.width, (out.height + tile.height - 1) / tile.height,
+                                (out.width + tile.width - 1) / tile.width});
+      }
+    }
+  }
+}
+
+TEST(CudaConvAveraged, AgreesWithPlainLoops) {
+  uint32_t seed = 500;
+  for (const Shape2& shape : {Shape2{1, 1}, {1, 2}, {13, 13}, {16, 16}, {17, 19}, {31, 33}}) {
+    for (int channels : {1, 10, 17})
+      ConvCase<float>(square(1), shape, 9, channels, 0.7, ++seed).check_averaged();
+  }
+  ConvCase<float>(square(3, 1, 1), {14, 15}, 4, 20, 0.5, ++seed).check_averaged();
+}
+
+}  // namespace
+}  // namespace squish::cuda

@@ -1,0 +1,109 @@
+// Whole nets through planner, packer, arena and kernels on an emulated device, against the reference in double
+// precision.
+#include <gtest/gtest.h>
+
+#include "support/check_net_on_cuda.h"
+#include "support/net_builder.h"
+#include "support/random_net.h"
+#include "support/thread_orders.h"
+
+namespace squish {
+namespace {
+
+using cuda::FirePolicy;
+using testing::check_net_on_cuda;
+using testing::ConvStyle;
+using testing::Images;
+using testing::kThreadOrders;
+using testing::NetBuilder;
+using testing::square;
+
+class CudaRandomNets : public ::testing::TestWithParam<uint32_t> {};
+
+TEST_P(CudaRandomNets, AgreeWithTheReference) {
+  const uint32_t seed = GetParam();
+  const testing::RandomNet net = testing::random_net(seed);
+  const Shape shape{net.model->input_shape().channels, net.height, net.width};
+  const PixelFormat format = seed / 4 % 2 == 0 ? PixelFormat::kF32Nchw : PixelFormat::kU8Nhwc;
+  constexpr FirePolicy kPolicies[] = {FirePolicy::kModelled, FirePolicy::kWhole, FirePolicy::kApart};
+  check_net_on_cuda(net.model, Images(format, 2, shape, seed), kPolicies[seed / 8 % 3],
+                    kThreadOrders[seed % 3]);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, CudaRandomNets, ::testing::Range(0u, unsigned{SQUISH_TEST_CUDA_NETS}));
+
+// The layers of torchvision's SqueezeNet 1.1, all of its widths divided by four.
+TEST(CudaNet, SqueezeNet) {
+  NetBuilder net(1, 3);
+  net.max_pool(net.conv(-1, 16, square(3, 2)), square(3, 2), true);
+  const auto fire = [&](int squeeze, int expand) { net.fire(net.last(), {squeeze, expand, expand}); };
+  const auto pool = [&] { net.max_pool(net.last(), square(3, 2), true); };
+  fire(4, 16);
+  fire(4, 16);
+  pool();
+  fire(8, 32);
+  fire(8, 32);
+  pool();
+  fire(12, 48);
+  fire(12, 48);
+  fire(16, 64);
+  fire(16, 64);
+  net.global_average_pool(net.conv(net.last(), 10, square(1)));
+  check_net_on_cuda(net.model(), 65, 71);
+}
+
+TEST(CudaNet, ExpandsThatAreGone) {
+  NetBuilder net(7, 3);
+  net.fire(-1, {8, 0, 37});
+  net.fire(0, {8, 21, 0});
+  net.fire(1, {1, 1, 0});
+  check_net_on_cuda(net.model(), 14, 13);
+}
+
+TEST(CudaNet, WeightsThatAreAllZero) {
+  NetBuilder net(9, 3);
+  const ConvStyle dead{true, 0};
+  net.fire(net.conv(-1, 20, square(3, 2), dead), {5, 18, 19}, dead);
+  check_net_on_cuda(net.model(), 19, 19);
+}
+
+TEST(CudaNet, BypassesOfTheInputAndOfAnEqualWidth) {
+  NetBuilder net(10, 3);
+  net.add(-1, net.conv(-1, 3, square(3, 1, 1)), true);
+  const int first = net.fire(1, {4, 10, 23});
+  net.add(first, net.fire(first, {4, 23, 10}));
+  check_net_on_cuda(net.model(), 15, 20);
+}
+
+TEST(CudaNet, PoolsThatStandAlone) {
+  NetBuilder net(13, 3);
+  const int branch = net.conv(-1, 20, square(3));
+  const int pooled = net.max_pool(branch, square(3, 2));
+  net.add(pooled, net.conv(branch, 20, square(3, 2)), true);
+  net.global_average_pool(net.max_pool(net.last(), square(2, 2, 1), true));
+  check_net_on_cuda(net.model(), 20, 25);
+}
+
+TEST(CudaNet, OnePixel) {
+  NetBuilder net(14, 2);
+  net.fire(-1, {3, 5, 5});
+  net.max_pool(0, square(2, 2), true);
+  check_net_on_cuda(net.model(), 1, 1);
+}
+
+TEST(CudaNet, PooledFiresAroundTheTile) {
+  NetBuilder net(8, 3);
+  net.max_pool(net.fire(-1, {17, 20, 33}), square(3, 2));
+  net.max_pool(net.fire(1, {17, 20, 33}), square(3, 2), true);
+  for (int extent : {14, 15, 16, 17, 31}) check_net_on_cuda(net.model(), extent, 33 - extent / 2);
+}
+
+// Too wide to stay in shared memory even for one pixel: runs apart, whatever was asked for.
+TEST(CudaNet, SqueezeThatDoesNotFitInSharedMemory) {
+  NetBuilder net(16, 2);
+  net.fire(-1, {1300, 3, 2}, {true, 0.01});
+  check_net_on_cuda(net.model(), 3, 4);
+}
+
+}  // namespace
+}  // namespace squish

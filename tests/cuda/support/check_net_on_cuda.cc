@@ -1,0 +1,48 @@
+#include "support/check_net_on_cuda.h"
+
+#include <gtest/gtest.h>
+
+#include "cuda/cuda_backend.h"
+#include "support/emulated_runtime.h"
+#include "support/expected.h"
+#include "support/reference_output.h"
+#include "support/thread_orders.h"
+
+namespace squish::testing {
+namespace {
+
+std::vector<float> run(Backend& backend, const Model& model, const ImageBatch& batch) {
+  const Shape out = model.output_shape(batch.height, batch.width);
+  std::vector<float> output(static_cast<size_t>(batch.count * out.elements()));
+  backend.run(batch, output.data(), nullptr);
+  return output;
+}
+
+}  // namespace
+
+void check_net_on_cuda(const std::shared_ptr<const Model>& model, const Images& images,
+                       cuda::FirePolicy policy, emulator::Order order) {
+  const emulator::ScopedOptions options({order, 1});
+  cuda::CudaBackend backend(model, std::make_unique<cuda::EmulatedRuntime>(), policy);
+  std::vector<float> wanted;
+  for (int64_t n = 0; n < images.count(); ++n) {
+    const auto output = run(backend, *model, images.part(n, 1));
+    wanted.insert(wanted.end(), output.begin(), output.end());
+  }
+  ASSERT_TRUE(all_within(wanted.data(), reference_output(*model, images.part(0, 1), false)));
+  ASSERT_TRUE(all_equal(run(backend, *model, images.batch()), wanted)) << "in a batch";
+  ASSERT_TRUE(all_equal(run(backend, *model, images.batch()), wanted)) << "second run";
+}
+
+void check_net_on_cuda(const std::shared_ptr<const Model>& model, int height, int width) {
+  constexpr int64_t kImages = 2;
+  const Shape shape{model->input_shape().channels, height, width};
+  const Images floats(PixelFormat::kF32Nchw, kImages, shape, 1),
+      pixels(PixelFormat::kU8Nhwc, kImages, shape, 2);
+  for (emulator::Order order : kThreadOrders) {
+    check_net_on_cuda(model, floats, cuda::FirePolicy::kWhole, order);
+    check_net_on_cuda(model, pixels, cuda::FirePolicy::kApart, order);
+  }
+}
+
+}  // namespace squish::testing
