@@ -100,7 +100,8 @@ std::vector<StepInfo> CudaBackend::explain(int height, int width) {
 void CudaBackend::run(const ImageBatch& input, float* output, double* seconds) {
   const int channels = model_->description().input.channels;
   const int64_t outputs = model_->output_shape(input.height, input.width).elements();
-  const int64_t slice = std::min(input.count, slice_limit(input.height, input.width));
+  const int64_t slice =
+      seconds != nullptr ? 1 : std::min(input.count, slice_limit(input.height, input.width));
   bool finite = true;
   for (int64_t n = 0; n < input.count; n += slice) {
     ImageBatch images = input;

@@ -44,7 +44,7 @@ class DeviceScope {
 class CudaGraph final : public Recording {
  public:
   CudaGraph(int ordinal, cudaStream_t stream, cudaGraph_t graph) : ordinal_(ordinal), stream_(stream) {
-    const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
+    const cudaError_t status = cudaGraphInstantiateWithFlags(&executable_, graph, 0);
     cudaGraphDestroy(graph);
     check(status, "cudaGraphInstantiate");
   }
@@ -66,7 +66,8 @@ class CudaGraph final : public Recording {
 // Throws unless there is such a device.
 int check_ordinal(int ordinal) {
   int devices = 0;
-  check(cudaGetDeviceCount(&devices), "no device can be used here");
+  const std::string what = "device 'cuda:" + std::to_string(ordinal) + "' is not available";
+  check(cudaGetDeviceCount(&devices), what.c_str());
   if (ordinal < devices) return ordinal;
   throw DeviceError("device: got 'cuda:" + std::to_string(ordinal) + "', this machine has " +
                     std::to_string(devices) + " CUDA device" + (devices == 1 ? "" : "s"));

@@ -10,7 +10,8 @@ namespace cuda {
 // is one that the device does not recover from.
 void check(cudaError_t status, const char* what);
 
-// Of asking for a kernel on the current device: an error where they were not compiled for its architecture.
+// Of asking for every kernel on the current device: an error where they were not compiled for its architecture. It loads
+// them, which the driver would otherwise put off until their first launch: in the middle of a recording, where it cannot.
 cudaError_t kernel_status();
 
 }  // namespace cuda

@@ -28,8 +28,10 @@ Size = Union[int, tuple[int, int]]  # one side or (height, width)
 def load(path: PathLike, device: str = "cpu", threads: int = 1, isa: Optional[str] = None) -> Net:
     """Loads a `.squish` file.
 
-    device: "cpu", or "reference", plain loops in double precision that tests compare with.
-    threads: threads that compute, 1 to 65535, obeyed exactly. Results do not depend on it.
+    device: "cpu"; "reference", plain loops in double precision that tests compare with; or, where
+    the package was built with CUDA, "cuda" or "cuda:1".
+    threads: threads that compute, 1 to 65535, obeyed exactly; 1 on other devices than "cpu".
+    Results do not depend on it.
     isa: CPU instruction set, one of `available_isas()`. None: $SQUISH_FORCE_ISA if set, else the
     best here.
 
@@ -93,7 +95,7 @@ class Net:
 
     @property
     def isa(self) -> str:
-        """The instruction set that runs: "avx512", "avx2", "neon", "scalar"; "" on "reference"."""
+        """The instruction set that runs: "avx512", "avx2", "neon", "scalar"; else ""."""
         return self._open().isa
 
     def infer(self, batch: Any, out: Optional[FloatArray] = None) -> FloatArray:

@@ -16,7 +16,8 @@ using Names = std::vector<std::string>;
 
 // A net and its ops, which point into it.
 struct Fused {
-  explicit Fused(NetBuilder& net) : graph(net.net()), ops(fuse(graph)) {}
+  explicit Fused(NetBuilder& net, const std::vector<bool>& whole_fires = {})
+      : graph(net.net()), ops(fuse(graph, whole_fires)) {}
 
   Names names() const {
     Names names;
@@ -43,6 +44,21 @@ TEST(Fuse, FireIsTwoConvolutions) {
   EXPECT_EQ(fused[2].convs[1]->out_channels, 6);
   EXPECT_EQ(fused[1].last_layer, -1) << "the squeeze's output is no layer's";
   EXPECT_EQ(fused[2].last_layer, 1);
+}
+
+TEST(Fuse, WholeFiresAreOneOp) {
+  NetBuilder net(1, 3);
+  net.max_pool(net.fire(net.fire(-1, {4, 5, 6}), {7, 0, 9}), square(3, 2));
+  const Fused fused(net, {false, true, false});
+  EXPECT_EQ(fused.names(), (Names{"fire0/squeeze", "fire0/expand", "fire1+pool2"}));
+  EXPECT_EQ(fused[1].squeeze, nullptr);
+  EXPECT_EQ(fused[2].inputs, std::vector<int>{1});
+  EXPECT_EQ(fused[2].last_layer, 2);
+  EXPECT_TRUE(fused[2].pooled);
+  ASSERT_NE(fused[2].squeeze, nullptr);
+  EXPECT_EQ(fused[2].squeeze->out_channels, 7);
+  ASSERT_EQ(fused[2].convs.size(), 1u);
+  EXPECT_EQ(fused[2].convs[0]->out_channels, 9);
 }
 
 TEST(Fuse, ExpandsThatAreGoneAreLeftOut) {

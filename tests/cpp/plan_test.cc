@@ -63,6 +63,31 @@ TEST(Plan, NoBufferIsOverwrittenBeforeItsLastReader) {
   }
 }
 
+TEST(Plan, PlanarActivationsHaveNoBorderAndNoPadding) {
+  for (uint32_t seed = 0; seed < 20; ++seed) {
+    const testing::RandomNet net = testing::random_net(seed);
+    const Graph& graph = net.model->graph();
+    const std::vector<bool> whole_fires(static_cast<size_t>(graph.size()), seed % 2 == 0);
+    const auto ops = fuse(graph, whole_fires);
+    const Plan plan = make_plan(graph, ops, net.height, net.width, ActivationOrder::kPlanar);
+    for (const PlannedBuffer& buffer : plan.buffers) {
+      const Layout& layout = buffer.layout;
+      EXPECT_EQ(layout.floats(), int64_t{layout.channels()} * layout.height * layout.width);
+      EXPECT_EQ(layout.channel_offset(layout.channels() - 1),
+                int64_t{layout.channels() - 1} * layout.height * layout.width);
+    }
+    EXPECT_TRUE(plan.reads_input_in_place);
+    const Plan blocked = make_plan(graph, fuse(graph), net.height, net.width);
+    EXPECT_EQ(plan.steps.back().output_shape, blocked.steps.back().output_shape);
+    const auto all_macs = [](const std::vector<Op>& of, const Plan& p) {
+      int64_t macs = 0;
+      for (size_t k = 0; k < of.size(); ++k) macs += count_macs(of[k], p.steps[k]);
+      return macs;
+    };
+    EXPECT_EQ(all_macs(ops, plan), all_macs(fuse(graph), blocked)) << "a whole Fire's squeeze counts";
+  }
+}
+
 TEST(Plan, ShapesAreTheGraphs) {
   for (uint32_t seed = 0; seed < 60; ++seed) {
     const testing::RandomNet net = testing::random_net(seed);

@@ -84,6 +84,13 @@ TEST(CudaNet, PoolsThatStandAlone) {
   check_net_on_cuda(net.model(), 20, 25);
 }
 
+// Its average is fused with the expands, which then run apart from their squeeze.
+TEST(CudaNet, FireThenAverage) {
+  NetBuilder net(17, 3);
+  net.global_average_pool(net.fire(-1, {4, 9, 20}));
+  check_net_on_cuda(net.model(), 9, 14);
+}
+
 TEST(CudaNet, OnePixel) {
   NetBuilder net(14, 2);
   net.fire(-1, {3, 5, 5});

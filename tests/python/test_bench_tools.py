@@ -112,6 +112,7 @@ def test_what_cannot_be_done_ends_with_1(
         ([damaged], "damaged.squish"),
         ([net_file, "--isa", "mmx"], "isa: got 'mmx'"),
         ([net_file, "--device", "abacus"], "device: got 'abacus'"),
+        ([net_file, "--device", "cuda:999"], "cuda:999"),
         ([net_file, "--iters", "1", "--json", tmp_path / "absent" / "x.json"], "cannot write"),
     ):
         done = squish_bench(*arguments)

@@ -48,6 +48,15 @@ def test_reference_device_is_within_the_bound(net_file: Path) -> None:
     assert_logits(net.infer(floats(2)), net, floats(2))
 
 
+@pytest.mark.parametrize("device", ["abacus", "cuda:999", "cuda:x"])
+def test_a_device_that_is_not_here_is_refused(net_file: Path, device: str) -> None:
+    """With CUDA in the build or not, with a driver on the machine or not."""
+    with pytest.raises(squishnative.DeviceError, match=device):
+        squishnative.load(net_file, device=device)
+    net = squishnative.load(net_file)
+    assert_logits(net.infer(floats(1)), net, floats(1))
+
+
 def test_other_sizes_run(net: Net) -> None:
     for size in (SIZE - 5, SIZE + 9):
         batch = floats(2, size=size)

@@ -47,7 +47,7 @@ BenchOptions read_bench_options(int argc, const char* const* argv) {
   tools::Arguments arguments("squish-bench NET.squish... [options]", kAbout);
   arguments.add_int("--batch", 1, "images a call", &options.batch);
   arguments.add_int("--threads", 1, "threads that compute", &options.session.threads);
-  arguments.add_text("--device", "NAME", "cpu, or reference: plain loops in double precision",
+  arguments.add_text("--device", "NAME", "cpu; cuda, cuda:1; reference: plain loops in double precision",
                      &options.session.device);
   arguments.add_text("--isa", "NAME",
                      "instruction set: avx512, avx2, neon or scalar\n[$SQUISH_FORCE_ISA, else the best here]",

@@ -10,8 +10,29 @@ const KernelTable<float>& float_kernels() {
 }
 
 cudaError_t kernel_status() {
-  cudaFuncAttributes attributes;
-  return cudaFuncGetAttributes(&attributes, average<float>);
+  const void* const kernels[] = {
+      reinterpret_cast<const void*>(conv<float, 1, false>),
+      reinterpret_cast<const void*>(conv<float, 1, true>),
+      reinterpret_cast<const void*>(conv<float, 2, false>),
+      reinterpret_cast<const void*>(conv<float, 2, true>),
+      reinterpret_cast<const void*>(conv_pooled<float, false>),
+      reinterpret_cast<const void*>(conv_pooled<float, true>),
+      reinterpret_cast<const void*>(conv_averaged<float, false>),
+      reinterpret_cast<const void*>(conv_averaged<float, true>),
+      reinterpret_cast<const void*>(fire<float, false>),
+      reinterpret_cast<const void*>(fire<float, true>),
+      reinterpret_cast<const void*>(max_pool<float>),
+      reinterpret_cast<const void*>(average<float>),
+      reinterpret_cast<const void*>(add<float>),
+      reinterpret_cast<const void*>(read_pixels<float>),
+      reinterpret_cast<const void*>(read_floats<float>),
+  };
+  for (const void* kernel : kernels) {
+    cudaFuncAttributes attributes;
+    const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel);
+    if (status != cudaSuccess) return status;
+  }
+  return cudaSuccess;
 }
 
 }  // namespace cuda

@@ -10,7 +10,9 @@ from squishnative.layers import LARGEST_EXTENT
 
 NetFile = Annotated[Path, typer.Argument(metavar="NET.squish", show_default=False, help="The net.")]
 Threads = Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="Threads that compute.")]
-Device = Annotated[str, typer.Option(help='"cpu", or "reference": slow, exact, for comparisons.')]
+Device = Annotated[
+    str, typer.Option(help='"cpu"; "cuda", "cuda:1"; "reference": slow, exact, for comparisons.')
+]
 Isa = Annotated[
     Optional[str],
     typer.Option(
