@@ -65,9 +65,12 @@ __global__ void __launch_bounds__(kThreads) conv(ConvTask<T> task) {
   }
 }
 
+// Left to itself ptxas aims at more blocks at once than 16 accumulators a thread leave registers for, and spills.
+constexpr int kBlocksAtOnce = 5;
+
 // With SqueezeNet's pool: a block of threads computes a tile, of which only the maxima leave the chip.
 template <typename T, bool kPadded>
-__global__ void __launch_bounds__(kThreads) conv_pooled(ConvTask<T> task) {
+__global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv_pooled(ConvTask<T> task) {
   SQUISH_STAGE(stage);
   SQUISH_SHARED(float, pixels, kClusterChannels* kThreads);
   const int block_index = static_cast<int>(blockIdx.y), image = static_cast<int>(blockIdx.z);

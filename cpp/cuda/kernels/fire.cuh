@@ -9,7 +9,7 @@
 namespace squish {
 namespace cuda {
 
-// Computes the squeeze of the tile's halo into shared memory.
+// Computes the squeeze of the tile's halo into shared memory. add_clusters lets all threads meet before it reads there.
 template <typename T>
 __device__ inline void squeeze_halo(const FireTask<T>& task, const Tile& tile, int image, const Stage& stage,
                                     float* squeezed) {
@@ -44,7 +44,6 @@ __device__ inline void squeeze_halo(const FireTask<T>& task, const Tile& tile, i
       }
     }
   }
-  __syncthreads();
 }
 
 template <typename T, bool kPooled>

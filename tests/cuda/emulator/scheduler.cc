@@ -125,8 +125,10 @@ class Worker {
     self.mask = mask;
     self.value = value;
     self.source = source;
-    if ((mask >> lane & 1) == 0)
-      fail(site, "called by lane " + std::to_string(lane) + ", not in its mask " + hex(mask));
+    if ((mask >> lane & 1) == 0) {
+      describe_failure(site, "called by lane " + std::to_string(lane) + ", not in its mask " + hex(mask));
+      give_up();
+    }
     release(&clocks_->warp[first / kWarp]);
     self.state = State::kInWarp;
     if (all_meet(first, self)) {
@@ -146,9 +148,10 @@ class Worker {
     if (key == nullptr) bytes = shape_.dynamic_bytes;
     shared_bytes_ += bytes;
     if (arrays_ == kMaxArrays || shared_bytes_ > kSharedBytes) {
-      fail({"shared memory", 0}, "got " + std::to_string(shared_bytes_) + " bytes a block, at most " +
-                                     std::to_string(kSharedBytes) + " in " + std::to_string(kMaxArrays) +
-                                     " arrays");
+      describe_failure({"shared memory", 0}, "got " + std::to_string(shared_bytes_) +
+                                                 " bytes a block, at most " + std::to_string(kSharedBytes) +
+                                                 " in " + std::to_string(kMaxArrays) + " arrays");
+      give_up();
     }
     unsigned char* const begin = next_array_;
     unpoison(begin, bytes);
@@ -196,10 +199,10 @@ class Worker {
     switch_context(me().fiber->context(), scheduler_);
   }
 
-  [[noreturn]] void fail(Site site, const std::string& what) {
-    describe_failure(site, what);
+  // On a fiber, behind describe_failure(): it is not resumed, so nothing on its stack may own memory.
+  [[noreturn]] void give_up() {
     leave(me().state);
-    std::terminate();  // nobody resumes it
+    std::terminate();
   }
   void describe_failure(Site site, const std::string& what) {
     failure_ = place(site) + ": " + what + " (block " + std::to_string(blockIdx.x) + "," +
@@ -270,8 +273,9 @@ class Worker {
       if ((self.mask >> l & 1) == 0) continue;
       const Thread& other = threads_[first + l];
       if (!same_site(other.site, self.site)) {
-        fail(self.site, "lanes of one warp operation are at different places, lane " + std::to_string(l) +
-                            " at " + place(other.site));
+        describe_failure(self.site, "lanes of one warp operation are at different places, lane " +
+                                        std::to_string(l) + " at " + place(other.site));
+        give_up();
       }
     }
     return true;
@@ -288,8 +292,9 @@ class Worker {
       if ((mask >> l & 1) == 0) continue;
       Thread& thread = threads_[first + l];
       if (self.op == WarpOp::kShuffle && (mask >> thread.source & 1) == 0) {
-        fail(thread.site,
-             "shuffle from lane " + std::to_string(thread.source) + ", not in its mask " + hex(mask));
+        describe_failure(thread.site, "shuffle from lane " + std::to_string(thread.source) +
+                                          ", not in its mask " + hex(mask));
+        give_up();
       }
       thread.result = self.op == WarpOp::kShuffle ? threads_[first + thread.source].value : ballot;
     }
