@@ -47,6 +47,7 @@ class ConvCase {
  public:
   ConvCase(const Window& w, Shape2 in, int in_channels, int out_channels, double density, uint32_t seed)
       : random_(seed),
+        workers_(seed % 8 == 0 ? 2 : 1),
         edge_(kEdges[seed % 2]),
         window_(w),
         height_(conv_extent(in.height, w.kernel_h, w.stride_h, w.pad_top, w.pad_bottom)),
@@ -104,7 +105,7 @@ class ConvCase {
   template <typename Then>
   void check(Shape2 out, void (*kernel)(const ConvTask<T>&, Stream), const Then& then) {
     for (emulator::Order order : kThreadOrders) {
-      const ScopedOptions options({order, 1});
+      const ScopedOptions options({order, workers_});
       GuardedPlanes<T> output(kImages, list_.out_channels(), out.height, out.width, edge_);
       task_.out = output.planes();
       kernel(task_, nullptr);
@@ -119,6 +120,7 @@ class ConvCase {
   }
 
   Random random_;
+  int workers_;
   Edge edge_;
   Window window_;
   int height_, width_;

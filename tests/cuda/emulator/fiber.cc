@@ -169,4 +169,11 @@ void release(void* at) {
   if (__tsan_release != nullptr) __tsan_release(at);
 }
 
+void release_for(Context& fiber, Context& self, void* at) {
+  if (__tsan_switch_to_fiber == nullptr) return;
+  __tsan_switch_to_fiber(fiber.tsan_fiber, kNoSynchronisation);
+  release(at);
+  __tsan_switch_to_fiber(self.tsan_fiber, kNoSynchronisation);
+}
+
 }  // namespace squish::emulator

@@ -41,5 +41,7 @@ class Fiber {
 // For ThreadSanitizer: what was done before release(at) comes before what is done after acquire(at).
 void acquire(void* at);
 void release(void* at);
+// The same on behalf of a fiber that does not run any more. `self`: the running context.
+void release_for(Context& fiber, Context& self, void* at);
 
 }  // namespace squish::emulator

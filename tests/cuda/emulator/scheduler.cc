@@ -78,10 +78,15 @@ class Worker {
   }
   ~Worker() {
     unpoison(shared_, kArenaBytes);
-    // Fibers of a block that failed stay in the middle of it.
+    // Fibers of a block that failed stay in the middle of it: what they did comes before whatever is done next.
     for (unsigned t = 0; t < shape_.threads; ++t) {
-      if (threads_[t].state == State::kDone) spare_fibers().push_back(std::move(threads_[t].fiber));
+      if (threads_[t].state == State::kDone) {
+        spare_fibers().push_back(std::move(threads_[t].fiber));
+      } else {
+        release_for(threads_[t].fiber->context(), scheduler_, &clocks_->end);
+      }
     }
+    acquire(&clocks_->end);
   }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;

@@ -17,6 +17,7 @@
 #endif
 
 #if defined(__SANITIZE_THREAD__) || SQUISH_HAS_FEATURE(thread_sanitizer)
+#define SQUISH_UNDER_TSAN
 #define SQUISH_SKIP_WITHOUT_TSAN() (void)0
 #define SQUISH_SKIP_UNDER_TSAN(why) GTEST_SKIP() << (why)
 #else
