@@ -6,6 +6,9 @@
 namespace squish {
 namespace cuda {
 
+// Left to itself ptxas aims at more blocks at once than 16 accumulators a thread leave registers for, and spills.
+constexpr int kBlocksAtOnce = 5;
+
 // Shared memory through which a chunk of weights comes to all threads.
 struct Stage {
   float4* weights;  // [kChunkTaps][4]

@@ -65,9 +65,6 @@ __global__ void __launch_bounds__(kThreads) conv(ConvTask<T> task) {
   }
 }
 
-// Left to itself ptxas aims at more blocks at once than 16 accumulators a thread leave registers for, and spills.
-constexpr int kBlocksAtOnce = 5;
-
 // With SqueezeNet's pool: a block of threads computes a tile, of which only the maxima leave the chip.
 template <typename T, bool kPadded>
 __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv_pooled(ConvTask<T> task) {

@@ -47,7 +47,7 @@ __device__ inline void squeeze_halo(const FireTask<T>& task, const Tile& tile, i
 }
 
 template <typename T, bool kPooled>
-__global__ void __launch_bounds__(kThreads) fire(FireTask<T> task) {
+__global__ void __launch_bounds__(kThreads, kBlocksAtOnce) fire(FireTask<T> task) {
   SQUISH_STAGE(stage);
   SQUISH_SHARED(float, pixels, kPooled ? kClusterChannels * kThreads : 1);
   SQUISH_DYNAMIC_SHARED(float, squeezed);  // [squeeze_channels][tile.height + 2][tile.width + 2]

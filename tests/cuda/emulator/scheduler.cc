@@ -206,6 +206,7 @@ class Worker {
 
   // On a fiber, behind describe_failure(): it is not resumed, so nothing on its stack may own memory.
   [[noreturn]] void give_up() {
+    release(&clocks_->end);
     leave(me().state);
     std::terminate();
   }
@@ -218,7 +219,9 @@ class Worker {
     running_ = t;
     threadIdx = {t, 0, 0};
     switch_context(scheduler_, threads_[t].fiber->context());
-    if (!failure_.empty()) throw KernelError(failure_);
+    if (failure_.empty()) return;
+    acquire(&clocks_->end);
+    throw KernelError(failure_);
   }
 
   // Until every thread has returned (true) or waits at a barrier.
