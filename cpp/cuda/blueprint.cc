@@ -69,7 +69,7 @@ OpChoice choose(const Op& op, const Blueprint& blueprint, size_t k, const Packs&
     choice.padded |= w.pad_top > 0 || w.pad_left > 0 || w.pad_bottom > 0 || w.pad_right > 0;
   }
   choice.pixels = choose_pixels(work, static_cast<int>(packs.at(op.convs[0]).blocks.size()));
-  if (op.pooled) choice.tiling = *choose_tiling(work.out_height, work.out_width, true, 0);
+  if (op.pooled) choice.tiling = choose_tiling(work.out_height, work.out_width, true, 0).value_or(Tiling{});
   return choice;
 }
 

@@ -35,7 +35,7 @@ int64_t steps_of_convs(const PackedConvs& convs, const Workload& work, bool pool
   const auto count = static_cast<int64_t>(convs.blocks.size());
   int64_t runs = divide_up(int64_t{work.height} * work.width, kThreads);
   if (pooled) {
-    const Tiling tiling = *choose_tiling(work.out_height, work.out_width, true, 0);
+    const Tiling tiling = choose_tiling(work.out_height, work.out_width, true, 0).value_or(Tiling{});
     runs = int64_t{tiling.rows} * tiling.columns;
   }
   return steps_of_launch(runs * count * work.images, divide_up(convs.taps(), count), work);
@@ -64,7 +64,7 @@ std::optional<Tiling> choose_tiling(int height, int width, bool pooled, int sque
 
 int choose_pixels(const Workload& work, int block_count) {
   const int64_t blocks =
-      divide_up(int64_t{work.height} * work.width, 2 * kThreads) * block_count * work.images;
+      divide_up(int64_t{work.height} * work.width, int64_t{2} * kThreads) * block_count * work.images;
   return blocks >= work.multiprocessors * kBlocksAtOnce ? 2 : 1;
 }
 

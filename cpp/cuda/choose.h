@@ -16,7 +16,7 @@
 namespace squish::cuda {
 
 // Tiles of an output of this size, as few as there can be, of threads that own a pixel each; with a Fire's squeeze
-// (0 channels: none) in shared memory. Nothing where not even one pixel's fits.
+// (0 channels: none, and always a tiling) in shared memory. Nothing where not even one pixel's fits.
 std::optional<Tiling> choose_tiling(int height, int width, bool pooled, int squeeze_channels);
 
 // What is to be computed, and on what.
