@@ -59,7 +59,7 @@ class Trainer:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.to(device)
         self.network.dropout = recipe.dropout
-        self.network.set_int8(recipe.int8)
+        self.network.round_to(recipe.dtype)
         self.averaged = copy.deepcopy(network).eval()
         self.recipe, self.seed, self.device = recipe, seed, device
         self.teacher = None if teacher is None else teacher.to(device).eval()
@@ -107,6 +107,11 @@ class Trainer:
         seconds = time.perf_counter() - begin
         lr = self._lr(self.step - 1)
         return Epoch(self.epochs_done, total / sum(map(len, batches)), lr, seconds)
+
+    def round_to(self, dtype: str) -> None:
+        """From now on weights are rounded as a file of this type will be."""
+        self.network.round_to(dtype)
+        self.averaged.round_to(dtype)
 
     def state(self) -> dict[str, Any]:
         """All that the next epochs depend on, for `save_state`."""
@@ -175,7 +180,8 @@ class Trainer:
     def _lr(self, step: int) -> float:
         warmup = self.recipe.warmup * self.steps_per_epoch
         rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
-        return self.recipe.lr * rising * (1 + math.cos(math.pi * step / self.steps)) / 2
+        left = (1 + math.cos(math.pi * step / self.steps)) / 2 if self.recipe.annealed else 1.0
+        return self.recipe.lr * rising * left
 
     @torch.no_grad()
     def _average(self) -> None:
