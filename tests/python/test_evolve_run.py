@@ -92,7 +92,7 @@ def settings(pictures: Path, ancestor: Path, **wanted: object) -> Settings:
 
 
 class TestPlanner:
-    @pytest.mark.parametrize("dtype", ["f32", "f16", "i8"])
+    @pytest.mark.parametrize("dtype", ["f32", "f16", "i8", "i4"])
     @pytest.mark.parametrize("share", [0.6, 0.3, 0.15])
     def test_the_file_has_the_bytes_that_were_planned(self, dtype: str, share: float) -> None:
         spec = small()

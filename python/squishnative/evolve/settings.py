@@ -22,11 +22,11 @@ class Settings:
     """What `squish evolve` was asked for. Paths as they were given.
 
     max_bytes, max_seconds: the last generation's budget, of a file of `dtype`; earlier ones
-    approach it geometrically from the ancestor's cost. max_drop: points of fitness that a generation may
-    lose against the ancestor before the run ends. population: offspring a generation. parents: of
-    each, at most. recipe: of one individual's training, at a learning rate that stays. family: how
-    many nets are shipped. mature_epochs: of the training of each of those, with weights rounded as
-    the file's and a learning rate that falls to 0.
+    approach it geometrically from the ancestor's cost. max_drop: points of fitness that a
+    generation may lose against the ancestor before the run ends. population: offspring a
+    generation. parents: of each, at most. recipe: of one individual's training, at a learning rate
+    that stays. family: how many nets are shipped. mature_epochs: of the training of each of those,
+    with weights rounded as the file's and a learning rate that falls to 0.
     """
 
     data: str

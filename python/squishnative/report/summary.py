@@ -64,7 +64,7 @@ class Summary:
 
     @property
     def shown(self) -> list[Member]:
-        """The ancestor and the family, or the young ones as long as there is none; largest first."""
+        """The ancestor and the family, or the young while there is none; largest first."""
         family = [m for m in self.members if m.individual.mature] or self.members[1:]
         return [self.ancestor, *sorted(family, key=lambda m: -m.individual.shipped_bytes)]
 
