@@ -12,10 +12,9 @@ import squishnative
 import torch
 from pictures import LABELS, make_pictures
 from squishnative.cli.main import app
-from squishnative.spec import InputSpec
 from squishnative.train import run
 from squishnative.train.architecture import squeezenet
-from squishnative.train.dataset import Dataset, Split, hold_out, read_dataset
+from squishnative.train.dataset import Dataset, Split, hold_out
 from squishnative.train.files import write_atomically
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
@@ -25,20 +24,7 @@ from typer.testing import CliRunner
 
 SIZE = 32
 
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def data(pictures: Path) -> Dataset:
-    return read_dataset(pictures, InputSpec(height=SIZE, width=SIZE, resize=SIZE), margin=1.25)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def settings(pictures: Path, **recipe: object) -> Settings:

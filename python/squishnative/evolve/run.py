@@ -105,7 +105,8 @@ class _Run:
                 self._individual(generation, number, False, make)
             if self._ends_with(generation):
                 break
-        for one in spread([i for i in young(self.folder) if not self._lost(i)], settings.family):
+        grown_up = spread([i for i in young(self.folder) if not self._lost(i)], settings.family)
+        for one in reversed(grown_up):  # the one that was asked for first
             make = partial(synthesis.mature, one)
             self._individual(one.generation, one.number, True, make)
         return family(self.folder)

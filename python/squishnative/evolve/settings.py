@@ -12,7 +12,7 @@ from squishnative.evolve.strategies import STRATEGIES
 from squishnative.train.folders import begin_run, read_settings
 from squishnative.train.recipe import Recipe
 
-FORMAT = 1  # of the run folder
+FORMAT = 2  # of the run folder
 EVOLVE = "evolve"
 PAPER = "paper"
 
