@@ -74,6 +74,12 @@ def evolve(
     mixup: Mixup = 0.0,
     crop: Crop = 0.35,
     mirror: Mirror = True,
+    held_out: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=0.9, help="Share of the training images that parents are chosen by."
+        ),
+    ] = 0.1,
     seed: Seed = 0,
     engine_threads: Annotated[int, typer.Option(min=1, help="Of the engine that is timed.")] = 1,
     threads: TorchThreads = 0,
@@ -114,6 +120,7 @@ def evolve(
             parents=parents,
             family=family,
             mature_epochs=mature_epochs,
+            held_out=held_out,
             threads=engine_threads,
             seed=seed,
             device=device,

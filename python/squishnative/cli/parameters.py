@@ -8,7 +8,14 @@ import typer
 from squishnative.arguments import MOST_THREADS
 from squishnative.layers import LARGEST_EXTENT
 
-NetFile = Annotated[Path, typer.Argument(metavar="NET.squish", show_default=False, help="The net.")]
+NetFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="NET.squish",
+        show_default=False,
+        help="The net: a file, or a name that `squish nets` lists.",
+    ),
+]
 Threads = Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="Threads that compute.")]
 Device = Annotated[str, typer.Option(help='"cpu", or "reference": slow, exact, for comparisons.')]
 Isa = Annotated[

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from squishnative import _core
+from squishnative import _core, nets
 from squishnative.export.onnx_file import to_onnx
 from squishnative.export.safetensors_file import to_safetensors
 from squishnative.spec import NetSpec, PathLike
@@ -26,5 +27,7 @@ def export(net_path: PathLike, output: PathLike) -> None:
     if writer is None:
         wanted = " or ".join(_WRITERS)
         raise ValueError(f"{path}: suffix {path.suffix!r}, wanted {wanted}")
-    net = NetSpec.from_model(_core.Model.from_bytes(Path(net_path).read_bytes()))
+    net = NetSpec.from_model(
+        _core.Model.from_bytes(Path(nets.path_of(os.fspath(net_path))).read_bytes())
+    )
     path.write_bytes(writer(net))
