@@ -94,7 +94,7 @@ TEST(FormatConvs, RejectsWindowsOutOfRange) {
 TEST(FormatConvs, RejectsUnknownFlagsEncodingsAndTypes) {
   EXPECT_TRUE(rejects(golden_with(kDenseF32, kFlagsAt, kFlagCeil), "flags is 2, must be 0 to 1"));
   EXPECT_TRUE(rejects(golden_with(kDenseF32, kEncodingAt, uint8_t{4}), "encoding is 4, must be 0 to 3"));
-  EXPECT_TRUE(rejects(golden_with(kDenseF32, kTypeAt, uint8_t{3}), "type is 3, must be 0 to 2"));
+  EXPECT_TRUE(rejects(golden_with(kDenseF32, kTypeAt, uint8_t{4}), "type is 4, must be 0 to 3"));
 }
 
 TEST(FormatConvs, RejectsReservedBytesInUse) {

@@ -282,7 +282,7 @@ class _Run:
         stem = file.with_suffix("")
         shipped = compact(spec)
         dtype = self.settings.dtype
-        contents = {name: shipped.to_bytes(name) for name in ("f32", "f16", "i8")}
+        contents = {name: shipped.to_bytes(name) for name in ("f32", "f16", "i8", "i4")}
         path = stem.with_suffix(f".{dtype}.squish")
         write_atomically(path, lambda f: f.write(contents[dtype]))
         write_atomically(stem.with_suffix(".squish"), lambda f: f.write(spec.to_bytes()))

@@ -15,7 +15,7 @@ _WRITERS = {".onnx": to_onnx, ".safetensors": to_safetensors}
 def export(net_path: PathLike, output: PathLike) -> None:
     """Writes the net of a `.squish` file as `.onnx` or `.safetensors`, by `output`'s suffix.
 
-    Weights are float32: f16 and int8 are widened, absent ones are 0. Labels and preprocessing go
+    Weights are float32: other types are widened, absent ones are 0. Labels and preprocessing go
     along as metadata, which `squishnative.convert` reads back.
 
     Raises ValueError on another suffix or a missing package, FormatError on a bad `.squish` file,
