@@ -19,6 +19,7 @@ from squishnative.train.files import write_atomically
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
 from squishnative.train.run import Settings, as_input, begin, prepare, train
+from squishnative.train.teacher import teacher_of
 from squishnative.train.trainer import Trainer, accuracy, logits_of
 from typer.testing import CliRunner
 
@@ -138,6 +139,15 @@ def test_distillation_pulls_towards_the_teacher(data: Dataset) -> None:
         trainer.run_epoch()
         ends.append(trainer.network)
     assert same(*ends)
+
+
+def test_the_engine_teaches_what_the_net_says() -> None:
+    spec = squeezenet("1.1", 3, width=0.25, seed=9)
+    batch = torch.randn(5, 3, SIZE, SIZE).to(memory_format=torch.channels_last)
+    wanted = Network(spec, normed=False).eval()(batch)
+    taught = teacher_of(spec, "cpu")(batch)
+    assert not taught.requires_grad
+    torch.testing.assert_close(taught, wanted.detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_a_last_batch_of_one_image_is_left_out(data: Dataset) -> None:

@@ -25,6 +25,7 @@ from squishnative.train.files import load_state, save_state
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
 from squishnative.train.run import CALIBRATION_IMAGES, as_input, prepare, read_net
+from squishnative.train.teacher import teacher_of
 from squishnative.train.trainer import Trainer
 
 CHECKPOINT = "checkpoint.pt"
@@ -163,9 +164,10 @@ class Synthesis:
         return losses
 
     def _trainer(self, network: Network, recipe: Recipe, rng: np.random.Generator) -> Trainer:
-        teacher = Network(self._dense, normed=False)
+        device = self.settings.device
+        teacher = teacher_of(self._dense, device)
         seed = int(rng.integers(2**31))
-        return Trainer(network, self._images, recipe, seed, teacher, device=self.settings.device)
+        return Trainer(network, self._images, recipe, seed, teacher, device=device)
 
     def _random(self, *number: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, *number])

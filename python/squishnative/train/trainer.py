@@ -24,6 +24,7 @@ from squishnative.train.augment import augment, normalise
 from squishnative.train.dataset import Images, Split
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
+from squishnative.train.teacher import Teacher
 
 EVALUATION_BATCH = 100
 
@@ -51,7 +52,7 @@ class Trainer:
         split: Split,
         recipe: Recipe,
         seed: int,
-        teacher: Optional[Network] = None,
+        teacher: Optional[Teacher] = None,
         before_step: Optional[Callable[[Trainer], None]] = None,
         device: str = "cpu",
     ) -> None:
@@ -62,7 +63,7 @@ class Trainer:
         self.network.round_to(recipe.dtype)
         self.averaged = copy.deepcopy(network).eval()
         self.recipe, self.seed, self.device = recipe, seed, device
-        self.teacher = None if teacher is None else teacher.to(device).eval()
+        self.teacher = teacher
         self.before_step = before_step
         self.epochs_done = self.step = 0
         self._images = torch.from_numpy(split.images)
@@ -171,7 +172,7 @@ class Trainer:
         if self.teacher is None or recipe.distillation == 0:
             return loss
         with torch.no_grad():
-            taught = F.log_softmax(self.teacher(x).float() / recipe.temperature, 1)
+            taught = F.log_softmax(self.teacher(x) / recipe.temperature, 1)
         own = F.log_softmax(logits.float() / recipe.temperature, 1)
         apart = F.kl_div(own, taught, reduction="batchmean", log_target=True)
         weight = recipe.distillation
