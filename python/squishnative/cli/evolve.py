@@ -1,10 +1,13 @@
 """`squish evolve`."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from squishnative.cli.messages import name_skipped
 from squishnative.cli.parameters import (
@@ -127,17 +130,31 @@ def evolve(
             recipe=Recipe(epochs=epochs, batch=batch, lr=lr, mixup=mixup, crop=crop, mirror=mirror),
         )
         run.begin(output, settings)
-    dtype = run.saved_settings(output).dtype
+    asked = run.saved_settings(output)
+    done = sum(individual.epochs for individual in run.young(output) + run.family(output))
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("epoch"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # a file gets its lines, not the terminal
+    )
 
     def report(individual: run.Individual) -> None:
         typer.echo(
             f"{individual.name:31} {100 * individual.val_accuracy:6.2f} % "
-            f"{individual.bytes[dtype]:9,} {100 * individual.density:6.1f} % "
+            f"{individual.bytes[asked.dtype]:9,} {100 * individual.density:6.1f} % "
             f"{1e3 * individual.seconds:7.3f} ms"
         )
 
-    typer.echo(f"{'':31}      val  {dtype} bytes  density    latency")
-    run.evolve(output, report)
+    typer.echo(f"{'':31}      val  {asked.dtype} bytes  density    latency")
+    with bar:
+        task = bar.add_task("", total=asked.epochs, completed=done)
+        run.evolve(output, report, after_epoch=lambda: bar.advance(task))
     name_skipped(output)
 
 

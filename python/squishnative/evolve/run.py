@@ -56,14 +56,18 @@ def saved_environment(folder: Path) -> Environment:
 
 
 def evolve(
-    folder: Path, report: Callable[[Individual], None], *, data: Optional[Dataset] = None
+    folder: Path,
+    report: Callable[[Individual], None],
+    *,
+    data: Optional[Dataset] = None,
+    after_epoch: Callable[[], None] = lambda: None,
 ) -> list[Individual]:
     """Runs, or continues, the run that `begin` made; report is called after each individual.
 
-    Returns the family, largest first.
+    data: the dataset, where the caller has read it already. Returns the family, largest first.
     """
     settings = saved_settings(folder)
-    return _Run(folder, settings, report, data).go()
+    return _Run(folder, settings, report, data, after_epoch).go()
 
 
 class _Run:
@@ -73,6 +77,7 @@ class _Run:
         settings: Settings,
         report: Callable[[Individual], None],
         data: Optional[Dataset],
+        after_epoch: Callable[[], None],
     ) -> None:
         self.folder, self.settings, self.report = folder, settings, report
         ancestor = read_net(settings.ancestor)
@@ -89,7 +94,8 @@ class _Run:
         if not file.exists():
             measured = measure_environment(ancestor, settings.threads, settings.seed)
             save_json(file, measured.to_dict())
-        self.synthesis = Synthesis(folder, settings, ancestor, saved_environment(folder), train)
+        environment = saved_environment(folder)
+        self.synthesis = Synthesis(folder, settings, ancestor, environment, train, after_epoch)
 
     def go(self) -> list[Individual]:
         settings, synthesis = self.settings, self.synthesis

@@ -72,6 +72,13 @@ class Settings:
             known = ", ".join((EVOLVE, PAPER, *STRATEGIES))
             raise ValueError(f"strategy: got {self.strategy!r}, wanted one of {known}")
 
+    @property
+    def epochs(self) -> int:
+        """Of training in the whole run, if nothing ends it early; a rival ships a family of one."""
+        shipped = self.family if self.strategy in (EVOLVE, PAPER) else 1
+        young = self.generations * self.population * self.recipe.epochs
+        return young + shipped * self.mature_epochs
+
     def to_dict(self) -> dict[str, Any]:
         """For settings.json."""
         return asdict(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
@@ -55,6 +56,7 @@ class Synthesis:
         ancestor: NetSpec,
         environment: Environment,
         images: Split,
+        after_epoch: Callable[[], None],
     ) -> None:
         """images: what individuals train on, with a margin.
 
@@ -63,6 +65,7 @@ class Synthesis:
         self.folder, self.settings = folder, settings
         self.planner = Planner(ancestor, environment, settings.dtype)
         self._dense, self._environment, self._images = ancestor, environment, images
+        self._after_epoch = after_epoch
         self._check_budget()
 
     def ancestor(self) -> Made:
@@ -161,6 +164,7 @@ class Synthesis:
             losses.append(trainer.run_epoch().loss)
             state = {"seed": trainer.seed, "trainer": trainer.state(), "losses": losses}
             save_state(checkpoint, state)
+            self._after_epoch()
         return losses
 
     def _trainer(self, network: Network, recipe: Recipe, rng: np.random.Generator) -> Trainer:

@@ -99,8 +99,9 @@ def family_tree(summary: Summary) -> str:
             _kilobytes(m),
             places[m.individual.name],
             textcoords="offset points",
-            xytext=(0, 7),
-            ha="center",
+            xytext=(7, 0) if m.individual.mature else (0, 7),
+            va="center" if m.individual.mature else "bottom",
+            ha="left" if m.individual.mature else "center",
             fontsize=8,
         )
     return _svg(figure)
