@@ -14,6 +14,7 @@ from squishnative.cli.parameters import (
     Batch,
     Crop,
     Data,
+    Distillation,
     LearningRate,
     Mirror,
     Mixup,
@@ -74,7 +75,8 @@ def evolve(
     ] = 30,
     batch: Batch = 64,
     lr: LearningRate = 0.02,
-    mixup: Mixup = 0.0,
+    distillation: Distillation = 1.0,
+    mixup: Mixup = 1.0,
     crop: Crop = 0.35,
     mirror: Mirror = True,
     held_out: Annotated[
@@ -127,7 +129,15 @@ def evolve(
             threads=engine_threads,
             seed=seed,
             device=device,
-            recipe=Recipe(epochs=epochs, batch=batch, lr=lr, mixup=mixup, crop=crop, mirror=mirror),
+            recipe=Recipe(
+                epochs=epochs,
+                batch=batch,
+                lr=lr,
+                distillation=distillation,
+                mixup=mixup,
+                crop=crop,
+                mirror=mirror,
+            ),
         )
         run.begin(output, settings)
     asked = run.saved_settings(output)

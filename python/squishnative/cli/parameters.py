@@ -50,6 +50,9 @@ Data = Annotated[
 Batch = Annotated[int, typer.Option(min=2, help="Images a step.")]
 LearningRate = Annotated[float, typer.Option(min=0, help="Peak learning rate.")]
 Mixup = Annotated[float, typer.Option(min=0, help="Alpha; 0 is off.")]
+Distillation = Annotated[
+    float, typer.Option(min=0, max=1, help="The teacher's share of the loss; labels have the rest.")
+]
 Crop = Annotated[
     float, typer.Option(min=0.01, max=1, help="Least share of an image that a crop shows.")
 ]
