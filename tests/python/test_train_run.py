@@ -117,13 +117,21 @@ def test_the_average_follows_the_weights(data: Dataset) -> None:
 def test_the_learning_rate_rises_and_falls_to_nothing(data: Dataset) -> None:
     rates: list[float] = []
     trainer = trainer_of(data, warmup=1.0)
-    trainer.before_step = lambda t: rates.append(t._lr(t.step))
+    trainer.before_step = lambda t: rates.append(t.lr_of(t.step))
     for _ in range(4):
         trainer.run_epoch()
     assert len(rates) == trainer.steps == 4 * 6
     assert rates[0] < 0.25 * max(rates)
     assert rates[-1] < 0.02 * max(rates)
     assert rates[6:] == sorted(rates[6:], reverse=True)
+
+
+def test_the_learning_rate_stays_for_training_that_others_continue(data: Dataset) -> None:
+    trainer = trainer_of(data, epochs=2, lr=0.03, annealed=False, warmup=0.5)
+    rates = [trainer.lr_of(step) for step in range(trainer.steps)]
+    assert rates[3:] == [0.03] * (trainer.steps - 3)
+    assert rates[:3] == sorted(rates[:3])
+    assert rates[0] == pytest.approx(0.01)
 
 
 def test_distillation_pulls_towards_the_teacher(data: Dataset) -> None:

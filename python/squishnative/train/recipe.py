@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+DTYPES = ("f32", "f16", "i8", "i4")  # of a file's weights
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -54,6 +56,9 @@ class Recipe:
             if value < least or (most is not None and value > most):
                 most_text = "" if most is None else f" and at most {most}"
                 raise ValueError(f"{name}: got {value}, must be at least {least}{most_text}")
+
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype: got {self.dtype!r}, wanted one of {', '.join(DTYPES)}")
 
     def to_dict(self) -> dict[str, object]:
         """For files."""

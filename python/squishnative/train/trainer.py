@@ -106,8 +106,15 @@ class Trainer:
                 total += self._step(chosen, generator) * len(chosen)
         self.epochs_done += 1
         seconds = time.perf_counter() - begin
-        lr = self._lr(self.step - 1)
+        lr = self.lr_of(self.step - 1)
         return Epoch(self.epochs_done, total / sum(map(len, batches)), lr, seconds)
+
+    def lr_of(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        warmup = self.recipe.warmup * self.steps_per_epoch
+        rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
+        left = (1 + math.cos(math.pi * step / self.steps)) / 2 if self.recipe.annealed else 1.0
+        return self.recipe.lr * rising * left
 
     def round_to(self, dtype: str) -> None:
         """From now on weights are rounded as a file of this type will be."""
@@ -142,7 +149,7 @@ class Trainer:
         if self.before_step is not None:
             self.before_step(self)
         for group in self._optimiser.param_groups:
-            group["lr"] = self._lr(self.step)
+            group["lr"] = self.lr_of(self.step)
         with mixed_precision(self.recipe.amp, self.device):
             loss = self._loss(chosen, generator)
         self._optimiser.zero_grad()
@@ -177,12 +184,6 @@ class Trainer:
         apart = F.kl_div(own, taught, reduction="batchmean", log_target=True)
         weight = recipe.distillation
         return (1 - weight) * loss + weight * recipe.temperature**2 * apart
-
-    def _lr(self, step: int) -> float:
-        warmup = self.recipe.warmup * self.steps_per_epoch
-        rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
-        left = (1 + math.cos(math.pi * step / self.steps)) / 2 if self.recipe.annealed else 1.0
-        return self.recipe.lr * rising * left
 
     @torch.no_grad()
     def _average(self) -> None:
