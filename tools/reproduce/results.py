@@ -6,7 +6,6 @@ python tools/reproduce/results.py RUNS --cpu 'an AMD EPYC'
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -33,7 +32,7 @@ TITLES = {
 def results(runs: Path, cpu: str) -> str:
     """The Markdown between the marks, of those runs that are there."""
     families = {
-        name: _timed(runs / name) for name in TITLES if any((runs / name).glob("family/*.json"))
+        name: timed(runs / name) for name in TITLES if any((runs / name).glob("family/*.json"))
     }
     parts = [
         f"Latency: one image, one thread of {cpu}, float32 arithmetic; the median of calls, "
@@ -51,7 +50,7 @@ def results(runs: Path, cpu: str) -> str:
     return "\n\n".join(parts)
 
 
-def _timed(run: Path) -> Summary:
+def timed(run: Path) -> Summary:
     """The run with latencies that compare, whatever the machine did while it was evolved."""
     summary = summarise(run)
     nets = {m.individual.name: load(run / f"{m.individual.name}.squish") for m in summary.shown}
@@ -119,7 +118,7 @@ def _against_the_paper(families: dict[str, Summary]) -> str:
         "1.64x",
         *(f"{a.seconds / b.seconds:.2f}x" for _, a, b in ends),
     )
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def _setting(summary: Summary) -> str:
@@ -150,7 +149,7 @@ def _family(summary: Summary) -> str:
                 f"{100 * i.density:.1f} %",
             ]
         )
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def _factors(summary: Summary) -> str:
@@ -159,13 +158,13 @@ def _factors(summary: Summary) -> str:
         f = m.factors
         parts = (f.head, f.evolution, f.encoding, f.precision)
         rows.append([_title(m), *(f"{part:.2f}x" for part in parts), f"{f.total:.1f}x"])
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def _rivals(folders: dict[str, list[Path]]) -> str:
     rows = [["strategy", "val of each seed", "mean", "deviation", "bytes", "ms"]]
     for strategy, runs in folders.items():
-        smallest = [_timed(run).shown[-1].individual for run in runs]
+        smallest = [timed(run).shown[-1].individual for run in runs]
         shares = [100 * i.val_accuracy for i in smallest]
         rows.append(
             [
@@ -177,7 +176,7 @@ def _rivals(folders: dict[str, list[Path]]) -> str:
                 f"{1e3 * mean(i.seconds for i in smallest):.3f}",
             ]
         )
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def _title(member: Member) -> str:
@@ -185,10 +184,20 @@ def _title(member: Member) -> str:
     return f"dense, {i.dtype}" if not i.mature else f"generation {i.generation}, {i.dtype}"
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first row is its head."""
     head, *body = rows
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def replace_results(document: Path, begin: str, text: str) -> None:
+    """Writes text between the lines `begin` and END. Raises ValueError where they are missing."""
+    before, first, rest = document.read_text().partition(begin)
+    _, last, after = rest.partition(END)
+    if not first or not last:
+        raise ValueError(f"{document}: wanted the lines {begin!r} and {END!r}")
+    document.write_text(f"{before}{first}\n\n{text}\n\n{last}{after}")
 
 
 def main() -> None:
@@ -200,12 +209,7 @@ def main() -> None:
     parser.add_argument("--cpu", required=True, help="how to call the CPU that was timed")
     parser.add_argument("--document", type=Path, default=DOCUMENT, metavar="FILE")
     options = parser.parse_args()
-    before, begin, rest = options.document.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"results.py: wanted the lines {BEGIN!r} and {END!r} in {options.document}")
-    text = results(options.runs, options.cpu)
-    options.document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+    replace_results(options.document, BEGIN, results(options.runs, options.cpu))
 
 
 if __name__ == "__main__":
