@@ -74,10 +74,10 @@ def evolve(
         int, typer.Option(min=1, help="Of training, for each net that is shipped.")
     ] = 30,
     batch: Batch = 64,
-    lr: LearningRate = 0.02,
+    lr: LearningRate = 0.03,
     distillation: Distillation = 1.0,
-    mixup: Mixup = 1.0,
-    crop: Crop = 0.35,
+    mixup: Mixup = 0.0,
+    crop: Crop = 0.6,
     mirror: Mirror = True,
     held_out: Annotated[
         float,
