@@ -1,23 +1,34 @@
-// Writes the golden file that the tests load for ever: make_golden tests/data/golden/v1/everything.squish
+// Writes the golden files that the tests load for ever: make_golden tests/data/golden/v1
 // Run it once for each version of the format. A file of an old version is never written anew.
 #include <cstdio>
 #include <fstream>
+#include <string>
 
 #include "golden_net.h"
 
-int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: %s FILE.squish\n", argv[0]);
-    return 2;
-  }
-  const std::vector<uint8_t> bytes = squish::testing::golden_file();
-  std::ofstream file(argv[1], std::ios::binary);
+namespace {
+
+bool write_file(const std::string& path, const std::vector<uint8_t>& bytes) {
+  std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   file.close();
-  if (!file) {
-    std::fprintf(stderr, "%s: cannot write\n", argv[1]);
-    return 1;
+  if (file) {
+    std::printf("%s: %zu bytes\n", path.c_str(), bytes.size());
+  } else {
+    std::fprintf(stderr, "%s: cannot write\n", path.c_str());
   }
-  std::printf("%s: %zu bytes\n", argv[1], bytes.size());
-  return 0;
+  return !file.fail();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s FOLDER\n", argv[0]);
+    return 2;
+  }
+  const std::string folder = argv[1];
+  const bool done = write_file(folder + "/everything.squish", squish::testing::golden_file()) &&
+                    write_file(folder + "/int4.squish", squish::testing::golden_int4_file());
+  return done ? 0 : 1;
 }

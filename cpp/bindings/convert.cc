@@ -58,6 +58,8 @@ const char* name_of(WeightType type) {
       return "f16";
     case WeightType::kI8:
       return "i8";
+    case WeightType::kI4:
+      return "i4";
   }
   throw FormatError("weight type " + std::to_string(static_cast<int>(type)) + " has no name");
 }
@@ -75,10 +77,10 @@ const char* name_of(Interpolation interpolation) {
 }
 
 WeightType weight_type(const std::string& name) {
-  for (WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kI8}) {
+  for (WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kI8, WeightType::kI4}) {
     if (name == name_of(type)) return type;
   }
-  throw_unknown("dtype", name, "'f32', 'f16' or 'i8'");
+  throw_unknown("dtype", name, "'f32', 'f16', 'i8' or 'i4'");
 }
 
 Interpolation interpolation(const std::string& name) {

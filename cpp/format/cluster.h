@@ -69,9 +69,23 @@ inline int64_t stored_weights(const ConvDescription& conv) {
   return stored;
 }
 
-constexpr size_t type_bytes(WeightType type) {
-  return type == WeightType::kF32 ? 4 : type == WeightType::kF16 ? 2 : 1;
+// Of the values part that holds `count` weights.
+constexpr uint64_t values_bytes(WeightType type, uint64_t count) {
+  if (type == WeightType::kI4) return (count + 1) / 2;
+  return count * (type == WeightType::kF32 ? 4 : type == WeightType::kF16 ? 2 : 1);
 }
+
+// The k-th value of kI4.
+inline int load_int4(const uint8_t* values, int64_t k) {
+  const int bits = values[k / 2] >> (k % 2 * 4) & 0xF;
+  return bits < 8 ? bits : bits - 16;
+}
+
+// The integer types have a scale for each output channel.
+constexpr bool has_scale(WeightType type) { return type == WeightType::kI8 || type == WeightType::kI4; }
+
+// Of an integer type. The least value is its negative.
+constexpr int largest_value(WeightType type) { return type == WeightType::kI4 ? 7 : 127; }
 
 // Of a bias or scale next to weights of this type.
 constexpr size_t channel_type_bytes(WeightType type) { return type == WeightType::kF32 ? 4 : 2; }

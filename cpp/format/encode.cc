@@ -58,8 +58,8 @@ template <typename T>
 struct Quantized {
   using Channel = std::conditional_t<std::is_same_v<T, float>, float, uint16_t>;
   std::vector<Channel> bias;
-  std::vector<uint16_t> scale;  // [O] of int8, otherwise empty
-  std::vector<T> values;
+  std::vector<uint16_t> scale;  // [O] of the integer types, otherwise empty
+  std::vector<T> values;        // of int4 too, one in a byte
 };
 
 std::vector<float> bias_of(const ConvSource& source) {
@@ -80,27 +80,28 @@ std::vector<uint16_t> to_halves(const char* what, const std::vector<float>& valu
   return halves;
 }
 
-// The smallest half that is at least a 127th of the largest magnitude. Halves below 2^-14 are coarse: rows of such
-// little weights use less of the range.
-uint16_t int8_scale(const float* weight, size_t count) {
+// The smallest half with which the type's largest value reaches the largest magnitude. Halves below 2^-14 are coarse:
+// rows of such little weights use less of the range.
+uint16_t integer_scale(WeightType type, const float* weight, size_t count) {
+  const auto levels = static_cast<float>(largest_value(type));
   float largest = 0;
   for (size_t k = 0; k < count; ++k) largest = std::max(largest, std::fabs(weight[k]));
-  uint16_t scale = half_from_float(largest / 127);
-  if (127 * float_from_half(scale) < largest) ++scale;  // the product is exact
+  uint16_t scale = half_from_float(largest / levels);
+  if (levels * float_from_half(scale) < largest) ++scale;  // the product is exact
   if (scale == kHalfInfinity) {
-    throw InvalidArgument(
-        concat("conv: a weight's magnitude is ", largest, ", i8 holds up to ", 127 * kMaxHalf));
+    throw InvalidArgument(concat("conv: a weight's magnitude is ", largest, ", ",
+                                 type == WeightType::kI4 ? "i4" : "i8", " holds up to ", levels * kMaxHalf));
   }
   return scale;
 }
 
-Quantized<int8_t> quantize_int8(const ConvSource& source) {
+Quantized<int8_t> quantize(const ConvSource& source) {
   Quantized<int8_t> result;
   result.bias = to_halves("bias", bias_of(source));
   result.values.reserve(source.weight.size());
   const size_t row = source.weight.size() / static_cast<size_t>(source.out_channels);
   for (size_t begin = 0; begin < source.weight.size(); begin += row) {
-    result.scale.push_back(int8_scale(&source.weight[begin], row));
+    result.scale.push_back(integer_scale(source.type, &source.weight[begin], row));
     const float scale = float_from_half(result.scale.back());
     for (size_t k = begin; k < begin + row; ++k) {
       const double value = scale == 0 ? 0 : std::nearbyint(double{source.weight[k]} / double{scale});
@@ -145,6 +146,16 @@ ByteSpan as_bytes(const std::vector<T>& values) {
   return {reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(T)};
 }
 
+// The bytes of the values part. Values of kI4 come one in a byte and leave two in a byte.
+std::vector<uint8_t> pack_values(WeightType type, ByteSpan values) {
+  if (type != WeightType::kI4) return {values.data, values.data + values.size};
+  std::vector<uint8_t> packed((values.size + 1) / 2);
+  for (size_t k = 0; k < values.size; ++k) {
+    packed[k / 2] = static_cast<uint8_t>(packed[k / 2] | (values.data[k] & 0xF) << (k % 2 * 4));
+  }
+  return packed;
+}
+
 // Where a part of the payload ends and how long it is; a span only when the payload no longer moves.
 struct Extent {
   size_t begin, size;
@@ -173,7 +184,7 @@ EncodedConv encode_as(WeightEncoding encoding, ConvDescription conv, const Quant
   const Extent bias_at = put_part(payload, as_bytes(weights.bias));
   const Extent scale_at = put_part(payload, as_bytes(weights.scale));
   const Extent occupancy_at = put_part(payload, as_bytes(occupancy));
-  const Extent values_at = put_part(payload, as_bytes(stored));
+  const Extent values_at = put_part(payload, as_bytes(pack_values(conv.type, as_bytes(stored))));
   EncodedConv result;
   result.payload = payload.take();
   conv.bias = bias_at.in(result.payload);
@@ -231,7 +242,8 @@ EncodedConv encode(const ConvSource& source) {
           source.encoding, conv,
           Quantized<uint16_t>{to_halves("bias", bias_of(source)), {}, to_halves("weight", source.weight)});
     case WeightType::kI8:
-      return encode_smallest(source.encoding, conv, quantize_int8(source));
+    case WeightType::kI4:
+      return encode_smallest(source.encoding, conv, quantize(source));
     case WeightType::kF32:
       break;
   }

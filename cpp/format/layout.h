@@ -109,12 +109,15 @@
 // PAYLOAD OF A CONV, in kWeights: the parts follow each other, each at the next multiple of 4
 // (kPartAlignment) from the payload's start, zeros between; it ends where the values end.
 //       channel[out_channels] bias  finite. channel: f32 if the type is kF32, otherwise f16
-//       f16[out_channels] scale    only for kI8: weight = scale * value; 0 to 65504, the largest finite f16
+//       f16[out_channels] scale    only for kI8 and kI4: weight = scale * value; 0 to 65504, the largest finite f16
 //       u8[]              occupancy  only for the sparse encodings: one bit a cluster (or synapse), 1 = lives,
 //                                  bit i in byte i / 8 at weight 1 << (i % 8); spare bits of the last byte 0
 //       type[]            values   of all weights (dense) or of those that live. Floats are finite. kI8: -127 to
 //                                  127, because the absolute value of -128 is no int8 and the kernels for
-//                                  AVX2 multiply absolute values by signs
+//                                  AVX2 multiply absolute values by signs. kI4: -7 to 7, as symmetric, in
+//                                  four bits of two's complement, two a byte: value k in byte k / 2, in the
+//                                  low nibble for even k, in the high nibble for odd k. Of an odd number of
+//                                  values the last byte's high nibble is 0.
 //
 // ORDER OF WEIGHTS. o: output channel, i: input channel, (y, x): kernel position.
 //  kDense          o, i, y, x: the order of PyTorch and ONNX (OIHW).
@@ -133,6 +136,10 @@
 // bias and scale in f32 were 8 bytes a channel, 24 kB for the 2954 of a SqueezeNet v1.1 with ten classes, of
 // files that are to have 50 to 100 kB. Ten bits of mantissa are finer than the weights next to them; f32 weights,
 // which are there to lose nothing, keep f32 biases. And scale * value fits a float exactly.
+//
+// WHY FOUR BITS: evolution fits nets into a budget of bytes, and kI4 holds twice the weights of kI8 in the same bytes:
+// a net that is trained for 15 levels a channel may win more by the clusters than it loses by the levels. Engines that
+// compute in floats widen both when they load, so it costs them nothing.
 //
 // SECTION kLabels (optional): the class names, as many as the net has outputs:
 //    0  u32    count          at least 1; a net without labels has no such section
@@ -185,7 +192,7 @@ inline constexpr uint8_t kFlagCeil = 2;
 
 enum class LayerKind : uint8_t { kConv = 1, kFire = 2, kMaxPool = 3, kAdd = 4, kGlobalAveragePool = 5 };
 enum class WeightEncoding : uint8_t { kDense = 0, kCluster16x1 = 1, kCluster16x4 = 2, kSynapse = 3 };
-enum class WeightType : uint8_t { kF32 = 0, kF16 = 1, kI8 = 2 };
+enum class WeightType : uint8_t { kF32 = 0, kF16 = 1, kI8 = 2, kI4 = 3 };
 enum class Interpolation : uint8_t { kNearest = 0, kBilinear = 1, kBicubic = 2 };
 
 inline constexpr int kClusterRows = 16;  // output channels of a cluster

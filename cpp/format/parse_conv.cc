@@ -42,6 +42,19 @@ void check_int8(const ByteReader& payload, ByteSpan bytes) {
                   concat("value ", index, " is -128, must be -127 to 127"));
 }
 
+void check_int4(const ByteReader& payload, ByteSpan bytes, uint64_t count) {
+  const size_t begin = payload.position() - bytes.size;
+  for (uint64_t k = 0; k < count; ++k) {
+    if (load_int4(bytes.data, static_cast<int64_t>(k)) != -8) continue;
+    payload.fail_at(begin + k / 2, concat("value ", k, " is -8, must be -7 to 7"));
+  }
+  if (count % 2 != 0 && bytes.data[bytes.size - 1] >> 4 != 0) {
+    payload.fail_at(begin + bytes.size - 1,
+                    concat("spare nibble of the values' last byte is ", bytes.data[bytes.size - 1] >> 4,
+                           ", must be 0, there are ", count, " values"));
+  }
+}
+
 ByteSpan read_occupancy(ByteReader& payload, const ConvDescription& conv) {
   const auto clusters = static_cast<uint64_t>(cluster_count(conv, cluster_size(conv.encoding)));
   const ByteSpan occupancy = payload.take((clusters + 7) / 8, "occupancy");
@@ -55,10 +68,11 @@ ByteSpan read_occupancy(ByteReader& payload, const ConvDescription& conv) {
 
 void read_values(ByteReader& payload, ConvDescription& conv) {
   const auto stored = static_cast<uint64_t>(stored_weights(conv));
-  conv.values = payload.take(stored * type_bytes(conv.type), "values");
+  conv.values = payload.take(values_bytes(conv.type, stored), "values");
   if (conv.type == WeightType::kF32) check_floats(payload, conv.values, "value");
   if (conv.type == WeightType::kF16) check_halves(payload, conv.values, "value");
   if (conv.type == WeightType::kI8) check_int8(payload, conv.values);
+  if (conv.type == WeightType::kI4) check_int4(payload, conv.values, stored);
 }
 
 void read_payload(ByteReader payload, ConvDescription& conv) {
@@ -70,7 +84,7 @@ void read_payload(ByteReader payload, ConvDescription& conv) {
     check_halves(payload, conv.bias, "bias");
   }
   payload.skip_padding(kPartAlignment);
-  if (conv.type == WeightType::kI8) {
+  if (has_scale(conv.type)) {
     conv.scale = payload.take(channel_bytes, "scale");
     check_numbers<uint16_t>(payload, conv.scale, "scale", 0, kMaxHalf);
     payload.skip_padding(kPartAlignment);
@@ -94,7 +108,7 @@ ConvDescription read_fields(ByteReader& convs, bool may_be_absent) {
   conv.encoding = static_cast<WeightEncoding>(
       convs.read_int<uint8_t>("encoding", 0, absent ? 0 : static_cast<int>(WeightEncoding::kSynapse)));
   conv.type = static_cast<WeightType>(
-      convs.read_int<uint8_t>("type", 0, absent ? 0 : static_cast<int>(WeightType::kI8)));
+      convs.read_int<uint8_t>("type", 0, absent ? 0 : static_cast<int>(WeightType::kI4)));
   convs.skip_zeros(1, "reserved");
   conv.activation_scale = convs.read<float>("activation_scale");
   if (!(conv.activation_scale >= 0 && conv.activation_scale <= (absent ? 0 : FLT_MAX))) {

@@ -59,6 +59,14 @@ void for_each_weight(const ConvDescription& conv, Visit&& visit) {
                    static_cast<float>(detail::load<int8_t>(values, k));
           },
           visit);
+    case WeightType::kI4:
+      return detail::visit_stored(
+          conv,
+          [=](int64_t k, int o) {
+            return float_from_half(detail::load<uint16_t>(scale, o)) *
+                   static_cast<float>(load_int4(values, k));
+          },
+          visit);
   }
 }
 

@@ -38,11 +38,12 @@ struct EncodedConv {
 // Encodes one conv. kSmallest takes the encoding with the fewest bytes (the first named in WeightEncoding on a tie).
 // A weight lives if it is not zero in its stored type; a sparse encoding drops the sign of a zero.
 // kF16: round to nearest even. kI8: scale[o] is the smallest f16 from max|w[o]| / 127 on, and value = round to
-// nearest even(w / scale), so that |value| <= 127 and |scale * value - w| <= scale / 2. Biases of both: f16,
-// round to nearest even.
+// nearest even(w / scale), so that |value| <= 127 and |scale * value - w| <= scale / 2. kI4: the same with 7 instead
+// of 127. Biases of all three: f16, round to nearest even.
 // out_channels 0 (one expand of a Fire that evolution took away) gives a conv without payload.
 // Throws InvalidArgument on sizes that do not agree, on values that are not finite, and where the type cannot
-// hold a weight or a bias (kF16 and the biases of kI8: from 65520; weights of kI8: above 127 * 65504).
+// hold a weight or a bias (kF16 and all biases but those of kF32: from 65520; weights of kI8: above 127 * 65504, of
+// kI4: above 7 * 65504).
 EncodedConv encode(const ConvSource& source);
 
 // The bytes of the file that says `net`. write(parse(bytes)) == bytes for every file without optional sections

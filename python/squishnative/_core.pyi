@@ -56,7 +56,7 @@ class ConvInfo:
         """One of "dense", "cluster16x1", "cluster16x4" or "synapse"."""
     @property
     def dtype(self) -> str:
-        """One of "f32", "f16" or "i8"."""
+        """One of "f32", "f16", "i8" or "i4"."""
     @property
     def payload_bytes(self) -> int: ...
     @property
@@ -178,7 +178,8 @@ class NetWriter:
     ) -> int:
         """Returns the layer's number.
 
-        dtype: "f32", "f16" or "i8". The last two store biases as f16: ValueError from 65520 on.
+        dtype: "f32", "f16", "i8" or "i4". The last three store biases as f16: ValueError from 65520
+        on.
         encoding: "smallest", "dense", "cluster16x1", "cluster16x4" or "synapse".
         """
     def fire(

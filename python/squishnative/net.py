@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from squishnative import _core
+from squishnative import _core, nets
 from squishnative.arguments import MOST_THREADS, image_size, whole_number
 from squishnative.arrays import as_array
 from squishnative.plan_table import explain_table, profile_table
@@ -26,7 +26,7 @@ Size = Union[int, tuple[int, int]]  # one side or (height, width)
 
 
 def load(path: PathLike, device: str = "cpu", threads: int = 1, isa: Optional[str] = None) -> Net:
-    """Loads a `.squish` file.
+    """Loads a `.squish` file, or a net that comes with the package by its name: `squish nets`.
 
     device: "cpu"; "reference", plain loops in double precision that tests compare with; or, where
     the package was built with CUDA, "cuda" or "cuda:1".
@@ -56,7 +56,7 @@ class Net:
         self, path: PathLike, device: str = "cpu", threads: int = 1, isa: Optional[str] = None
     ) -> None:
         """The same as `load`."""
-        file = os.fspath(path)
+        file = nets.path_of(os.fspath(path))
         threads = whole_number("threads", threads, 1, MOST_THREADS)
         # Python's own OSErrors: FileNotFoundError, IsADirectoryError, with errno.
         with open(file, "rb"):

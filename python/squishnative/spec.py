@@ -121,8 +121,8 @@ class NetSpec:
     def to_bytes(self, dtype: str = "f32", encoding: str = "smallest") -> bytes:
         """The bytes of a `.squish` file.
 
-        dtype: "f32", "f16" or "i8" (with a scale for each output channel). Biases and scales of
-        f16 and i8 weights are f16.
+        dtype: "f32", "f16", "i8" or "i4". Integers have a scale for each output channel. Scales,
+        and biases of other types than f32, are f16.
         encoding: "smallest" chooses for each convolution; "dense", "cluster16x1", "cluster16x4" and
         "synapse" are for all.
         Raises ValueError on a net that does not fit together and on another dtype or encoding.

@@ -12,11 +12,15 @@ namespace {
 using testing::Bytes;
 using testing::FileParts;
 using testing::golden_file;
+using testing::golden_int4_file;
 using testing::rejects;
 
 // Conv records of the golden net, by what is in their payload.
 constexpr size_t kDenseF32 = 0, kDenseF16 = 1, kDenseI8 = 2, kCluster16x1F32 = 3, kCluster16x1F16 = 4,
                  kCluster16x4F32 = 6, kAbsentExpand3x3 = 12, kPresentExpand3x3 = 15, kLast = 16;
+
+// Conv record of the int4 golden net: 65 x 3 of 3x3. Biases and scales are 65 halves and 2 bytes of padding each.
+constexpr size_t kDenseI4 = 0, kDenseI4Scale = 132, kDenseI4Values = 264, kDenseI4Count = 1755;
 
 // Positions in a record.
 constexpr size_t kOutAt = 0, kInAt = 2, kWindowAt = 4, kFlagsAt = 12, kEncodingAt = 13, kTypeAt = 14,
@@ -38,8 +42,8 @@ FileParts golden_with(size_t conv, size_t at, T value) {
 
 // `at` counts from the beginning of the conv's payload.
 template <typename T>
-FileParts golden_with_payload(size_t conv, size_t at, T value) {
-  FileParts file(golden_file());
+FileParts golden_with_payload(size_t conv, size_t at, T value, const Bytes& golden = golden_file()) {
+  FileParts file(golden);
   const auto offset = static_cast<size_t>(file.conv<uint64_t>(conv, kOffsetAt));
   testing::set(file[SectionKind::kWeights], offset + at, value);
   return file;
@@ -94,7 +98,7 @@ TEST(FormatConvs, RejectsWindowsOutOfRange) {
 TEST(FormatConvs, RejectsUnknownFlagsEncodingsAndTypes) {
   EXPECT_TRUE(rejects(golden_with(kDenseF32, kFlagsAt, kFlagCeil), "flags is 2, must be 0 to 1"));
   EXPECT_TRUE(rejects(golden_with(kDenseF32, kEncodingAt, uint8_t{4}), "encoding is 4, must be 0 to 3"));
-  EXPECT_TRUE(rejects(golden_with(kDenseF32, kTypeAt, uint8_t{3}), "type is 3, must be 0 to 2"));
+  EXPECT_TRUE(rejects(golden_with(kDenseF32, kTypeAt, uint8_t{4}), "type is 4, must be 0 to 3"));
 }
 
 TEST(FormatConvs, RejectsReservedBytesInUse) {
@@ -132,6 +136,16 @@ TEST(FormatConvs, RejectsPayloadsOfAnotherSizeThanTheFieldsImply) {
     EXPECT_TRUE(rejects(golden_with(conv, kBytesAt, right - 1), " bytes, payload has "));
     EXPECT_TRUE(rejects(golden_with(conv, kBytesAt, right + 1), "payload has 1 bytes too many"));
   }
+}
+
+TEST(FormatConvs, RejectsPayloadsOfAnotherSizeThanInt4ValuesNeed) {
+  FileParts file(golden_int4_file());
+  const uint64_t right = file.conv<uint64_t>(kDenseI4, kBytesAt);
+  EXPECT_EQ(right, kDenseI4Values + (kDenseI4Count + 1) / 2);
+  file.set_conv(kDenseI4, kBytesAt, right - 1);
+  EXPECT_TRUE(rejects(file, "values needs 878 bytes, payload has 877 left"));
+  file.set_conv(kDenseI4, kBytesAt, right + 1);
+  EXPECT_TRUE(rejects(file, "payload has 1 bytes too many"));
 }
 
 TEST(FormatConvs, RejectsShapesBeyondThePayload) {
@@ -200,6 +214,12 @@ TEST(FormatConvs, RejectsScalesOutOfRange) {
   EXPECT_EQ(testing::load_error(golden_with_payload(kDenseI8, scale + 2, kLargestHalf).assemble(), true), "");
 }
 
+TEST(FormatConvs, RejectsInt4ScalesOutOfRange) {
+  constexpr uint16_t kMinusOne = 0xBC00;
+  EXPECT_TRUE(rejects(golden_with_payload(kDenseI4, kDenseI4Scale + 2, kMinusOne, golden_int4_file()),
+                      "scale 1 is -1, must be from 0 to 65504"));
+}
+
 TEST(FormatConvs, RejectsF32ValuesThatAreNotFinite) {
   const size_t values = channel_part(kDenseF32);
   for (float bad : {kNan, kInf, -kInf}) {
@@ -220,6 +240,28 @@ TEST(FormatConvs, RejectsTheInt8ThatHasNoAbsoluteValue) {
   const size_t values = 2 * channel_part(kDenseI8);
   EXPECT_TRUE(rejects(golden_with_payload(kDenseI8, values + 5, int8_t{-128}),
                       "value 5 is -128, must be -127 to 127"));
+}
+
+TEST(FormatConvs, RejectsTheInt4BeyondTheSymmetricRange) {
+  const std::string place = "layer 0 'conv1': conv 0 (conv): ";
+  const auto with = [](uint8_t values) {
+    return golden_with_payload(kDenseI4, kDenseI4Values + 2, values, golden_int4_file());
+  };
+  EXPECT_TRUE(rejects(with(0x08), place + "value 4 is -8, must be -7 to 7"));
+  EXPECT_TRUE(rejects(with(0x80), place + "value 5 is -8, must be -7 to 7"));
+  EXPECT_EQ(testing::load_error(with(0x97).assemble(), true), "");
+}
+
+TEST(FormatConvs, RejectsSpareInt4Nibbles) {
+  const FileParts golden{golden_int4_file()};
+  for (int spare = 1; spare < 16; ++spare) {
+    FileParts file = golden;
+    const size_t last = static_cast<size_t>(file.conv<uint64_t>(kDenseI4, kOffsetAt)) + kDenseI4Values + 877;
+    uint8_t& byte = file[SectionKind::kWeights][last];
+    byte = static_cast<uint8_t>(byte | spare << 4);
+    EXPECT_TRUE(rejects(file, "layer 0 'conv1': conv 0 (conv): spare nibble of the values' last byte is " +
+                                  std::to_string(spare) + ", must be 0, there are 1755 values"));
+  }
 }
 
 TEST(FormatConvs, RejectsSpareOccupancyBits) {

@@ -14,7 +14,16 @@
 namespace squish {
 namespace {
 
-constexpr WeightType kTypes[] = {WeightType::kF32, WeightType::kF16, WeightType::kI8};
+constexpr WeightType kTypes[] = {WeightType::kF32, WeightType::kF16, WeightType::kI8, WeightType::kI4};
+
+// An integer type, its name and its largest value.
+struct Integers {
+  WeightType type;
+  const char* name;
+  float largest;
+};
+
+constexpr Integers kIntegers[] = {{WeightType::kI8, "i8", 127}, {WeightType::kI4, "i4", 7}};
 constexpr EncodingChoice kChoices[] = {EncodingChoice::kDense, EncodingChoice::kCluster16x1,
                                        EncodingChoice::kCluster16x4, EncodingChoice::kSynapse};
 
@@ -55,6 +64,16 @@ ConvSource conv_of(std::vector<float> weight, WeightType type) {
   return source;
 }
 
+// The message of the InvalidArgument, or "" if there is none.
+std::string refusal(const ConvSource& source) {
+  try {
+    encode(source);
+  } catch (const InvalidArgument& error) {
+    return error.what();
+  }
+  return "";
+}
+
 TEST(Encode, F32IsExactInEveryEncoding) {
   for (const Sparsity& sparsity : kSparsities) {
     for (EncodingChoice encoding : kChoices) {
@@ -79,8 +98,8 @@ TEST(Encode, F16IsTheNearestHalfInEveryEncoding) {
 }
 
 // Half a unit in the last place: 2^-11 of a normal half's power of two, 2^-25 below 2^-14.
-TEST(Encode, BiasesOfF16AndInt8AreWithinHalfAUnitOfAHalf) {
-  for (WeightType type : {WeightType::kF16, WeightType::kI8}) {
+TEST(Encode, BiasesNextToOtherTypesThanF32AreWithinHalfAUnitOfAHalf) {
+  for (WeightType type : {WeightType::kF16, WeightType::kI8, WeightType::kI4}) {
     for (float magnitude : {65000.0f, 1.0f, 1e-3f, 1e-6f, 1e-30f}) {
       ConvSource source = random_conv(97, 2, 1, {1, 1, 1});
       source.type = type;
@@ -104,31 +123,40 @@ TEST(Encode, BiasesRoundTiesToEven) {
   }
 }
 
-uint16_t scale_of(float largest) {
-  return detail::load<uint16_t>(encode(conv_of({largest, 0}, WeightType::kI8)).description.scale.data, 0);
+uint16_t scale_of(WeightType type, float largest) {
+  return detail::load<uint16_t>(encode(conv_of({largest, 0}, type)).description.scale.data, 0);
 }
 
-TEST(Encode, Int8ScaleIsTheSmallestHalfFromA127thOfTheLargest) {
+class EncodeIntegers : public ::testing::TestWithParam<Integers> {
+ protected:
+  const WeightType type_ = GetParam().type;
+  const float largest_ = GetParam().largest;
+};
+
+INSTANTIATE_TEST_SUITE_P(, EncodeIntegers, ::testing::ValuesIn(kIntegers),
+                         [](const auto& integers) { return integers.param.name; });
+
+TEST_P(EncodeIntegers, TheScaleIsTheSmallestHalfThatReachesTheLargest) {
   for (int half = 1; half <= 0x7BFF; ++half) {
     const double scale = float_from_half(static_cast<uint16_t>(half));
-    const auto exact = static_cast<float>(127 * scale);
-    ASSERT_EQ(double{exact}, 127 * scale);
-    ASSERT_EQ(scale_of(exact), half);
-    ASSERT_EQ(scale_of(-exact), half);
+    const auto exact = static_cast<float>(largest_ * scale);
+    ASSERT_EQ(double{exact}, largest_ * scale);
+    ASSERT_EQ(scale_of(type_, exact), half);
+    ASSERT_EQ(scale_of(type_, -exact), half);
     if (half < 0x7BFF) {
-      ASSERT_EQ(scale_of(std::nextafter(exact, FLT_MAX)), half + 1);
+      ASSERT_EQ(scale_of(type_, std::nextafter(exact, FLT_MAX)), half + 1);
     }
   }
-  EXPECT_EQ(scale_of(FLT_TRUE_MIN), 1);
-  EXPECT_EQ(scale_of(0), 0);
+  EXPECT_EQ(scale_of(type_, FLT_TRUE_MIN), 1);
+  EXPECT_EQ(scale_of(type_, 0), 0);
 }
 
-TEST(Encode, Int8IsWithinHalfAScaleInEveryEncodingAtEveryMagnitude) {
-  for (float magnitude : {1.0f, 1e-3f, 127 * 65504.0f, 1e-4f, 1e-6f, 1e-30f, FLT_MIN, FLT_TRUE_MIN}) {
+TEST_P(EncodeIntegers, AreWithinHalfAScaleInEveryEncodingAtEveryMagnitude) {
+  for (float magnitude : {1.0f, 1e-3f, largest_ * 65504.0f, 1e-4f, 1e-6f, 1e-30f, FLT_MIN, FLT_TRUE_MIN}) {
     for (EncodingChoice encoding : kChoices) {
       ConvSource source = random_conv(19, 6, 3, {0.5, 16, 1}, magnitude);
       source.encoding = encoding;
-      source.type = WeightType::kI8;
+      source.type = type_;
       source.bias.clear();
       const EncodedConv conv = encode(source);
       std::vector<double> error(source.weight.begin(), source.weight.end());
@@ -141,18 +169,71 @@ TEST(Encode, Int8IsWithinHalfAScaleInEveryEncodingAtEveryMagnitude) {
         if (scale(w.o) > 0) error[at] -= whole * scale(w.o);
       });
       for (size_t k = 0; k < error.size(); ++k) {
-        // The quotient is rounded in double: it may cross a tie by 127 units in its last place.
-        const double bound = scale(static_cast<int>(k / 54)) * (0.5 + 127 * DBL_EPSILON);
+        // The quotient is rounded in double: it may cross a tie by as many units in its last place as it is large.
+        const double bound = scale(static_cast<int>(k / 54)) * (0.5 + double{largest_} * DBL_EPSILON);
         ASSERT_LE(std::fabs(error[k]), bound) << "weight " << k << " of magnitude " << magnitude;
       }
     }
   }
 }
 
-TEST(Encode, Int8UsesTheWholeRangeAndRoundsTiesToEven) {
+TEST_P(EncodeIntegers, UseTheWholeRangeAndRoundTiesToEven) {
   // The scale is 1 exactly.
-  const EncodedConv conv = encode(conv_of({-127, 0.5f, 1.5f, 2.5f, -2.5f, 126.6f}, WeightType::kI8));
-  EXPECT_EQ(decode_dense(conv.description), (std::vector<float>{-127, 0, 2, 2, -2, 127}));
+  const float most = largest_;
+  const EncodedConv conv = encode(conv_of({-most, 0.5f, 1.5f, 2.5f, -2.5f, most - 0.4f}, type_));
+  EXPECT_EQ(decode_dense(conv.description), (std::vector<float>{-most, 0, 2, 2, -2, most}));
+}
+
+TEST_P(EncodeIntegers, AChannelOfZerosIsZeros) {
+  for (EncodingChoice encoding : kChoices) {
+    ConvSource source = conv_of({1, 2, 3, 0, 0, 0}, type_);
+    source.out_channels = 2;
+    source.in_channels = 3;
+    source.encoding = encoding;
+    const EncodedConv conv = encode(source);
+    EXPECT_EQ(detail::load<uint16_t>(conv.description.scale.data, 1), 0);
+    const std::vector<float> dense = decode_dense(conv.description);
+    EXPECT_EQ(std::vector<float>(dense.begin() + 3, dense.end()), (std::vector<float>{0, 0, 0}));
+  }
+}
+
+TEST_P(EncodeIntegers, RefuseOverflow) {
+  const float most = largest_ * kMaxHalf;
+  EXPECT_EQ(refusal(conv_of({most}, type_)), "");
+  for (float bad : {std::nextafter(most, FLT_MAX), -FLT_MAX}) {
+    EXPECT_NE(refusal(conv_of({bad}, type_)).find(std::string(GetParam().name) + " holds up to "),
+              std::string::npos);
+  }
+}
+
+// The bytes of layout.h, by hand.
+TEST(Encode, Int4IsTwoValuesAByteTheFirstInTheLowNibble) {
+  ConvSource source = conv_of({-7, 1, -1, 7, 3}, WeightType::kI4);  // the scale is 1
+  source.encoding = EncodingChoice::kDense;
+  EXPECT_EQ(encode(source).payload, (std::vector<uint8_t>{0, 0, 0, 0, 0x00, 0x3C, 0, 0, 0x19, 0x7F, 0x03}));
+  source = conv_of({0, -7, 0, 5}, WeightType::kI4);
+  source.encoding = EncodingChoice::kSynapse;
+  EXPECT_EQ(encode(source).payload,
+            (std::vector<uint8_t>{0, 0, 0, 0, 0x00, 0x3C, 0, 0, 0b1010, 0, 0, 0, 0x59}));
+}
+
+// Multiples of the scale, so that what comes back is what went in. Odd and even numbers of values.
+TEST(Encode, Int4ValuesComeBackInEveryEncoding) {
+  for (int inputs = 1; inputs <= 8; ++inputs) {
+    for (const Sparsity& sparsity : kSparsities) {
+      for (EncodingChoice encoding : kChoices) {
+        ConvSource source = random_conv(19, inputs, 3, sparsity);
+        for (float& weight : source.weight) weight = std::nearbyint(weight * 7);
+        for (int o = 0; o < 19; ++o) source.weight[static_cast<size_t>(o * inputs * 9)] = o % 2 == 0 ? 7 : -7;
+        source.encoding = encoding;
+        source.type = WeightType::kI4;
+        const EncodedConv conv = encode(source);
+        ASSERT_EQ(decode_dense(conv.description), source.weight);
+        const auto stored = static_cast<size_t>(stored_weights(conv.description));
+        ASSERT_EQ(conv.description.values.size, stored / 2 + stored % 2);
+      }
+    }
+  }
 }
 
 TEST(Encode, SmallestIsTheSmallestOfTheFour) {
@@ -197,7 +278,7 @@ TEST(Encode, EachEncodingIsTheSmallestSomewhere) {
 }
 
 TEST(Encode, AWeightThatTheTypeRoundsToZeroIsNotStored) {
-  for (WeightType type : {WeightType::kF16, WeightType::kI8}) {
+  for (WeightType type : {WeightType::kF16, WeightType::kI8, WeightType::kI4}) {
     ConvSource source = conv_of({1, 1e-9f, 1, 0}, type);
     source.encoding = EncodingChoice::kSynapse;
     EXPECT_EQ(stored_weights(encode(source).description), 2);
@@ -227,16 +308,6 @@ TEST(Encode, TheSpansOutliveAMove) {
   EncodedConv conv = encode(conv_of({1, 2, 3}, WeightType::kF32));
   const EncodedConv moved = std::move(conv);
   EXPECT_EQ(decode_dense(moved.description), (std::vector<float>{1, 2, 3}));
-}
-
-// The message of the InvalidArgument, or "" if there is none.
-std::string refusal(const ConvSource& source) {
-  try {
-    encode(source);
-  } catch (const InvalidArgument& error) {
-    return error.what();
-  }
-  return "";
 }
 
 TEST(Encode, RefusesSizesThatDoNotAgree) {
@@ -283,16 +354,8 @@ TEST(Encode, RefusesF16Overflow) {
   EXPECT_NE(refusal(conv_of({-1e9f}, WeightType::kF16)), "");
 }
 
-TEST(Encode, RefusesInt8Overflow) {
-  const float most = 127 * kMaxHalf;
-  EXPECT_EQ(refusal(conv_of({most}, WeightType::kI8)), "");
-  for (float bad : {std::nextafter(most, FLT_MAX), -FLT_MAX}) {
-    EXPECT_NE(refusal(conv_of({bad}, WeightType::kI8)).find("i8 holds up to"), std::string::npos);
-  }
-}
-
 TEST(Encode, RefusesBiasesThatF16CannotHold) {
-  for (WeightType type : {WeightType::kF16, WeightType::kI8}) {
+  for (WeightType type : {WeightType::kF16, WeightType::kI8, WeightType::kI4}) {
     ConvSource source = conv_of({1}, type);
     source.bias = {65519};
     EXPECT_EQ(refusal(source), "");

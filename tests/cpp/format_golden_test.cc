@@ -13,15 +13,29 @@ namespace squish {
 namespace {
 
 std::vector<uint8_t> read_golden(const std::string& name) {
-  std::ifstream file(SQUISH_TEST_DATA "/golden/" + name, std::ios::binary);
+  std::ifstream file(SQUISH_TEST_DATA "/golden/v1/" + name + ".squish", std::ios::binary);
   if (!file) throw std::runtime_error("cannot read the golden file " + name);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-TEST(FormatGolden, Version1Loads) {
-  const std::vector<uint8_t> file = read_golden("v1/everything.squish");
+struct Golden {
+  const char* name;
+  std::vector<testing::LayerSource> layers;
+  std::vector<uint8_t> file;
+};
+
+class FormatGolden : public ::testing::TestWithParam<Golden> {};
+
+INSTANTIATE_TEST_SUITE_P(
+    , FormatGolden,
+    ::testing::Values(Golden{"everything", testing::golden_layers(), testing::golden_file()},
+                      Golden{"int4", testing::golden_int4_layers(), testing::golden_int4_file()}),
+    [](const auto& golden) { return golden.param.name; });
+
+TEST_P(FormatGolden, Version1Loads) {
+  const std::vector<uint8_t> file = read_golden(GetParam().name);
   const NetDescription net = parse({file.data(), file.size()});
-  const std::vector<testing::LayerSource> want = testing::golden_layers();
+  const std::vector<testing::LayerSource>& want = GetParam().layers;
   ASSERT_EQ(net.layers.size(), want.size());
   EXPECT_EQ(net.labels, testing::golden_labels());
   for (size_t k = 0; k < want.size(); ++k) {
@@ -35,10 +49,10 @@ TEST(FormatGolden, Version1Loads) {
   }
 }
 
-TEST(FormatGolden, Version1IsWrittenTheSameToday) {
-  const std::vector<uint8_t> file = read_golden("v1/everything.squish");
+TEST_P(FormatGolden, Version1IsWrittenTheSameToday) {
+  const std::vector<uint8_t> file = read_golden(GetParam().name);
   EXPECT_EQ(write(parse({file.data(), file.size()})), file);
-  EXPECT_EQ(testing::golden_file(), file);
+  EXPECT_EQ(GetParam().file, file);
 }
 
 }  // namespace

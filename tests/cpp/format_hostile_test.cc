@@ -1,6 +1,8 @@
 // Files that are damaged or lie: an exception or a net that works, never a crash, never memory without a reason.
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "allocations.h"
 #include "format/parse.h"
 #include "format_file.h"
@@ -14,10 +16,18 @@ namespace {
 using testing::Bytes;
 using testing::FileParts;
 using testing::golden_file;
+using testing::golden_int4_file;
 using testing::load_error;
 
-TEST(FormatHostile, RejectsEveryTruncation) {
-  const Bytes file = golden_file();
+using Golden = Bytes (*)();
+constexpr Golden kGoldenFiles[] = {&golden_file, &golden_int4_file};
+
+class FormatHostileFiles : public ::testing::TestWithParam<Golden> {};
+
+INSTANTIATE_TEST_SUITE_P(, FormatHostileFiles, ::testing::ValuesIn(kGoldenFiles));
+
+TEST_P(FormatHostileFiles, RejectsEveryTruncation) {
+  const Bytes file = GetParam()();
   for (size_t size = 0; size < file.size(); ++size) {
     // A copy of its own size, so that a sanitizer sees one byte read too many.
     const Bytes truncated(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));
@@ -27,8 +37,8 @@ TEST(FormatHostile, RejectsEveryTruncation) {
 }
 
 // With a header that admits the new size the sections themselves have to notice.
-TEST(FormatHostile, RejectsEveryTruncationThatTheHeaderAdmits) {
-  const Bytes file = golden_file();
+TEST_P(FormatHostileFiles, RejectsEveryTruncationThatTheHeaderAdmits) {
+  const Bytes file = GetParam()();
   for (size_t size = kHeaderBytes; size < file.size(); ++size) {
     Bytes truncated(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));
     testing::set(truncated, 16, uint64_t{size});
@@ -36,8 +46,8 @@ TEST(FormatHostile, RejectsEveryTruncationThatTheHeaderAdmits) {
   }
 }
 
-TEST(FormatHostile, ChecksumsFindEveryFlippedByte) {
-  Bytes file = golden_file();
+TEST_P(FormatHostileFiles, ChecksumsFindEveryFlippedByte) {
+  Bytes file = GetParam()();
   for (size_t k = 0; k < file.size(); ++k) {
     for (uint8_t flip : Bytes{0x01, 0x80, 0xFF}) {
       file[k] ^= flip;
@@ -47,8 +57,8 @@ TEST(FormatHostile, ChecksumsFindEveryFlippedByte) {
   }
 }
 
-TEST(FormatHostile, SurvivesEveryFlippedByteWithoutChecksums) {
-  Bytes file = golden_file();
+TEST_P(FormatHostileFiles, SurvivesEveryFlippedByteWithoutChecksums) {
+  Bytes file = GetParam()();
   size_t loaded = 0;
   for (size_t k = 0; k < file.size(); ++k) {
     for (uint8_t flip : Bytes{0x01, 0x80, 0xFF}) {
@@ -60,17 +70,18 @@ TEST(FormatHostile, SurvivesEveryFlippedByteWithoutChecksums) {
   EXPECT_GT(loaded, file.size()) << "most of the bytes are weights, which may have other values";
 }
 
-// The flips of one byte in kShards: each shard a test of its own, so that they run side by side.
-class FormatHostileFlips : public ::testing::TestWithParam<size_t> {
+// The flips of one byte of a file in kShards: each shard a test of its own, so that they run side by side.
+class FormatHostileFlips : public ::testing::TestWithParam<std::tuple<Golden, size_t>> {
  protected:
   static constexpr size_t kShards = 8;
 };
 
 // Damage that nobody's checksum shows, as a hostile writer makes it: what loads must plan, pack and compute.
 TEST_P(FormatHostileFlips, RunOrAreRefused) {
-  const Bytes golden = golden_file();
+  const auto [golden_of, shard] = GetParam();
+  const Bytes golden = golden_of();
   size_t refused = 0, compared = 0, flips = 0;
-  for (size_t k = GetParam(); k < golden.size(); k += kShards) {
+  for (size_t k = shard; k < golden.size(); k += kShards) {
     for (uint8_t flip : Bytes{0x01, 0x80, 0xFF}) {
       Bytes file = golden;
       file[k] ^= flip;
@@ -88,7 +99,9 @@ TEST_P(FormatHostileFlips, RunOrAreRefused) {
   EXPECT_GT(refused, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shards, FormatHostileFlips, ::testing::Range(size_t{0}, size_t{8}));
+INSTANTIATE_TEST_SUITE_P(Shards, FormatHostileFlips,
+                         ::testing::Combine(::testing::ValuesIn(kGoldenFiles),
+                                            ::testing::Range(size_t{0}, size_t{8})));
 
 // Bytes that parse() may allocate: a description is a few times larger than its records, and the readers and
 // messages need a little whatever the file.

@@ -58,7 +58,11 @@ class Maker {
   std::vector<LayerSource> layers;
 
  private:
-  float value() { return (static_cast<float>(random_.below(255)) - 127) / 128; }
+  // From -n / (n + 1) to n / (n + 1).
+  float value(int n) {
+    const int value = static_cast<int>(random_.below(static_cast<uint32_t>(2 * n + 1))) - n;
+    return static_cast<float>(value) / static_cast<float>(n + 1);
+  }
 
   // Kills whole clusters of the encoding that the conv is to have.
   void fill(ConvSource& source) {
@@ -68,6 +72,7 @@ class Maker {
     shape.window = source.window;
     shape.encoding = encoding_of(source.encoding);
     const int area = static_cast<int>(shape.kernel_area());
+    const int n = source.type == WeightType::kI4 ? 7 : 127;
     source.weight.resize(static_cast<size_t>(shape.weight_count()));
     const auto at = [&](int o, int i, int position) -> float& {
       return source.weight[static_cast<size_t>((o * source.in_channels + i) * area + position)];
@@ -76,12 +81,12 @@ class Maker {
       const bool lives = random_.below(1000) < 1000 * kDensity;
       for (int o = c.o; o < c.o_end; ++o)
         for (int i = c.i; i < c.i_end; ++i) {
-          if (lives) at(o, i, c.y * source.window.kernel_w + c.x) = value();
+          if (lives) at(o, i, c.y * source.window.kernel_w + c.x) = value(n);
         }
     });
     for (int o = 0; o < source.out_channels; ++o) {
-      at(o, 0, 0) = 127.0f / 128;
-      source.bias.push_back(value());
+      at(o, 0, 0) = static_cast<float>(n) / static_cast<float>(n + 1);
+      source.bias.push_back(value(127));
     }
   }
 
@@ -90,6 +95,22 @@ class Maker {
 
 Window square(int kernel, int stride, int pad) {
   return {kernel, kernel, stride, stride, pad, pad, pad, pad};
+}
+
+std::vector<uint8_t> file_of(const std::vector<LayerSource>& layers, const char* about) {
+  NetDescription net;
+  net.input = golden_input();
+  net.labels = golden_labels();
+  net.about = about;
+  std::vector<EncodedConv> owners;  // of the bytes that the descriptions point at
+  for (const LayerSource& source : layers) {
+    net.layers.push_back(source.layer);
+    for (const ConvSource& conv : source.convs) {
+      owners.push_back(encode(conv));
+      net.layers.back().convs.push_back(owners.back().description);
+    }
+  }
+  return write(net);
 }
 
 }  // namespace
@@ -147,19 +168,29 @@ std::vector<std::string> golden_labels() {
 }
 
 std::vector<uint8_t> golden_file() {
-  NetDescription net;
-  net.input = golden_input();
-  net.labels = golden_labels();
-  net.about = "One of everything. Made by tools/make_golden.";
-  std::vector<EncodedConv> owners;  // of the bytes that the descriptions point at
-  for (const LayerSource& source : golden_layers()) {
-    net.layers.push_back(source.layer);
-    for (const ConvSource& conv : source.convs) {
-      owners.push_back(encode(conv));
-      net.layers.back().convs.push_back(owners.back().description);
-    }
-  }
-  return write(net);
+  return file_of(golden_layers(), "One of everything. Made by tools/make_golden.");
+}
+
+std::vector<LayerSource> golden_int4_layers() {
+  constexpr auto kDense = EncodingChoice::kDense, k16x1 = EncodingChoice::kCluster16x1,
+                 k16x4 = EncodingChoice::kCluster16x4, kSynapse = EncodingChoice::kSynapse;
+  constexpr auto kI4 = WeightType::kI4;
+  const Window k1x1 = square(1, 1, 0);
+  Maker net;
+  net.add(LayerKind::kConv, "conv1", {-1}, {net.conv(65, 3, square(3, 2, 0), kDense, kI4)});
+  net.add(LayerKind::kMaxPool, "pool1", {0});
+  net.layers.back().layer.window = square(3, 2, 0);
+  net.add(LayerKind::kFire, "fire2", {1},
+          {net.conv(17, 65, k1x1, kSynapse, kI4), net.conv(37, 17, k1x1, k16x1, kI4),
+           net.conv(83, 17, square(3, 1, 1), k16x4, kI4)});
+  net.add(LayerKind::kConv, "conv3", {2}, {net.conv(10, 120, k1x1, kSynapse, kI4)});
+  net.layers.back().convs[0].relu = false;
+  net.add(LayerKind::kGlobalAveragePool, "pool3", {3});
+  return net.layers;
+}
+
+std::vector<uint8_t> golden_int4_file() {
+  return file_of(golden_int4_layers(), "All encodings in int4. Made by tools/make_golden.");
 }
 
 }  // namespace squish::testing

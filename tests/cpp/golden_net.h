@@ -1,5 +1,6 @@
-// A little net that has one of everything the format knows: all kinds of layers, all encodings in all types, widths
-// that are no multiple of anything, absent expands. tools/make_golden writes it; the tests of the format break it.
+// Little nets whose files tools/make_golden writes and the tests of the format break. One has one of everything the
+// format knew at first: all kinds of layers, all encodings in all types, widths that are no multiple of anything,
+// absent expands. The other has all encodings in int4.
 #pragma once
 
 #include <cstdint>
@@ -24,5 +25,10 @@ std::vector<std::string> golden_labels();
 
 // The file of the net, made by write().
 std::vector<uint8_t> golden_file();
+
+// The same of the int4 net, with the same input and labels. Its weights are multiples of 1/8 below 1, and the largest of
+// every output channel is 7/8: int4 holds them exactly. Its convs have odd and even numbers of values.
+std::vector<LayerSource> golden_int4_layers();
+std::vector<uint8_t> golden_int4_file();
 
 }  // namespace squish::testing

@@ -19,7 +19,18 @@ from squishnative.convert import read
 from tiny_net import CLASSES, LABELS, SIZE, pixels, tiny_spec
 from typer.testing import CliRunner
 
-COMMANDS = ("convert", "export", "infer", "inspect", "bench", "demo", "train", "evolve", "report")
+COMMANDS = (
+    "convert",
+    "export",
+    "infer",
+    "inspect",
+    "bench",
+    "demo",
+    "train",
+    "evolve",
+    "report",
+    "nets",
+)
 
 
 def squish(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ def exported(net: NetSpec, path: Path, dtype: str = "f32") -> Path:
     return path
 
 
-@pytest.mark.parametrize("dtype", ["f16", "i8"])
+@pytest.mark.parametrize("dtype", ["f16", "i8", "i4"])
 def test_compact_weights_are_widened(tmp_path: Path, dtype: str) -> None:
     net, batch = random_net(4)
     path = exported(net, tmp_path / "net.onnx", dtype)

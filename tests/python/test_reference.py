@@ -173,7 +173,7 @@ def test_rejects_other_dtypes() -> None:
         reference.run(net, batch.astype(np.float64))
 
 
-@pytest.mark.parametrize("dtype", ["f32", "f16", "i8"])
+@pytest.mark.parametrize("dtype", ["f32", "f16", "i8", "i4"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_reader_reads_what_the_engine_reads(dtype: str, encoding: str) -> None:
     for seed in range(4):

@@ -10,7 +10,7 @@ from pictures import LABELS, make_pictures
 from PIL import Image
 from squishnative.preprocess import Preprocessing
 from squishnative.spec import InputSpec
-from squishnative.train.dataset import DatasetError, read_dataset
+from squishnative.train.dataset import Dataset, DatasetError, hold_out, read_dataset
 
 SPEC = InputSpec(height=32, width=32, resize=36)
 
@@ -159,3 +159,11 @@ def test_nothing_outside_the_archive_is_read(folder: Path, tmp_path: Path) -> No
         archive.addfile(tarfile.TarInfo("train/across/empty.png"), io.BytesIO())
     data = read_dataset(path, SPEC)
     assert [name for name, _ in data.skipped] == ["train/across/empty.png"]
+
+
+def test_held_out_images_are_a_share_of_each_class(data: Dataset) -> None:
+    left, taken = hold_out(data.train, 0.25, 0)
+    assert np.bincount(taken.classes).tolist() == [6, 6, 6]
+    assert sorted(left.names + taken.names) == sorted(data.train.names)
+    assert hold_out(data.train, 0.25, 0)[1].names == taken.names
+    assert hold_out(data.train, 0.25, 1)[1].names != taken.names

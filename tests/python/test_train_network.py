@@ -9,10 +9,10 @@ import squishnative
 import torch
 from nets import TorchNet, random_net
 from squishnative import _core, reference
-from squishnative.spec import Add, Fire, NetSpec
+from squishnative.spec import Add, Fire, FloatArray, NetSpec
 from squishnative.train.architecture import squeezenet, with_new_head
 from squishnative.train.augment import augment, normalise
-from squishnative.train.network import Network, fake_int8
+from squishnative.train.network import Network, rounded
 from squishnative.train.recipe import Recipe
 from squishnative.train.rescale import rescaled
 
@@ -131,38 +131,44 @@ def test_masked_weights_are_zero_in_the_file_and_get_no_gradient() -> None:
     np.testing.assert_array_equal(weight["fire5/expand3x3"].weight != 0, conv.mask.numpy() != 0)
 
 
-def test_int8_trains_with_the_weights_that_a_file_holds() -> None:
-    """An int8 file of the net decodes to what the network convolved with, scale by scale.
-
-    But for the file's scale: it is rounded up to f16, which can move a large weight to the next
-    level.
-    """
+@pytest.mark.parametrize(("dtype", "levels"), [("i8", 127), ("i4", 7)])
+def test_trains_with_the_levels_that_a_file_holds(dtype: str, levels: int) -> None:
+    """Filter by filter, up to the scale, which the batch norm and the file's f16 change."""
     network = Network(small())
     network.insert_batch_norms(images())
-    network.set_int8(True)
-    spec = network.to_spec()
-    stored = NetSpec.from_model(_core.Model.from_bytes(spec.to_bytes("i8")))
+    network.round_to(dtype)
+    stored = NetSpec.from_model(_core.Model.from_bytes(network.to_spec().to_bytes(dtype)))
     decoded = {n: c.weight for layer in stored.layers for n, c in layer.named_convs()}
     for name, conv in network.named_convs():
-        used = fake_int8(conv.weight.detach()).numpy()
-        scale = decoded[name].std() / used.std()
-        folded = {n: c for layer in spec.layers for n, c in layer.named_convs()}[name].weight
-        ratio = np.where(conv.weight.detach() != 0, folded / conv.weight.detach().numpy(), scale)
-        step = abs(folded).max((1, 2, 3), keepdims=True).astype("f8") / 127
-        half = step.astype("f2")
-        half = np.where(half < step, np.nextafter(half, np.inf), half)
-        levels = np.rint(folded / half.astype("f8"))
-        np.testing.assert_array_equal(decoded[name], levels * half)
-        moved = abs(levels - np.rint(used * ratio / step))
-        assert moved.max() <= 1
-        assert moved.mean() < 0.05
+        weight = conv.weight.detach().numpy()
+        used = levels_of(rounded(conv.weight.detach(), dtype).numpy(), levels)
+        np.testing.assert_array_equal(abs(used), abs(levels_of(decoded[name], levels)))
+        assert abs(used).max() == levels
+        step = abs(weight).max((1, 2, 3), keepdims=True) / levels
+        assert abs(used * step - weight).max() <= 0.5001 * step.max()
+        assert (abs(used * step - weight) <= 0.5001 * step).all()
 
 
-def test_rounding_passes_the_gradient() -> None:
+def levels_of(weight: FloatArray, levels: int) -> FloatArray:
+    """Of each filter, in steps of its largest weight over `levels`; whole, to 1e-3."""
+    largest = abs(weight).max((1, 2, 3), keepdims=True)
+    steps = weight / np.where(largest > 0, largest, 1) * levels
+    np.testing.assert_allclose(steps, steps.round(), atol=1e-3)
+    return steps.round().astype(np.float32)
+
+
+def test_no_rounding_for_float_files() -> None:
+    weight = torch.randn(4, 3, 1, 1)
+    for dtype in ("f32", "f16"):
+        assert rounded(weight, dtype) is weight
+
+
+@pytest.mark.parametrize("dtype", ["i8", "i4"])
+def test_rounding_passes_the_gradient(dtype: str) -> None:
     weight = torch.randn(4, 3, 1, 1, requires_grad=True)
-    (fake_int8(weight) * 2).sum().backward()
+    (rounded(weight, dtype) * 2).sum().backward()
     torch.testing.assert_close(weight.grad, torch.full_like(weight, 2))
-    assert (fake_int8(torch.zeros(2, 3, 1, 1)) == 0).all()
+    assert (rounded(torch.zeros(2, 3, 1, 1), dtype) == 0).all()
 
 
 def test_augmented_images_are_repeatable_and_normal() -> None:

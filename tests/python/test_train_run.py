@@ -12,33 +12,20 @@ import squishnative
 import torch
 from pictures import LABELS, make_pictures
 from squishnative.cli.main import app
-from squishnative.spec import InputSpec
 from squishnative.train import run
 from squishnative.train.architecture import squeezenet
-from squishnative.train.dataset import Dataset, Split, hold_out, read_dataset
+from squishnative.train.dataset import Dataset, Split, hold_out
 from squishnative.train.files import write_atomically
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
 from squishnative.train.run import Settings, as_input, begin, prepare, train
+from squishnative.train.teacher import teacher_of
 from squishnative.train.trainer import Trainer, accuracy, logits_of
 from typer.testing import CliRunner
 
 SIZE = 32
 
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def data(pictures: Path) -> Dataset:
-    return read_dataset(pictures, InputSpec(height=SIZE, width=SIZE, resize=SIZE), margin=1.25)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def settings(pictures: Path, **recipe: object) -> Settings:
@@ -130,13 +117,21 @@ def test_the_average_follows_the_weights(data: Dataset) -> None:
 def test_the_learning_rate_rises_and_falls_to_nothing(data: Dataset) -> None:
     rates: list[float] = []
     trainer = trainer_of(data, warmup=1.0)
-    trainer.before_step = lambda t: rates.append(t._lr(t.step))
+    trainer.before_step = lambda t: rates.append(t.lr_of(t.step))
     for _ in range(4):
         trainer.run_epoch()
     assert len(rates) == trainer.steps == 4 * 6
     assert rates[0] < 0.25 * max(rates)
     assert rates[-1] < 0.02 * max(rates)
     assert rates[6:] == sorted(rates[6:], reverse=True)
+
+
+def test_the_learning_rate_stays_for_training_that_others_continue(data: Dataset) -> None:
+    trainer = trainer_of(data, epochs=2, lr=0.03, annealed=False, warmup=0.5)
+    rates = [trainer.lr_of(step) for step in range(trainer.steps)]
+    assert rates[3:] == [0.03] * (trainer.steps - 3)
+    assert rates[:3] == sorted(rates[:3])
+    assert rates[0] == pytest.approx(0.01)
 
 
 def test_distillation_pulls_towards_the_teacher(data: Dataset) -> None:
@@ -152,6 +147,15 @@ def test_distillation_pulls_towards_the_teacher(data: Dataset) -> None:
         trainer.run_epoch()
         ends.append(trainer.network)
     assert same(*ends)
+
+
+def test_the_engine_teaches_what_the_net_says() -> None:
+    spec = squeezenet("1.1", 3, width=0.25, seed=9)
+    batch = torch.randn(5, 3, SIZE, SIZE).to(memory_format=torch.channels_last)
+    wanted = Network(spec, normed=False).eval()(batch)
+    taught = teacher_of(spec, "cpu")(batch)
+    assert not taught.requires_grad
+    torch.testing.assert_close(taught, wanted.detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_a_last_batch_of_one_image_is_left_out(data: Dataset) -> None:

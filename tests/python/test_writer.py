@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from squishnative import _core
 from squishnative.spec import FloatArray
@@ -27,7 +28,7 @@ def one_conv(**options: Any) -> _core.NetWriter:
 
 
 @pytest.mark.parametrize("encoding", ["dense", "cluster16x1", "cluster16x4", "synapse"])
-@pytest.mark.parametrize("dtype", ["f32", "f16", "i8"])
+@pytest.mark.parametrize("dtype", ["f32", "f16", "i8", "i4"])
 def test_weights_come_back(encoding: str, dtype: str) -> None:
     data = one_conv(encoding=encoding, dtype=dtype).to_bytes()
     [layer] = _core.Model.from_bytes(data).layers
@@ -37,14 +38,45 @@ def test_weights_come_back(encoding: str, dtype: str) -> None:
     wanted_bias = BIAS if dtype == "f32" else BIAS.astype("f2").astype("f4")
     np.testing.assert_array_equal(conv.bias(), wanted_bias)
     largest = np.abs(WEIGHT).max(axis=(1, 2, 3), keepdims=True)
-    # Half a step: none for f32, 2^-11 of the value for f16, for i8 1/254 of the channel's largest
-    # and what it takes to round up to an f16.
+    # Half a step: none for f32, 2^-11 of the value for f16, for i8 1/254 and for i4 1/14 of the
+    # channel's largest and what it takes to round up to an f16.
     allowed = {
         "f32": np.zeros_like(WEIGHT),
         "f16": np.abs(WEIGHT) * 2.0**-11,
         "i8": np.broadcast_to(largest / 254 * (1 + 2.0**-10), WEIGHT.shape),
+        "i4": np.broadcast_to(largest / 14 * (1 + 2.0**-10), WEIGHT.shape),
     }[dtype]
     assert (np.abs(conv.weight() - WEIGHT) <= allowed).all()
+
+
+@pytest.mark.parametrize("encoding", ["dense", "cluster16x1", "cluster16x4", "synapse"])
+def test_int4_takes_the_bytes_that_the_layout_says(encoding: str) -> None:
+    # 17 x 3 of 3x3: 459 weights, an odd number. 0.01 rounds to 0 of 7 levels.
+    rng = np.random.default_rng(1)
+    weight = rng.choice([0, 0.01, 1], (17, 3, 3, 3), p=[0.5, 0.3, 0.2]).astype(np.float32)
+    weight[:, 0, 0, 0] = 1
+    weight[:, 2, 1] = 0
+    data = one_conv(weight=weight, bias=BIAS[:17], dtype="i4", encoding=encoding).to_bytes()
+    [conv] = _core.Model.from_bytes(data).layers[0].convs
+    rows, columns = {"cluster16x1": (16, 1), "cluster16x4": (16, 4)}.get(encoding, (1, 1))
+
+    def clusters(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        padded = np.zeros((32, 4, 3, 3), bool)
+        padded[:17, :3] = mask
+        return padded.reshape(32 // rows, rows, 4 // columns, columns, 3, 3)
+
+    exist = clusters(np.ones_like(weight, bool))
+    live = clusters(weight == 1).any(axis=(1, 3), keepdims=True) | (encoding == "dense")
+    stored = int((exist & live).sum())
+    bits = 0 if encoding == "dense" else int(exist.any(axis=(1, 3)).sum())
+    assert conv.payload_bytes == 2 * 17 + 2 * 17 + -(-bits // 8) + -(-stored // 2)
+    assert (conv.weight() != 0).sum() == conv.live_weights == (weight == 1).sum()
+
+
+def test_a_channel_of_zeros_is_zeros_as_int4() -> None:
+    [conv] = _core.Model.from_bytes(one_conv(dtype="i4").to_bytes()).layers[0].convs
+    assert (conv.weight()[::2] == 0).all()
+    assert (conv.weight()[1::2] != 0).any(axis=(1, 2, 3)).all()
 
 
 def test_smallest_leaves_zeros_out() -> None:
@@ -125,6 +157,7 @@ BAD_CONVS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         "'conv1'.*bias 0 is -200000.*f16",
     ),
     "i8 overflow": ({"weight": WEIGHT * 1e9, "dtype": "i8"}, ValueError, "'conv1'.*i8 holds"),
+    "i4 overflow": ({"weight": WEIGHT * 1e9, "dtype": "i4"}, ValueError, "'conv1'.*i4 holds"),
 }
 
 

@@ -16,6 +16,7 @@ class Dtype(str, Enum):
     F32 = "f32"
     F16 = "f16"
     I8 = "i8"
+    I4 = "i4"
 
 
 class Encoding(str, Enum):

@@ -1,16 +1,20 @@
 """`squish evolve`."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from squishnative.cli.messages import name_skipped
 from squishnative.cli.parameters import (
     Batch,
     Crop,
     Data,
+    Distillation,
     LearningRate,
     Mirror,
     Mixup,
@@ -52,9 +56,9 @@ def evolve(
             min=0, show_default=False, help="Points of accuracy that end the run when lost."
         ),
     ] = None,
-    dtype: Annotated[str, typer.Option(help='Type of the shipped weights: "f32", "f16", "i8".')] = (
-        "i8"
-    ),
+    dtype: Annotated[
+        str, typer.Option(help='Type of the shipped weights: "f32", "f16", "i8", "i4".')
+    ] = "i8",
     strategy: Annotated[
         str,
         typer.Option(
@@ -65,11 +69,22 @@ def evolve(
     population: Annotated[int, typer.Option(min=1, help="Offspring a generation.")] = 1,
     parents: Annotated[int, typer.Option(min=1, max=5, help="Of each, at most.")] = 2,
     epochs: Annotated[int, typer.Option(min=1, help="Of training, for each individual.")] = 6,
+    family: Annotated[int, typer.Option(min=1, help="How many nets are shipped.")] = 5,
+    mature_epochs: Annotated[
+        int, typer.Option(min=1, help="Of training, for each net that is shipped.")
+    ] = 30,
     batch: Batch = 64,
-    lr: LearningRate = 0.02,
+    lr: LearningRate = 0.03,
+    distillation: Distillation = 1.0,
     mixup: Mixup = 0.0,
-    crop: Crop = 0.35,
+    crop: Crop = 0.6,
     mirror: Mirror = True,
+    held_out: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=0.9, help="Share of the training images that parents are chosen by."
+        ),
+    ] = 0.1,
     seed: Seed = 0,
     engine_threads: Annotated[int, typer.Option(min=1, help="Of the engine that is timed.")] = 1,
     threads: TorchThreads = 0,
@@ -78,9 +93,10 @@ def evolve(
 ) -> None:
     """Evolves a trained net into a family of ever smaller and faster ones.
 
-    Each generation has fewer clusters of weights than the one before, until the budget is met. All
-    individuals stay in the folder as .squish files. A run that was killed continues with --resume.
-    Needs the extra [train].
+    Each generation has fewer clusters of weights than the one before, until the budget is met. Then
+    a few nets from the largest to the smallest are trained to the end: these, in the folder's
+    family/, are what is shipped. A run that was killed continues with --resume. Needs the extra
+    [train].
 
     squish evolve --data photos --ancestor run/net.squish --max-bytes 100kB -o family
     squish evolve --resume -o family
@@ -107,26 +123,49 @@ def evolve(
             generations=generations,
             population=population,
             parents=parents,
+            family=family,
+            mature_epochs=mature_epochs,
+            held_out=held_out,
             threads=engine_threads,
             seed=seed,
             device=device,
-            recipe=Recipe(epochs=epochs, batch=batch, lr=lr, mixup=mixup, crop=crop, mirror=mirror),
+            recipe=Recipe(
+                epochs=epochs,
+                batch=batch,
+                lr=lr,
+                distillation=distillation,
+                mixup=mixup,
+                crop=crop,
+                mirror=mirror,
+            ),
         )
         run.begin(output, settings)
-    typer.echo(f"{'':24}     val    bytes  density  latency")
-    run.evolve(output, _report)
-    name_skipped(output)
-
-
-def _report(individual: object) -> None:
-    from squishnative.evolve.individual import Individual
-
-    assert isinstance(individual, Individual)
-    typer.echo(
-        f"{individual.name:24} {100 * individual.val_accuracy:6.2f} % "
-        f"{individual.shipped_bytes:8,} {100 * individual.density:6.1f} % "
-        f"{1e3 * individual.seconds:7.3f} ms"
+    asked = run.saved_settings(output)
+    done = sum(individual.epochs for individual in run.young(output) + run.family(output))
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("epoch"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # a file gets its lines, not the terminal
     )
+
+    def report(individual: run.Individual) -> None:
+        typer.echo(
+            f"{individual.name:31} {100 * individual.val_accuracy:6.2f} % "
+            f"{individual.bytes[asked.dtype]:9,} {100 * individual.density:6.1f} % "
+            f"{1e3 * individual.seconds:7.3f} ms"
+        )
+
+    typer.echo(f"{'':31}      val  {asked.dtype} bytes  density    latency")
+    with bar:
+        task = bar.add_task("", total=asked.epochs, completed=done)
+        run.evolve(output, report, after_epoch=lambda: bar.advance(task))
+    name_skipped(output)
 
 
 def _parse(text: Optional[str], kind: str, option: str) -> Optional[float]:

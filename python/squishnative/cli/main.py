@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from squishnative import __version__
-from squishnative.cli import bench, convert, demo, evolve, export, infer, inspect, report, train
+from squishnative.cli import (
+    bench,
+    convert,
+    demo,
+    evolve,
+    export,
+    infer,
+    inspect,
+    nets,
+    report,
+    train,
+)
 from squishnative.cli.messages import one_line
 
 # Help stays plain text: it is read through pipes and over serial lines of boards too.
@@ -70,6 +81,7 @@ for _command in (
     train.train,
     evolve.evolve,
     report.report,
+    nets.nets,
 ):
     app.command(_command.__name__, help=_help(_command))(_command)
 

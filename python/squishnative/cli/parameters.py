@@ -8,7 +8,14 @@ import typer
 from squishnative.arguments import MOST_THREADS
 from squishnative.layers import LARGEST_EXTENT
 
-NetFile = Annotated[Path, typer.Argument(metavar="NET.squish", show_default=False, help="The net.")]
+NetFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="NET.squish",
+        show_default=False,
+        help="The net: a file, or a name that `squish nets` lists.",
+    ),
+]
 Threads = Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="Threads that compute.")]
 Device = Annotated[
     str, typer.Option(help='"cpu"; "cuda", "cuda:1"; "reference": slow, exact, for comparisons.')
@@ -45,6 +52,9 @@ Data = Annotated[
 Batch = Annotated[int, typer.Option(min=2, help="Images a step.")]
 LearningRate = Annotated[float, typer.Option(min=0, help="Peak learning rate.")]
 Mixup = Annotated[float, typer.Option(min=0, help="Alpha; 0 is off.")]
+Distillation = Annotated[
+    float, typer.Option(min=0, max=1, help="The teacher's share of the loss; labels have the rest.")
+]
 Crop = Annotated[
     float, typer.Option(min=0.01, max=1, help="Least share of an image that a crop shows.")
 ]

@@ -11,6 +11,7 @@ from squishnative.cli.parameters import (
     Batch,
     Crop,
     Data,
+    Distillation,
     LearningRate,
     Mirror,
     Mixup,
@@ -42,6 +43,7 @@ def train(
     epochs: Annotated[int, typer.Option(min=1)] = 20,
     batch: Batch = 64,
     lr: LearningRate = 0.02,
+    distillation: Distillation = 0.5,
     mixup: Mixup = 0.0,
     crop: Crop = 0.35,
     mirror: Mirror = True,
@@ -76,7 +78,15 @@ def train(
     if not resume:
         if data is None:
             raise typer.BadParameter("wanted: a folder or a tar file", param_hint="--data")
-        recipe = Recipe(epochs=epochs, batch=batch, lr=lr, mixup=mixup, crop=crop, mirror=mirror)
+        recipe = Recipe(
+            epochs=epochs,
+            batch=batch,
+            lr=lr,
+            distillation=distillation,
+            mixup=mixup,
+            crop=crop,
+            mirror=mirror,
+        )
         run.begin(
             output,
             run.Settings(

@@ -28,7 +28,8 @@ from squishnative.train.recipe import Recipe
 
 EPOCHS = 24
 GENERATIONS = 3
-GENERATION_EPOCHS = 6
+GENERATION_EPOCHS = 4
+MATURE_EPOCHS = 10
 MAX_BYTES = 40e3
 SAVED_IMAGES = 20
 
@@ -96,14 +97,16 @@ def _evolve(folder: Path, ancestor: Path, digits: Dataset, seed: int) -> None:
         str(ancestor),
         max_bytes=MAX_BYTES,
         generations=GENERATIONS,
-        int8_generations=1,
+        family=3,
+        mature_epochs=MATURE_EPOCHS,
         seed=seed,
         recipe=replace(RECIPE, epochs=GENERATION_EPOCHS, lr=RECIPE.lr / 2),
     )
     evolution.begin(folder, settings)
     family = evolution.evolve(folder, lambda _: None, data=digits)
     seconds = time.perf_counter() - begin
-    print(f"evolution {GENERATIONS} generations of {GENERATION_EPOCHS} epochs in {seconds:.0f} s")
+    print(f"evolution {GENERATIONS} generations of {GENERATION_EPOCHS} epochs, then ", end="")
+    print(f"{len(family)} nets of {MATURE_EPOCHS} more, in {seconds:.0f} s")
     rows = [
         [
             f"{individual.generation}",

@@ -14,7 +14,7 @@ from squishnative.evolve.clusters import HEIGHT
 from squishnative.evolve.environment import Environment
 from squishnative.spec import ConvSpec, NetSpec
 
-BYTES = {"f32": 4, "f16": 2, "i8": 1}  # of a weight
+BYTES = {"f32": 4, "f16": 2, "i8": 1, "i4": 0.5}  # of a weight
 
 Genes = dict[str, float]  # of each convolution: the logarithm of what its density is multiplied by
 Counts = dict[str, int]  # of each convolution: clusters that live
@@ -107,7 +107,7 @@ class Planner:
         }
 
 
-def _shape(conv: ConvSpec, weight_bytes: int) -> Shape:
+def _shape(conv: ConvSpec, weight_bytes: float) -> Shape:
     outputs, inputs, height, width = conv.weight.shape
     blocks = -(-outputs // HEIGHT)
     clusters = blocks * inputs * height * width

@@ -37,9 +37,3 @@ def genome_of(spec: NetSpec) -> Genome:
         for layer in spec.layers
         for name, conv in layer.named_convs()
     }
-
-
-def density(genome: Genome) -> float:
-    """The share of clusters that live."""
-    living = sum(int(alive.sum()) for alive in genome.values())
-    return living / sum(alive.size for alive in genome.values())

@@ -19,23 +19,26 @@ _BATCH = 32  # images of a call while accuracy is measured
 
 @dataclass
 class Individual:
-    """What member-N.json says. accuracies 0..1, of the shipped file on the engine.
+    """What its .json says. accuracies 0..1, of the file on the engine.
 
+    A young one is what offspring are made of: every cluster in its place, float32. A mature one is
+    shipped: compacted, weights of the budget's type, trained to the end.
     fitness is measured on held-out training images, val_accuracy on images that decide nothing.
     seconds_predicted: by the environment, which selection sees. seconds: measured, for people.
     """
 
     generation: int
     number: int
+    mature: bool
     parents: list[str]
     fitness: float
     val_accuracy: float
-    dtype: str  # of the shipped file's weights
-    bytes: dict[str, int]  # of the shipped net by type of its weights
+    dtype: str  # of its file's weights
+    bytes: dict[str, int]  # of the compacted net's file by type of its weights
     seconds_predicted: float
     seconds: float
-    density: float
-    densities: dict[str, float]
+    density: float  # of clusters, against the ancestor's
+    densities: dict[str, float]  # of each convolution
     genes: Genes
     confusion: list[list[int]]  # val images by [class][what the net says]
     screened: list[float] = field(default_factory=list)
@@ -43,21 +46,35 @@ class Individual:
     epochs: int = 0
     training_seconds: float = 0.0
 
+    @staticmethod
+    def name_of(generation: int, number: int, mature: bool) -> str:
+        """`generation-03/member-1`, or `family/generation-03-member-1` of the same one, mature."""
+        place = f"generation-{generation:02}", f"member-{number}"
+        return "family/" + "-".join(place) if mature else "/".join(place)
+
     @property
     def name(self) -> str:
-        """`generation-03/member-1`."""
-        return f"generation-{self.generation:02}/member-{self.number}"
+        """Where its files are in the run's folder, without their suffixes."""
+        return self.name_of(self.generation, self.number, self.mature)
 
     @property
     def shipped_bytes(self) -> int:
-        """Of the shipped file."""
+        """Of the compacted net's file."""
         return self.bytes[self.dtype]
 
 
-def individuals(folder: Path) -> list[Individual]:
+def young(folder: Path) -> list[Individual]:
     """All that are whole, oldest first."""
-    files = sorted(folder.glob("generation-*/member-*.json"))
-    found = [Individual(**json.loads(file.read_text())) for file in files]
+    return _read(folder, "generation-*/member-*.json")
+
+
+def family(folder: Path) -> list[Individual]:
+    """Those that are shipped, oldest first, which is largest first."""
+    return _read(folder, "family/*.json")
+
+
+def _read(folder: Path, pattern: str) -> list[Individual]:
+    found = [Individual(**json.loads(file.read_text())) for file in folder.glob(pattern)]
     return sorted(found, key=lambda individual: (individual.generation, individual.number))
 
 

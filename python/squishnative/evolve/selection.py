@@ -1,14 +1,18 @@
-"""Who has offspring: the Pareto front of accuracy, bytes and time."""
+"""Who has offspring and who is shipped: the Pareto front of accuracy, bytes and time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Protocol, TypeVar
+
+import numpy as np
 
 
 class Candidate(Protocol):
     """What selection looks at."""
 
+    generation: int
     fitness: float
     seconds_predicted: float
 
@@ -41,3 +45,22 @@ def fittest(candidates: Sequence[C]) -> list[C]:
         ranked += sorted(best, key=lambda c: -c.fitness)
         left = [c for c in left if not any(c is b for b in best)]
     return ranked
+
+
+def spread(candidates: Sequence[C], count: int) -> list[C]:
+    """At most `count` nets of different sizes, largest first: the fittest of their generations.
+
+    candidates: whole generations in their order. The smallest and the largest are among them, the
+    others as near to a geometric series of sizes between those as there are.
+    """
+    generations = groupby(candidates, key=lambda c: c.generation)
+    best = [max(members, key=lambda c: c.fitness) for _, members in generations]
+    left = sorted(front(best), key=lambda c: c.shipped_bytes)
+    chosen: list[C] = []
+    for size in np.geomspace(left[0].shipped_bytes, left[-1].shipped_bytes, count):
+        if not left:
+            break
+        nearest = min(left, key=lambda c: abs(float(np.log(c.shipped_bytes / size))))
+        left.remove(nearest)
+        chosen.append(nearest)
+    return sorted(chosen, key=lambda c: -c.shipped_bytes)

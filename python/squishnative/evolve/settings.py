@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from squishnative.evolve.budget import BYTES
 from squishnative.evolve.offspring import Heredity
 from squishnative.evolve.strategies import STRATEGIES
 from squishnative.train.folders import begin_run, read_settings
 from squishnative.train.recipe import Recipe
 
-FORMAT = 1  # of the run folder
+FORMAT = 2  # of the run folder
 EVOLVE = "evolve"
 PAPER = "paper"
 
@@ -20,11 +21,12 @@ PAPER = "paper"
 class Settings:
     """What `squish evolve` was asked for. Paths as they were given.
 
-    max_bytes, max_seconds: the last generation's budget; earlier ones approach it geometrically
-    from the ancestor's cost. max_drop: points of fitness that a generation may lose against the
-    ancestor before the run ends. population: offspring a generation. parents: of each, at most.
-    recipe: of one individual's training. int8_generations: how many of the last ones train with
-    weights rounded as the file's.
+    max_bytes, max_seconds: the last generation's budget, of a file of `dtype`; earlier ones
+    approach it geometrically from the ancestor's cost. max_drop: points of fitness that a
+    generation may lose against the ancestor before the run ends. population: offspring a
+    generation. parents: of each, at most. recipe: of one individual's training, at a learning rate
+    that stays. family: how many nets are shipped. mature_epochs: of the training of each of those,
+    with weights rounded as the file's and a learning rate that falls to 0.
     """
 
     data: str
@@ -37,7 +39,8 @@ class Settings:
     generations: int = 8
     population: int = 1
     parents: int = 2
-    int8_generations: int = 3
+    family: int = 5
+    mature_epochs: int = 30
     cluster_factor: float = 0.9  # F_c of the paper's way; the modern one counts clusters
     synapse_factor: float = 0.9  # F_s
     held_out: float = 0.1  # of the training images: what fitness is measured on
@@ -55,16 +58,26 @@ class Settings:
             ("generations", self.generations, 1),
             ("population", self.population, 1),
             ("parents", self.parents, 1),
-            ("int8_generations", self.int8_generations, 0),
+            ("family", self.family, 1),
+            ("mature_epochs", self.mature_epochs, 1),
             ("threads", self.threads, 1),
         ):
             if value < least:
                 raise ValueError(f"{name}: got {value}, must be at least {least}")
         if self.parents > 5:
             raise ValueError(f"parents: got {self.parents}, must be at most 5")
+        if self.dtype not in BYTES:
+            raise ValueError(f"dtype: got {self.dtype!r}, wanted one of {', '.join(BYTES)}")
         if self.strategy not in (EVOLVE, PAPER, *STRATEGIES):
             known = ", ".join((EVOLVE, PAPER, *STRATEGIES))
             raise ValueError(f"strategy: got {self.strategy!r}, wanted one of {known}")
+
+    @property
+    def epochs(self) -> int:
+        """Of training in the whole run, if nothing ends it early; a rival ships a family of one."""
+        shipped = self.family if self.strategy in (EVOLVE, PAPER) else 1
+        young = self.generations * self.population * self.recipe.epochs
+        return young + shipped * self.mature_epochs
 
     def to_dict(self) -> dict[str, Any]:
         """For settings.json."""

@@ -41,7 +41,7 @@ _LABELS, _ABOUT = 6 | _OPTIONAL, 7 | _OPTIONAL
 
 _LAYER_CONV, _LAYER_FIRE, _LAYER_MAX_POOL, _LAYER_ADD, _LAYER_MEAN = 1, 2, 3, 4, 5
 _DENSE, _CLUSTER_16X1, _CLUSTER_16X4, _SYNAPSE = 0, 1, 2, 3
-_F32, _F16, _I8 = 0, 1, 2
+_F32, _F16, _I8, _I4 = 0, 1, 2, 3
 _DTYPES: dict[int, npt.DTypeLike] = {
     _F32: np.dtype("<f4"),
     _F16: np.dtype("<f2"),
@@ -124,11 +124,15 @@ def _conv(record: tuple[Any, ...], weights: bytes) -> ConvSpec:
     out_channels, in_channels, *window, flags, encoding, kind, _, _, offset, size = record
     payload = _Payload(weights[offset : offset + size])
     bias = payload.take("<f4" if kind == _F32 else "<f2", out_channels)
-    scale = payload.take("<f2", out_channels) if kind == _I8 else np.ones(out_channels, "<f2")
+    scaled = kind in (_I8, _I4)
+    scale = payload.take("<f2", out_channels) if scaled else np.ones(out_channels, "<f2")
     shape = (out_channels, in_channels, window[0], window[1])
     where = _stored(encoding, np.arange(np.prod(shape)).reshape(shape), payload)
     weight = np.zeros(shape, np.float32)
-    weight.ravel()[where] = payload.take(_DTYPES[kind], len(where))
+    count = len(where)
+    weight.ravel()[where] = (
+        payload.take_int4(count) if kind == _I4 else payload.take(_DTYPES[kind], count)
+    )
     return ConvSpec(
         weight * scale[:, None, None, None],
         bias.astype(np.float32),
@@ -176,6 +180,11 @@ class _Payload:
         part = np.frombuffer(self._data, dtype, count, self._at)
         self._at += -(-part.nbytes // 4) * 4
         return part
+
+    def take_int4(self, count: int) -> npt.NDArray[np.int8]:
+        pairs = self.take(np.uint8, -(-count // 2))
+        # Each value at the top of a byte of its own, from where the shift brings its sign along.
+        return (np.stack([pairs << 4, pairs], axis=1).view(np.int8) >> 4).ravel()[:count]
 
     def take_bits(self, count: int) -> Bits:
         packed = self.take(np.uint8, -(-count // 8))

@@ -44,7 +44,7 @@ def accuracy_over_latency(summaries: Sequence[Summary]) -> str:
 
 
 def density_map(summary: Summary) -> str:
-    """The share of clusters that live, by convolution and individual of the front."""
+    """The share of clusters that live, by convolution and net of the family."""
     shown = summary.shown
     names = list(shown[0].individual.densities)
     table = np.array([[100 * m.individual.densities[name] for name in names] for m in shown])
@@ -82,7 +82,7 @@ def confusion(member: Member, labels: Sequence[str]) -> str:
 
 
 def family_tree(summary: Summary) -> str:
-    """Who descends from whom, by generation and accuracy."""
+    """Who descends from whom, by generation and accuracy; mature nets in colour."""
     figure, axes = _axes("generation", "val accuracy, %")
     places = {
         m.individual.name: (m.individual.generation, 100 * m.individual.val_accuracy)
@@ -93,14 +93,15 @@ def family_tree(summary: Summary) -> str:
             (x0, y0), (x1, y1) = places[parent], places[m.individual.name]
             axes.plot([x0, x1], [y0, y1], color="#bbbbbb", zorder=1)
     for m in summary.members:
-        colour = _COLOURS[0] if m.on_front else "#bbbbbb"
+        colour = _COLOURS[0] if m.individual.mature else "#bbbbbb"
         axes.scatter(*places[m.individual.name], color=colour, zorder=2)
         axes.annotate(
             _kilobytes(m),
             places[m.individual.name],
             textcoords="offset points",
-            xytext=(0, 7),
-            ha="center",
+            xytext=(7, 0) if m.individual.mature else (0, 7),
+            va="center" if m.individual.mature else "bottom",
+            ha="left" if m.individual.mature else "center",
             fontsize=8,
         )
     return _svg(figure)
@@ -108,12 +109,10 @@ def family_tree(summary: Summary) -> str:
 
 def _families(axes: Axes, summaries: Sequence[Summary], x: Callable[[Member], float]) -> None:
     for colour, summary in zip(_COLOURS, summaries):
-        members = sorted(summary.members, key=lambda m: -m.individual.shipped_bytes)
-        ends = [m for m in members if m.on_front or m.individual.generation == 0]
-        style = "-o" if len(ends) > 2 else "o"
+        style = "-o" if len(summary.shown) > 2 else "o"
         label = f"{summary.settings.strategy} ({summary.name})"
-        accuracies = [100 * m.individual.val_accuracy for m in ends]
-        axes.plot([x(m) for m in ends], accuracies, style, color=colour, label=label)
+        accuracies = [100 * m.individual.val_accuracy for m in summary.shown]
+        axes.plot([x(m) for m in summary.shown], accuracies, style, color=colour, label=label)
 
 
 def _axes(x: str, y: str) -> tuple[Figure, Axes]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from squishnative.evolve import run
 from squishnative.evolve.individual import Individual
-from squishnative.evolve.selection import front
 from squishnative.evolve.settings import Settings
 from squishnative.spec import Conv, NetSpec
 from squishnative.train.run import read_net
@@ -45,7 +44,6 @@ class Member:
     live_weights: int
     macs: int  # of living clusters, one image
     factors: Factors
-    on_front: bool
 
 
 @dataclass(frozen=True)
@@ -60,10 +58,15 @@ class Summary:
     members: list[Member]
 
     @property
+    def ancestor(self) -> Member:
+        """The dense net, float32."""
+        return self.members[0]
+
+    @property
     def shown(self) -> list[Member]:
-        """The ancestor and the front, largest first."""
-        chosen = [m for m in self.members if m.on_front or m.individual.generation == 0]
-        return sorted(chosen, key=lambda m: -m.individual.shipped_bytes)
+        """The ancestor and the family, or the young while there is none; largest first."""
+        family = [m for m in self.members if m.individual.mature] or self.members[1:]
+        return [self.ancestor, *sorted(family, key=lambda m: -m.individual.shipped_bytes)]
 
     def to_dict(self) -> dict[str, Any]:
         """For report.json."""
@@ -80,7 +83,6 @@ class Summary:
                     "live_weights": m.live_weights,
                     "macs": m.macs,
                     "factors": {**asdict(m.factors), "total": m.factors.total},
-                    "on_front": m.on_front,
                 }
                 for m in self.members
             ],
@@ -90,11 +92,10 @@ class Summary:
 def summarise(folder: Path) -> Summary:
     """Reads a run folder. Raises ValueError where it holds no individual yet, OSError on none."""
     settings = run.saved_settings(folder)
-    found = run.individuals(folder)
+    found = run.young(folder) + run.family(folder)
     if not found:
         raise ValueError(f"'{folder}': a run without an individual yet")
     ancestor = _read(folder, found[0])
-    best = front(found)
     members = []
     for individual in found:
         spec = _read(folder, individual)
@@ -105,7 +106,6 @@ def summarise(folder: Path) -> Summary:
                 live,
                 _macs(spec),
                 factors_of(individual, live, found[0].bytes["f32"], ancestor),
-                individual in best,
             )
         )
     machine = run.saved_environment(folder).machine

@@ -2,7 +2,8 @@
 
 Every convolution but the head gets a batch norm, put in so that the function stays the same
 (`Network.insert_batch_norms`) and folded away by `Network.to_spec`. A convolution can have a mask
-of weights that live, and can round its weights as an int8 file will (quantisation-aware training).
+of weights that live, and can round its weights as an int8 or int4 file will (quantisation-aware
+training).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from squishnative.spec import (
 
 Call = Callable[["TrainableConv", torch.Tensor], torch.Tensor]
 
-_INT8_LEVELS = 127
+_LEVELS = {"i8": 127, "i4": 7}  # each side of zero
 # A norm's eps bounds what folding multiplies a filter by that no image moves: 1 / sqrt(eps).
 _EPS = 1e-3
 _CONSTANT = 1e-6  # variance of an output that counts as none; activations have unit size
@@ -55,12 +56,12 @@ class TrainableConv(nn.Module):
                 self.norm.bias.copy_(bias)
         # Of the weight's shape, 1 where it lives. Not a parameter, so that decay never moves it.
         self.register_buffer("mask", None)
-        self.int8 = False
+        self.dtype = "f32"  # of the file whose rounding is imitated
 
     def live_weight(self) -> torch.Tensor:
-        """The weight that convolves: masked and, with `int8`, rounded as the file will be."""
+        """The weight that convolves: masked and rounded as a file of `dtype` will be."""
         weight = self.weight if self.mask is None else self.weight * self.mask
-        return fake_int8(weight) if self.int8 else weight
+        return rounded(weight, self.dtype)
 
     def convolve(self, x: torch.Tensor) -> torch.Tensor:
         """Without norm and ReLU."""
@@ -128,9 +129,8 @@ class TrainableConv(nn.Module):
 
     @torch.no_grad()
     def to_spec(self) -> ConvSpec:
-        """Masked, the norm folded in. The rounding of int8 is left to the file's writer."""
-        mask = 1 if self.mask is None else self.mask
-        weight = (self.weight * mask).float().cpu().numpy()
+        """Masked, rounded, the norm folded in."""
+        weight = self.live_weight().float().cpu().numpy()
         if self.norm is None:
             assert self.bias is not None
             bias = self.bias.float().cpu().numpy().copy()
@@ -195,10 +195,10 @@ class Network(nn.Module):
         spec = self._spec
         return NetSpec(copy.copy(spec.input), layers, list(spec.labels), spec.about)
 
-    def set_int8(self, wanted: bool) -> None:
-        """Turns the rounding of weights on or off, in every convolution."""
+    def round_to(self, dtype: str) -> None:
+        """From now on weights are rounded as a file of this type will be; f32 and f16: not."""
         for _, conv in self.named_convs():
-            conv.int8 = wanted
+            conv.dtype = dtype
 
     def _conv(self, name: str) -> TrainableConv:
         conv = self.convs[_key(name)]
@@ -250,18 +250,24 @@ class Network(nn.Module):
         return copy.copy(layer)
 
 
-def fake_int8(weight: torch.Tensor) -> torch.Tensor:
-    """The weight rounded to 127 levels each side, a scale for each output channel.
+def rounded(weight: torch.Tensor, dtype: str) -> torch.Tensor:
+    """The weight at the levels of an int8 or int4 file, a scale for each output channel.
 
-    What a reader makes of an int8 file (`cpp/format/encode.cc`), but for the scale, which the file
+    What a reader makes of such a file (`cpp/format/encode.cc`), but for the scale, which the file
     rounds up to f16, where normal by 1/1024 at most. By how much depends on the batch norm's scale,
-    which is folded in at export; a weight is an eighth of a level off at most, so this is not
-    imitated. The gradient passes unchanged (straight-through estimator, Bengio et al. 2013).
+    which is folded in at export; a weight is an eighth of a level off at most, too little to move
+    it to another one. A filter's largest weight sets its scale. Clipped for the sake of finer
+    levels, a trained net lost more (int4 before any more training: 92.9 to 89.9 %, clipped at 3.5
+    deviations 87.1 %). The gradient passes unchanged (straight-through estimator, Bengio 2013).
     """
-    largest = weight.detach().abs().amax((1, 2, 3), keepdim=True)
-    scale = (largest / _INT8_LEVELS).clamp(min=torch.finfo(torch.float32).tiny)
-    rounded = (weight / scale).round() * scale
-    return weight + (rounded - weight).detach()
+    levels = _LEVELS.get(dtype)
+    if levels is None:
+        return weight
+    with torch.no_grad():
+        largest = weight.abs().amax((1, 2, 3), keepdim=True)
+        scale = (largest / levels).clamp(min=torch.finfo(torch.float32).tiny)
+        change = (weight / scale).round() * scale - weight
+    return weight + change
 
 
 def _max_pool(layer: MaxPool, x: torch.Tensor) -> torch.Tensor:

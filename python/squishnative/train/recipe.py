@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+DTYPES = ("f32", "f16", "i8", "i4")  # of a file's weights
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with Nesterov momentum under one cosine from `lr` to 0 after a linear warm-up."""
+    """SGD with Nesterov momentum; `lr` after a linear warm-up, under one cosine to 0."""
 
     epochs: int = 20
     batch: int = 64
@@ -15,6 +17,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     warmup: float = 1.0  # epochs
+    annealed: bool = True  # False: the rate stays, for training that others continue
     clip: float = 5.0  # largest norm of all gradients together
     # Random changes of each image: the least share of its area, recolouring, mirroring.
     crop: float = 0.35
@@ -27,7 +30,7 @@ class Recipe:
     # Distillation: the teacher's share of the loss, and the temperature of both.
     distillation: float = 0.5
     temperature: float = 2.0
-    int8: bool = False  # quantisation-aware: weights are rounded as an int8 file's
+    dtype: str = "f32"  # quantisation-aware: weights are rounded as this type's, "i8" or "i4"
     amp: bool = True  # mixed precision; on CUDA, and on CPUs with bfloat16 instructions
 
     def __post_init__(self) -> None:
@@ -53,6 +56,9 @@ class Recipe:
             if value < least or (most is not None and value > most):
                 most_text = "" if most is None else f" and at most {most}"
                 raise ValueError(f"{name}: got {value}, must be at least {least}{most_text}")
+
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype: got {self.dtype!r}, wanted one of {', '.join(DTYPES)}")
 
     def to_dict(self) -> dict[str, object]:
         """For files."""

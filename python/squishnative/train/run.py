@@ -30,6 +30,7 @@ from squishnative.train.folders import SKIPPED, begin_run, read_settings
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
 from squishnative.train.rescale import rescaled
+from squishnative.train.teacher import Teacher, teacher_of
 from squishnative.train.trainer import Epoch, Trainer, accuracy, logits_of
 
 # Training images are kept this much larger than the net's input, for random crops.
@@ -173,10 +174,10 @@ def evaluate(network: Network, split: Split, device: str = "cpu") -> float:
     return accuracy(logits_of(network, split.images, device), split.classes)
 
 
-def _teacher(settings: Settings) -> Optional[Network]:
+def _teacher(settings: Settings) -> Optional[Teacher]:
     if settings.teacher is None:
         return None
-    return Network(read_net(settings.teacher), normed=False)
+    return teacher_of(read_net(settings.teacher), settings.device)
 
 
 class Log:

@@ -24,6 +24,7 @@ from squishnative.train.augment import augment, normalise
 from squishnative.train.dataset import Images, Split
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
+from squishnative.train.teacher import Teacher
 
 EVALUATION_BATCH = 100
 
@@ -51,7 +52,7 @@ class Trainer:
         split: Split,
         recipe: Recipe,
         seed: int,
-        teacher: Optional[Network] = None,
+        teacher: Optional[Teacher] = None,
         before_step: Optional[Callable[[Trainer], None]] = None,
         device: str = "cpu",
     ) -> None:
@@ -59,10 +60,10 @@ class Trainer:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.to(device)
         self.network.dropout = recipe.dropout
-        self.network.set_int8(recipe.int8)
+        self.network.round_to(recipe.dtype)
         self.averaged = copy.deepcopy(network).eval()
         self.recipe, self.seed, self.device = recipe, seed, device
-        self.teacher = None if teacher is None else teacher.to(device).eval()
+        self.teacher = teacher
         self.before_step = before_step
         self.epochs_done = self.step = 0
         self._images = torch.from_numpy(split.images)
@@ -105,8 +106,20 @@ class Trainer:
                 total += self._step(chosen, generator) * len(chosen)
         self.epochs_done += 1
         seconds = time.perf_counter() - begin
-        lr = self._lr(self.step - 1)
+        lr = self.lr_of(self.step - 1)
         return Epoch(self.epochs_done, total / sum(map(len, batches)), lr, seconds)
+
+    def lr_of(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        warmup = self.recipe.warmup * self.steps_per_epoch
+        rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
+        left = (1 + math.cos(math.pi * step / self.steps)) / 2 if self.recipe.annealed else 1.0
+        return self.recipe.lr * rising * left
+
+    def round_to(self, dtype: str) -> None:
+        """From now on weights are rounded as a file of this type will be."""
+        self.network.round_to(dtype)
+        self.averaged.round_to(dtype)
 
     def state(self) -> dict[str, Any]:
         """All that the next epochs depend on, for `save_state`."""
@@ -136,7 +149,7 @@ class Trainer:
         if self.before_step is not None:
             self.before_step(self)
         for group in self._optimiser.param_groups:
-            group["lr"] = self._lr(self.step)
+            group["lr"] = self.lr_of(self.step)
         with mixed_precision(self.recipe.amp, self.device):
             loss = self._loss(chosen, generator)
         self._optimiser.zero_grad()
@@ -166,16 +179,11 @@ class Trainer:
         if self.teacher is None or recipe.distillation == 0:
             return loss
         with torch.no_grad():
-            taught = F.log_softmax(self.teacher(x).float() / recipe.temperature, 1)
+            taught = F.log_softmax(self.teacher(x) / recipe.temperature, 1)
         own = F.log_softmax(logits.float() / recipe.temperature, 1)
         apart = F.kl_div(own, taught, reduction="batchmean", log_target=True)
         weight = recipe.distillation
         return (1 - weight) * loss + weight * recipe.temperature**2 * apart
-
-    def _lr(self, step: int) -> float:
-        warmup = self.recipe.warmup * self.steps_per_epoch
-        rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
-        return self.recipe.lr * rising * (1 + math.cos(math.pi * step / self.steps)) / 2
 
     @torch.no_grad()
     def _average(self) -> None:

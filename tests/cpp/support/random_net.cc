@@ -7,7 +7,7 @@ namespace squish::testing {
 namespace {
 
 constexpr double kDensities[] = {1, 0.3, 0.1, 0};
-constexpr WeightType kTypes[] = {WeightType::kF32, WeightType::kF16, WeightType::kI8};
+constexpr WeightType kTypes[] = {WeightType::kF32, WeightType::kF16, WeightType::kI8, WeightType::kI4};
 constexpr EncodingChoice kEncodings[] = {EncodingChoice::kSmallest, EncodingChoice::kDense,
                                          EncodingChoice::kCluster16x1, EncodingChoice::kCluster16x4,
                                          EncodingChoice::kSynapse};

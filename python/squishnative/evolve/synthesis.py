@@ -1,0 +1,224 @@
+"""Synthesis: how individuals are made and trained, each from files, the settings and its number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+import torch
+
+from squishnative.evolve.budget import Budget, Genes, Planner
+from squishnative.evolve.clusters import HEIGHT, genome_of
+from squishnative.evolve.compact import compact
+from squishnative.evolve.encoding import draw_synapses
+from squishnative.evolve.environment import Environment
+from squishnative.evolve.filters import importance, keep_blocks, sort_filters
+from squishnative.evolve.individual import Individual
+from squishnative.evolve.offspring import Sample, bear, planner_within, set_masks
+from squishnative.evolve.settings import EVOLVE, PAPER, Settings
+from squishnative.evolve.strategies import STRATEGIES
+from squishnative.spec import NetSpec
+from squishnative.train.dataset import Split
+from squishnative.train.files import load_state, save_state
+from squishnative.train.network import Network
+from squishnative.train.recipe import Recipe
+from squishnative.train.run import CALIBRATION_IMAGES, as_input, prepare, read_net
+from squishnative.train.teacher import teacher_of
+from squishnative.train.trainer import Trainer
+
+CHECKPOINT = "checkpoint.pt"
+_MATURITY = 1  # sets a mature individual's draws apart from those of the same one's birth
+_YOUNG_WARMUP = 0.5  # epochs; an individual goes on at the rate that its parents had
+
+
+@dataclass
+class Made:
+    """An individual before it is measured. dtype: what its weights were rounded to."""
+
+    spec: NetSpec
+    dtype: str = "f32"
+    genes: Genes = field(default_factory=dict)
+    parents: list[str] = field(default_factory=list)
+    screened: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+
+class Synthesis:
+    """Makes the individuals of one run, in its folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        ancestor: NetSpec,
+        environment: Environment,
+        images: Split,
+        after_epoch: Callable[[], None],
+    ) -> None:
+        """images: what individuals train on, with a margin.
+
+        Raises ValueError on a budget that no net can meet.
+        """
+        self.folder, self.settings = folder, settings
+        self.planner = Planner(ancestor, environment, settings.dtype)
+        self._dense, self._environment, self._images = ancestor, environment, images
+        self._after_epoch = after_epoch
+        self._check_budget()
+
+    def ancestor(self) -> Made:
+        """The dense net, its filters in the order of their importance."""
+        sample = self._sample(np.random.default_rng([self.settings.seed, 0]))
+        network = prepare(self._dense, sample.images)
+        worth = importance(network, sample.images, sample.classes)
+        return Made(sort_filters(self._dense, worth))
+
+    def offspring(self, generation: int, number: int, parents: list[Individual]) -> Made:
+        """Drawn by the encoding to meet the generation's budget, and trained."""
+        rng = self._random(generation, number)
+        pairs = [(self._read(parent), parent.genes) for parent in parents]
+        sample = self._sample(rng)
+        budget, share = self._budget(generation), self._share(generation)
+        heredity = self.settings.heredity
+        newborn = bear(pairs, self._environment, budget, share, heredity, sample, rng)
+        spec, losses = self._young(newborn.network, rng)
+        names = [parent.name for parent in parents]
+        return Made(spec, "f32", newborn.genes, names, newborn.screened, losses)
+
+    def paper_offspring(self, generation: int, number: int, parents: list[Individual]) -> Made:
+        """As published: one parent, synapses drawn one by one, no budget but the factors."""
+        settings = self.settings
+        rng = self._random(generation, number)
+        spec = self._read(parents[0])
+        alive = {
+            name: draw_synapses(conv.weight, settings.cluster_factor, settings.synapse_factor, rng)
+            for layer in spec.layers
+            for name, conv in layer.named_convs()
+        }
+        sample = self._sample(rng)
+        network = prepare(spec, sample.images)
+        set_masks(network, alive)
+        network.refit_batch_norms(sample.images)
+        grown, losses = self._young(network, rng)
+        return Made(grown, parents=[parents[0].name], losses=losses)
+
+    def mature(self, individual: Individual) -> Made:
+        """The same clusters, trained to the end for a file of the budget's type.
+
+        Filters that nobody reads are gone before, so that they cost no time in training either.
+        """
+        settings = self.settings
+        rng = self._random(individual.generation, individual.number, _MATURITY)
+        spec = compact(self._read(individual))
+        network = prepare(spec, self._sample(rng).images)
+        alive = {n: conv.weight != 0 for layer in spec.layers for n, conv in layer.named_convs()}
+        set_masks(network, alive)
+        recipe = replace(settings.recipe, epochs=settings.mature_epochs, dtype=settings.dtype)
+        trainer = self._trainer(network, recipe, rng)
+        losses = self._train(trainer)
+        grown = compact(trainer.averaged.to_spec())  # rounding leaves whole clusters zero
+        return Made(grown, settings.dtype, individual.genes, [individual.name], losses=losses)
+
+    def rival(self) -> Made:
+        """The other strategies: one individual, with all the training that evolution's would get.
+
+        Under one learning rate that falls to 0; weights are rounded in the last mature_epochs.
+        """
+        settings = self.settings
+        rng = np.random.default_rng([settings.seed])
+        sample = self._sample(rng)
+        network = prepare(self._dense, sample.images)
+        counts = self.planner.counts(self._budget(settings.generations), {})
+        hook = STRATEGIES[settings.strategy](network, counts)
+        network.refit_batch_norms(sample.images)
+        before = settings.recipe.epochs * settings.generations * settings.population
+        recipe = replace(settings.recipe, epochs=before + settings.mature_epochs)
+        trainer = self._trainer(network, recipe, rng)
+        trainer.before_step = hook
+        losses = self._train(trainer, float_epochs=before)
+        grown = compact(trainer.averaged.to_spec())
+        return Made(grown, settings.dtype, parents=["generation-00/member-0"], losses=losses)
+
+    def _young(self, network: Network, rng: np.random.Generator) -> tuple[NetSpec, list[float]]:
+        recipe = replace(self.settings.recipe, annealed=False, warmup=_YOUNG_WARMUP)
+        trainer = self._trainer(network, recipe, rng)
+        losses = self._train(trainer)
+        return trainer.averaged.to_spec(), losses
+
+    def _train(self, trainer: Trainer, float_epochs: int = 0) -> list[float]:
+        """The losses of the epochs. Begins where a killed one left its checkpoint.
+
+        float_epochs: before weights are rounded as settings.dtype, where the recipe does not say.
+        """
+        checkpoint, losses = self.folder / CHECKPOINT, []
+        if checkpoint.exists():
+            state = load_state(checkpoint)
+            if state["seed"] == trainer.seed:  # of this individual, not of one that was finished
+                trainer.restore(state["trainer"])
+                losses = state["losses"]
+        while trainer.epochs_done < trainer.recipe.epochs:
+            if float_epochs and trainer.epochs_done >= float_epochs:
+                trainer.round_to(self.settings.dtype)
+            losses.append(trainer.run_epoch().loss)
+            state = {"seed": trainer.seed, "trainer": trainer.state(), "losses": losses}
+            save_state(checkpoint, state)
+            self._after_epoch()
+        return losses
+
+    def _trainer(self, network: Network, recipe: Recipe, rng: np.random.Generator) -> Trainer:
+        device = self.settings.device
+        teacher = teacher_of(self._dense, device)
+        seed = int(rng.integers(2**31))
+        return Trainer(network, self._images, recipe, seed, teacher, device=device)
+
+    def _random(self, *number: int) -> np.random.Generator:
+        return np.random.default_rng([self.settings.seed, *number])
+
+    def _read(self, individual: Individual) -> NetSpec:
+        return read_net(str(self.folder / f"{individual.name}.squish"))
+
+    def _sample(self, rng: np.random.Generator) -> Sample:
+        count = min(CALIBRATION_IMAGES, len(self._images))
+        chosen = rng.choice(len(self._images), count, replace=False)
+        return Sample(
+            as_input(self._images.images[chosen], self._dense.input),
+            torch.from_numpy(self._images.classes[chosen]),
+        )
+
+    def _budget(self, generation: int) -> Budget:
+        """Of a generation: geometric from the ancestor's cost to what was asked for."""
+        costs = [
+            None
+            if last is None
+            else first * (last / first) ** (generation / self.settings.generations)
+            for first, last in self._first_and_last()
+        ]
+        return Budget(costs[0], costs[1], self.settings.dtype)
+
+    def _share(self, generation: int) -> float:
+        """The least that a generation's budget leaves of what the ancestor costs."""
+        budget, ((size, _), (seconds, _)) = self._budget(generation), self._first_and_last()
+        return min((budget.bytes or size) / size, (budget.seconds or seconds) / seconds, 1.0)
+
+    def _first_and_last(self) -> list[tuple[float, Optional[float]]]:
+        """What the ancestor costs and what the last generation may: bytes, seconds."""
+        totals = self.planner.totals
+        return [
+            (self.planner.bytes(totals), self.settings.max_bytes),
+            (self.planner.seconds(totals), self.settings.max_seconds),
+        ]
+
+    def _check_budget(self) -> None:
+        """Refuses at once what no net of the last generation can meet."""
+        settings, planner, dense = self.settings, self.planner, self._dense
+        if settings.strategy == PAPER:
+            return
+        last = settings.generations
+        if settings.strategy == EVOLVE:
+            genome = genome_of(dense)
+            equal = {name: np.ones(len(alive) * HEIGHT) for name, alive in genome.items()}
+            kept = keep_blocks(equal, genome, self._share(last) ** settings.heredity.narrowing)
+            planner = planner_within(dense, kept, self._environment, settings.dtype)
+        planner.counts(self._budget(last), {})

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from evolution import planner, small
+from squishnative.evolve.budget import Budget
+from squishnative.evolve.clusters import genome_of, members, sums
+from squishnative.evolve.environment import Environment, measure_environment
+from squishnative.spec import InputSpec, NetSpec
+from squishnative.train.architecture import squeezenet
+
+
+class TestPlanner:
+    @pytest.mark.parametrize("dtype", ["f32", "f16", "i8", "i4"])
+    @pytest.mark.parametrize("share", [0.6, 0.3, 0.2])
+    def test_the_file_has_the_bytes_that_were_planned(self, dtype: str, share: float) -> None:
+        spec = small()
+        dense = len(spec.to_bytes(dtype, "cluster16x1"))
+        most = share * dense
+        counts = planner(spec, dtype).counts(Budget(bytes=most), {})
+        keep(spec, counts)
+        got = len(spec.to_bytes(dtype, "cluster16x1"))
+        assert got <= most * 1.005  # alignment of sections
+        assert got >= most * 0.93  # clusters are whole, and 26 convolutions round down
+
+    def test_time_is_a_budget_too(self) -> None:
+        plan = planner(small())
+        whole = plan.seconds(plan.totals)
+        counts = plan.counts(Budget(seconds=whole / 3), {})
+        assert 0.3 * whole < plan.seconds(counts) <= whole / 3
+
+    def test_without_need_everything_lives(self) -> None:
+        plan = planner(small())
+        assert plan.counts(Budget(), {}) == plan.totals
+
+    def test_genes_move_clusters_between_layers(self) -> None:
+        plan = planner(small())
+        budget = Budget(bytes=plan.bytes(plan.totals) / 3)
+        plain, moved = plan.counts(budget, {}), plan.counts(budget, {"fire9/expand3x3": 1.0})
+        assert moved["fire9/expand3x3"] > 1.5 * plain["fire9/expand3x3"]
+        assert moved["fire8/expand3x3"] < plain["fire8/expand3x3"]
+
+    def test_a_budget_below_the_emptiest_net_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"budget of 100 bytes: the emptiest net needs"):
+            planner(small()).counts(Budget(bytes=100), {})
+
+
+def keep(spec: NetSpec, counts: dict[str, int]) -> None:
+    """Zeroes all but so many clusters of each convolution."""
+    for layer in spec.layers:
+        for name, conv in layer.named_convs():
+            alive = np.zeros(sums(conv.weight).shape, bool)
+            alive.ravel()[: counts[name]] = True
+            conv.weight *= members(alive, conv.out_channels)
+
+
+def test_the_environment_predicts_what_the_engine_takes() -> None:
+    """Loosely: machines are noisy. A fifth of the clusters must be predicted well faster."""
+    spec = squeezenet("1.1", 10)
+    spec.input = InputSpec(height=96, width=96)
+    found = measure_environment(spec, 1, 0)
+    assert set(found.cluster_seconds) == set(genome_of(spec))
+    assert found.fixed_seconds >= 0
+    full = {name: np.ones_like(alive) for name, alive in genome_of(spec).items()}
+    fifth = {name: np.arange(a.size).reshape(a.shape) % 5 == 0 for name, a in full.items()}
+    assert 1e-5 < found.seconds(fifth) < 0.6 * found.seconds(full)
+    assert Environment(**json.loads(json.dumps(found.to_dict()))) == found

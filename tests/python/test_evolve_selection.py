@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from squishnative.evolve.individual import Individual
+from squishnative.evolve.selection import dominates, fittest, front, spread
+
+
+def individual(fitness: float, size: int, seconds: float, generation: int = 1) -> Individual:
+    return Individual(
+        generation=generation,
+        number=0,
+        mature=False,
+        parents=[],
+        fitness=fitness,
+        val_accuracy=fitness,
+        dtype="i8",
+        bytes={"i8": size},
+        seconds_predicted=seconds,
+        seconds=seconds,
+        density=1.0,
+        densities={},
+        genes={},
+        confusion=[],
+    )
+
+
+def test_the_front_is_those_that_nobody_beats() -> None:
+    good, small_, fast = individual(0.9, 9, 9), individual(0.8, 5, 9), individual(0.8, 9, 5)
+    worse, twin = individual(0.8, 9, 9), individual(0.9, 9, 9)
+    everyone = [worse, small_, good, fast, twin]
+    assert front(everyone) == [small_, good, fast, twin]
+    assert fittest(everyone)[-1] is worse
+    assert fittest(everyone)[0].fitness == 0.9
+    assert dominates(good, worse)
+    assert not dominates(good, twin)
+
+
+class TestSpread:
+    def test_sizes_are_even_steps_from_the_largest_to_the_smallest(self) -> None:
+        sizes = [1600, 1100, 800, 410, 390, 200, 100]
+        everyone = [individual(1 - g / 10, size, size, g) for g, size in enumerate(sizes)]
+        for count, wanted in (
+            (5, [1600, 800, 410, 200, 100]),
+            (3, [1600, 410, 100]),
+            (2, [1600, 100]),
+            (9, sizes),
+        ):
+            assert [i.shipped_bytes for i in spread(everyone, count)] == wanted
+        assert [i.shipped_bytes for i in spread(everyone, 1)] == [100]
+
+    def test_of_a_generation_the_fittest_and_none_that_is_beaten(self) -> None:
+        ancestor = individual(0.9, 900, 9, 0)
+        sick, well = individual(0.5, 400, 4), individual(0.8, 410, 4)
+        last = individual(0.85, 300, 3, 2)
+        assert spread([ancestor, sick, well], 5) == [ancestor, well]
+        assert spread([ancestor, sick, well, last], 5) == [ancestor, last]

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import make
+import parity
+import pytest
+import results
+import typer.main
+from evolution import settings
+from experiments import EXPERIMENTS, Experiment
+from squishnative import reference
+from squishnative.cli.main import app
+from squishnative.evolve import run
+from squishnative.train.dataset import Dataset
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+def test_every_experiment_is_a_call_that_squish_understands(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    line = make.command(experiment, tmp_path / "runs", tmp_path / "data")
+    assert line[:3] == [sys.executable, "-m", "squishnative"]
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    context = commands[line[3]].make_context(line[3], line[4:])  # raises where it does not
+    given = context.params
+    assert given["output"] == tmp_path / "runs" / experiment.name
+    for name, value in experiment.options.items():
+        assert str(given[name.replace("-", "_")]) == str(value)
+
+
+def test_ancestors_come_before_their_families() -> None:
+    names = [experiment.name for experiment in EXPERIMENTS]
+    assert len(set(names)) == len(names)
+    for number, experiment in enumerate(EXPERIMENTS):
+        assert experiment.ancestor is None or experiment.ancestor in names[:number]
+
+
+def test_a_run_that_was_begun_is_continued(tmp_path: Path) -> None:
+    experiment = EXPERIMENTS[0]
+    folder = tmp_path / experiment.name
+    folder.mkdir()
+    (folder / "settings.json").write_text("{}")
+    assert "--resume" in make.command(experiment, tmp_path, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_family_becomes_tables(
+    pictures: Path,
+    data: Dataset,
+    ancestor: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "imagenette"
+    run.begin(folder, settings(pictures, ancestor, dtype="i4", max_bytes=9e3))
+    family = run.evolve(folder, lambda _: None, data=data)
+    monkeypatch.setattr(results, "SECONDS", 0.01)
+    text = results.results(tmp_path, "some core")
+    for member in family:
+        assert f"{member.shipped_bytes:,}" in text
+        assert f"{100 * member.val_accuracy:.2f} %" in text
+    assert "| smaller than SqueezeNet v1.1 | 5.17x |" in text
+    tables = [part for part in text.split("\n\n") if part.startswith("|")]
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+
+    files = parity.nets_of(folder)
+    assert [file.stem for file in files] == [m.name.partition("/")[2] for m in family]
+    line, fits = parity.compare(files[-1], data.val)
+    assert fits, line
+    assert f"of {len(data.val)}" in line
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_parity_fails_where_logits_differ(
+    data: Dataset, ancestor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parity.compare(ancestor, data.val)[1]
+    logits, bound = reference.run(ancestor, data.val.images)
+    monkeypatch.setattr(reference, "run", lambda *_: (logits + 1e-3, bound))
+    line, fits = parity.compare(ancestor, data.val)
+    assert not fits
+    assert "% of the bound" in line

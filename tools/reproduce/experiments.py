@@ -1,0 +1,115 @@
+"""The runs behind docs/reproduction.md: what `squish` is called with, in the order of need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+IMAGENETTE, TINY, CIFAR = "imagenette-224.tar", "imagenet10-64.tar", "cifar10.tar.zst"
+PRETRAINED = "squeezenet1_1.pth"
+STRATEGIES = ("evolve", "one-shot", "gradual", "rigl")
+SEEDS = (0, 1, 2)
+
+Options = dict[str, object]  # "mature-epochs": 40 is --mature-epochs 40
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run folder. data, init: files of the data folder. ancestor: an experiment before it."""
+
+    name: str
+    data: str
+    options: Options = field(default_factory=dict)
+    init: Optional[str] = None
+    ancestor: Optional[str] = None
+
+    @property
+    def command(self) -> str:
+        """Of `squish`."""
+        return "train" if self.ancestor is None else "evolve"
+
+
+def _family(name: str, data: str, **options: object) -> Experiment:
+    given = {key.replace("_", "-"): value for key, value in options.items()}
+    return Experiment(name, data, given, ancestor=f"{name}-dense")
+
+
+# With one offspring a generation nobody is chosen by fitness: nearly all images are for training.
+_ALONE: Options = {"held_out": 0.02, "dtype": "i4", "threads": 1}
+
+EXPERIMENTS = [
+    Experiment(
+        "imagenette-dense",
+        IMAGENETTE,
+        {"size": 128, "epochs": 40, "mixup": 0.1, "threads": 1},
+        init=PRETRAINED,
+    ),
+    _family(
+        "imagenette",
+        IMAGENETTE,
+        max_bytes="23.25kB",
+        generations=8,
+        epochs=4,
+        family=5,
+        mature_epochs=60,
+        **_ALONE,
+    ),
+    Experiment(
+        "imagenette-scratch-dense",
+        IMAGENETTE,
+        {"size": 128, "epochs": 160, "lr": 0.1, "mixup": 0.2, "threads": 1},
+    ),
+    _family(
+        "imagenette-scratch",
+        IMAGENETTE,
+        max_bytes="46.5kB",
+        generations=6,
+        epochs=4,
+        family=4,
+        mature_epochs=60,
+        **_ALONE,
+    ),
+    Experiment(
+        "cifar10-dense",
+        CIFAR,
+        {"size": 64, "epochs": 8, "mixup": 0.1, "threads": 1},
+        init=PRETRAINED,
+    ),
+    _family(
+        "cifar10",
+        CIFAR,
+        max_bytes="46.5kB",
+        generations=6,
+        epochs=1,
+        family=4,
+        mature_epochs=6,
+        **_ALONE,
+    ),
+    Experiment(
+        "imagenet10-64-dense",
+        TINY,
+        {"size": 64, "epochs": 30, "mixup": 0.2, "threads": 1},
+        init=PRETRAINED,
+    ),
+    *(
+        Experiment(
+            f"imagenet10-64-{strategy}-{seed}",
+            TINY,
+            {
+                "strategy": strategy,
+                "seed": seed,
+                "max-bytes": "93kB",  # a tenth of the clusters, as int8
+                "dtype": "i8",
+                "generations": 6,
+                "epochs": 4,
+                "family": 1,
+                "mature-epochs": 36,
+                "held-out": 0.02,
+                "threads": 1,
+            },
+            ancestor="imagenet10-64-dense",
+        )
+        for strategy in STRATEGIES
+        for seed in SEEDS
+    ),
+]

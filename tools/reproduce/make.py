@@ -1,0 +1,54 @@
+"""Makes the runs behind docs/reproduction.md; continues where it was stopped.
+
+    python tools/reproduce/make.py RUNS --data FOLDER
+    python tools/reproduce/make.py RUNS --data FOLDER --only 'imagenette*'
+
+FOLDER holds imagenette-224.tar, imagenet10-64.tar, cifar10.tar.zst and squeezenet1_1.pth. Hours:
+each run is one process with one thread, so several of these commands can run side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+from experiments import EXPERIMENTS, Experiment
+
+
+def command(experiment: Experiment, runs: Path, data: Path) -> list[str]:
+    """What makes it, or continues it."""
+    folder = runs / experiment.name
+    begun = [sys.executable, "-m", "squishnative", experiment.command, "-o", str(folder)]
+    if (folder / "settings.json").exists():
+        return [*begun, "--resume", "--threads", "1"]
+    options = {"data": data / experiment.data, **experiment.options}
+    if experiment.init is not None:
+        options["init"] = data / experiment.init
+    if experiment.ancestor is not None:
+        options["ancestor"] = runs / experiment.ancestor / "net.squish"
+    return begun + [text for name, value in options.items() for text in (f"--{name}", str(value))]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, metavar="RUNS")
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="of the runs' names")
+    options = parser.parse_args()
+    options.runs.mkdir(parents=True, exist_ok=True)
+    for experiment in EXPERIMENTS:
+        if fnmatch(experiment.name, options.only):
+            line = command(experiment, options.runs, options.data)
+            print("squish", *line[3:], flush=True)
+            if subprocess.run(line).returncode:
+                sys.exit(f"make.py: {experiment.name} failed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Puts the family of the run "imagenette" into the package, and its figures into the nets' card.
+
+Run as: python tools/reproduce/ship.py RUNS
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from results import markdown, replace_results, timed
+from squishnative.report.summary import Member
+
+NETS = Path(__file__).parents[2] / "python" / "squishnative" / "nets"
+BEGIN = "<!-- results: replaced by tools/reproduce/ship.py -->"
+NAMES = {2: "imagenette-l", 4: "imagenette-m", 6: "imagenette-s", 8: "imagenette-xs"}  # generation
+
+
+def card(shipped: dict[str, Member], dense: Member) -> str:
+    """The table of the card. Latency: of one image on one thread of the machine that ships."""
+    rows = [["net", "bytes", "val accuracy", "dense float32 net", "latency", "MACs"]]
+    for name, member in shipped.items():
+        i = member.individual
+        rows.append(
+            [
+                name,
+                f"{i.shipped_bytes:,}",
+                f"{100 * i.val_accuracy:.2f} %",
+                f"{100 * dense.individual.val_accuracy:.2f} %",
+                f"{1e3 * i.seconds:.3f} ms",
+                f"{member.macs / 1e6:.1f} M",
+            ]
+        )
+    return markdown(rows)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, metavar="RUNS")
+    run = parser.parse_args().runs / "imagenette"
+    family = timed(run)
+    shipped = {
+        NAMES[m.individual.generation]: m
+        for m in family.shown[1:]
+        if m.individual.generation in NAMES
+    }
+    for name, member in shipped.items():
+        shutil.copy(run / f"{member.individual.name}.squish", NETS / f"{name}.squish")
+        print(f"{name}.squish")
+    replace_results(NETS / "README.md", BEGIN, card(shipped, family.ancestor))
+
+
+if __name__ == "__main__":
+    main()
