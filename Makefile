@@ -9,8 +9,8 @@ TORCH ?= torch==2.13.0;python_version>="3.10" torch==2.8.0;python_version<"3.10"
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 JOBS := $(shell nproc 2>/dev/null || echo 2)
-PACKAGE := pyproject.toml CMakeLists.txt $(shell find cmake cpp python -type f ! -name '*.pyc')
-CXX_FILES := $(shell find cpp tests tools -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+PACKAGE := pyproject.toml CMakeLists.txt $(shell find cmake cpp cuda python -type f ! -name '*.pyc')
+CXX_FILES := $(shell find cpp cuda tests tools -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 ARM_TOOLS := aarch64-linux-gnu-g++ qemu-aarch64-static
 MISSING_ARM_TOOLS := $(strip $(foreach tool,$(ARM_TOOLS),$(if $(shell command -v $(tool) 2>/dev/null),,$(tool))))
 
@@ -54,7 +54,7 @@ lint: lint-cpp lint-python
 lint-cpp: $(VENV)/dev.stamp
 	@clang-format --dry-run -Werror $(CXX_FILES)
 	cmake --preset dev
-	run-clang-tidy.py -p build/dev -j $(JOBS) -quiet '^$(CURDIR)/(cpp|tools)/.*\.cc$$'
+	run-clang-tidy.py -p build/dev -j $(JOBS) -quiet '^$(CURDIR)/(cpp|cuda|tools)/.*\.cc$$'
 
 lint-python: $(VENV)/dev.stamp
 	ruff check
