@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace squish::cuda {
 namespace {
@@ -33,9 +34,9 @@ class ProgramMaker {
         images_(static_cast<int>(blueprint.images)) {}
 
   std::vector<Launch> run() {
-    std::vector<Launch> launches{input()};
-    for (size_t k = 0; k < blueprint_.ops.size(); ++k) launches.push_back(op(k));
-    return launches;
+    add_input();
+    for (size_t k = 0; k < blueprint_.ops.size(); ++k) add_op(k);
+    return std::move(launches_);
   }
 
  private:
@@ -54,49 +55,49 @@ class ProgramMaker {
   Planes<float> output_of(size_t k) const { return buffer(blueprint_.plan.steps[k].output); }
 
   template <typename Task>
-  static Launch launch(void (*kernel)(const Task&, Stream), const Task& task) {
-    return [=](Stream stream) { kernel(task, stream); };
+  void add(void (*kernel)(const Task&, Stream), const Task& task) {
+    launches_.emplace_back([=](Stream stream) { kernel(task, stream); });
   }
 
-  Launch input() const {
+  void add_input() {
     const Planes<float> out = buffer(0);
     if (format_ == PixelFormat::kU8Nhwc) {
       PixelsTask<float> task{arena_.images, out, images_, {}, {}};
       std::copy(norm_.scale.begin(), norm_.scale.end(), task.scale);
       std::copy(norm_.shift.begin(), norm_.shift.end(), task.shift);
-      return launch(kernels_.read_pixels, task);
+      return add(kernels_.read_pixels, task);
     }
     const FloatsTask<float> task{out.data, out.data, out.image_stride * images_, arena_.not_finite};
     const auto kernel = kernels_.read_floats;
     Runtime* const runtime = &runtime_;
-    return [=](Stream stream) {
+    launches_.emplace_back([=](Stream stream) {
       runtime->clear(task.not_finite, sizeof(int));
       kernel(task, stream);
-    };
+    });
   }
 
-  Launch op(size_t k) const {
+  void add_op(size_t k) {
     const Op& op = blueprint_.ops[k];
     switch (op.kind) {
       case OpKind::kConv:
-        return op.squeeze != nullptr ? fire(k) : conv(k);
+        return op.squeeze != nullptr ? add_fire(k) : add_conv(k);
       case OpKind::kMaxPool: {
         const Window& w = op.window;
-        return launch(kernels_.max_pool,
-                      PoolTask<float>{input_of(k), output_of(k), images_, w.kernel_h, w.kernel_w, w.stride_h,
-                                      w.stride_w, w.pad_top, w.pad_left});
+        return add(kernels_.max_pool,
+                   PoolTask<float>{input_of(k), output_of(k), images_, w.kernel_h, w.kernel_w, w.stride_h,
+                                   w.stride_w, w.pad_top, w.pad_left});
       }
       case OpKind::kGlobalAveragePool:
-        return launch(kernels_.average, AverageTask<float>{input_of(k), output_of(k), images_});
+        return add(kernels_.average, AverageTask<float>{input_of(k), output_of(k), images_});
       case OpKind::kAdd:
         break;
     }
     const Planes<float> out = output_of(k);
-    return launch(kernels_.add, AddTask<float>{input_of(k, 0).data, input_of(k, 1).data, out.data,
-                                               out.image_stride * images_, floor_for(op.relu)});
+    add(kernels_.add, AddTask<float>{input_of(k, 0).data, input_of(k, 1).data, out.data,
+                                     out.image_stride * images_, floor_for(op.relu)});
   }
 
-  Launch conv(size_t k) const {
+  void add_conv(size_t k) {
     const Op& op = blueprint_.ops[k];
     const OpChoice& choice = blueprint_.choices[k];
     ConvTask<float> task{};
@@ -111,13 +112,10 @@ class ProgramMaker {
     task.padded = choice.padded;
     task.pixels = choice.pixels;
     task.tiling = choice.tiling;
-    return launch(op.pooled     ? kernels_.conv_pooled
-                  : op.averaged ? kernels_.conv_averaged
-                                : kernels_.conv,
-                  task);
+    add(op.pooled ? kernels_.conv_pooled : op.averaged ? kernels_.conv_averaged : kernels_.conv, task);
   }
 
-  Launch fire(size_t k) const {
+  void add_fire(size_t k) {
     const Op& op = blueprint_.ops[k];
     const OpChoice& choice = blueprint_.choices[k];
     FireTask<float> task{};
@@ -130,7 +128,7 @@ class ProgramMaker {
     task.splits = choice.fire.splits;
     task.pooled = op.pooled;
     task.tiling = choice.tiling;
-    return launch(kernels_.fire, task);
+    add(kernels_.fire, task);
   }
 
   Runtime& runtime_;
@@ -142,6 +140,7 @@ class ProgramMaker {
   const DeviceTaps& taps_;
   const Normalisation& norm_;
   int images_;
+  std::vector<Launch> launches_;
 };
 
 }  // namespace
