@@ -22,13 +22,14 @@ def test_demo_leaves_nets_that_run_and_a_report(
 ) -> None:
     monkeypatch.setattr(demo, "RECIPE", replace(demo.RECIPE, epochs=3))
     monkeypatch.setattr(demo, "GENERATION_EPOCHS", 1)
+    monkeypatch.setattr(demo, "MATURE_EPOCHS", 1)
     demo.run(tmp_path, seed=1)
     demo.run(tmp_path, seed=0)  # replaces the other one's nets
     printed = capsys.readouterr().out
     for word in ("accuracy  PyTorch", "accuracy  engine", "parity", "rounding", "speed", "alive"):
         assert word in printed
     images = sorted((tmp_path / "images").iterdir())
-    smallest = tmp_path / "family" / "generation-03" / "member-0.i8.squish"
+    smallest = tmp_path / "family" / "family" / "generation-03-member-0.squish"
     assert smallest.stat().st_size <= demo.MAX_BYTES * 1.005
     for file in (tmp_path / "digits.squish", smallest):
         with squishnative.load(file) as net:
