@@ -42,7 +42,7 @@ def data(pictures: Path) -> Dataset:
     from squishnative.spec import InputSpec
     from squishnative.train.dataset import read_dataset
 
-    return read_dataset(pictures, InputSpec(height=SIZE, width=SIZE, resize=SIZE), margin=1.25)
+    return read_dataset(pictures, InputSpec(height=SIZE, width=SIZE, resize=SIZE))
 
 
 @pytest.fixture(scope="session")

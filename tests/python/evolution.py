@@ -16,8 +16,8 @@ from squishnative.evolve.run import Settings
 from squishnative.spec import FloatArray, InputSpec, NetSpec
 from squishnative.train.architecture import squeezenet
 from squishnative.train.dataset import Dataset
+from squishnative.train.geometry import as_input
 from squishnative.train.recipe import Recipe
-from squishnative.train.run import as_input
 
 
 def small(seed: int = 0) -> NetSpec:

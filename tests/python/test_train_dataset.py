@@ -11,6 +11,7 @@ from PIL import Image
 from squishnative.preprocess import Preprocessing
 from squishnative.spec import InputSpec
 from squishnative.train.dataset import Dataset, DatasetError, hold_out, read_dataset
+from squishnative.train.geometry import engines_view, seen_by_the_engine, training_view
 
 SPEC = InputSpec(height=32, width=32, resize=36)
 
@@ -29,7 +30,7 @@ def tar_of(folder: Path, path: Path, mode: str) -> Path:
 def test_reads_a_folder_in_the_order_of_names(folder: Path) -> None:
     data = read_dataset(folder, SPEC)
     assert data.labels == LABELS
-    assert data.train.images.shape == (9, 32, 32, 3)
+    assert data.train.images.shape == (9, 40, 40, 3)
     assert data.train.classes.tolist() == [0] * 3 + [1] * 3 + [2] * 3
     assert data.val.names == [f"val/{label}/{n:03}.png" for label in LABELS for n in range(2)]
 
@@ -42,9 +43,37 @@ def test_prepares_images_as_the_net_will(folder: Path) -> None:
 
 
 def test_keeps_a_margin_around_training_images(folder: Path) -> None:
-    data = read_dataset(folder, SPEC, margin=1.25)
+    data = read_dataset(folder, SPEC)
     assert data.train.images.shape[1:] == (40, 40, 3)
     assert data.val.images.shape[1:] == (32, 32, 3)
+
+
+@pytest.mark.parametrize("resize", [0, 24, 32, 36, 48])
+@pytest.mark.parametrize("size", [(32, 32), (32, 24), (20, 32)])
+def test_training_images_as_the_engine_sees_the_same_photographs(
+    size: tuple[int, int], resize: int
+) -> None:
+    spec = InputSpec(height=size[0], width=size[1], resize=resize)
+    x, y = np.meshgrid(np.linspace(0, 1, 300), np.linspace(0, 1, 200))
+    smooth = np.stack([x, y, (np.sin(9 * x) + np.cos(7 * y) + 2) / 4], 2)
+    image = Image.fromarray(np.rint(smooth * 255).astype(np.uint8))
+    seen = seen_by_the_engine(np.stack([training_view(spec)(image)]), spec)[0].astype(int)
+    wanted = engines_view(spec)(image).astype(int)
+    inside = wanted.max(2) > 0  # where a crop is larger than the resized image, the rest is black
+    assert seen.shape == wanted.shape
+    # Both are cut at whole pixels, of images of different sizes: up to a pixel apart either way.
+    across, down = np.diff(wanted, axis=1)[inside[:, 1:] & inside[:, :-1]], np.diff(wanted, axis=0)
+    down = down[inside[1:] & inside[:-1]]
+    assert np.abs(seen - wanted)[inside].max() <= np.abs(across).max() + np.abs(down).max()
+
+
+def test_training_sees_all_of_a_square_photograph() -> None:
+    square = Image.fromarray(np.zeros((64, 64, 3), np.uint8))
+    square.paste((255, 255, 255), (1, 1, 63, 63))
+    rim = training_view(SPEC)(square)
+    assert rim[0].max() < 200
+    assert rim[:, -1].max() < 200
+    assert engines_view(SPEC)(square).min() == 255
 
 
 @pytest.mark.parametrize(("suffix", "mode"), [("tar", "w"), ("tar.gz", "w:gz"), ("tar.xz", "w:xz")])

@@ -12,13 +12,16 @@ import squishnative
 import torch
 from pictures import LABELS, make_pictures
 from squishnative.cli.main import app
+from squishnative.spec import InputSpec
 from squishnative.train import run
 from squishnative.train.architecture import squeezenet
+from squishnative.train.augment import normalise
 from squishnative.train.dataset import Dataset, Split, hold_out
 from squishnative.train.files import write_atomically
+from squishnative.train.geometry import as_input
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
-from squishnative.train.run import Settings, as_input, begin, prepare, train
+from squishnative.train.run import Settings, begin, prepare, train
 from squishnative.train.teacher import teacher_of
 from squishnative.train.trainer import Trainer, accuracy, logits_of
 from typer.testing import CliRunner
@@ -30,12 +33,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def settings(pictures: Path, **recipe: object) -> Settings:
     wanted = {"epochs": 6, "batch": 12, "lr": 0.05, **recipe}
-    return Settings(str(pictures), width=0.25, size=SIZE, recipe=Recipe(**wanted))  # type: ignore[arg-type]
+    return Settings(str(pictures), width=0.25, size=SIZE, resize=SIZE, recipe=Recipe(**wanted))  # type: ignore[arg-type]
 
 
 def trainer_of(data: Dataset, seed: int = 0, **recipe: object) -> Trainer:
     spec = squeezenet("1.1", 3, width=0.25)
-    spec.input = replace(spec.input, height=SIZE, width=SIZE)
+    spec.input = InputSpec(height=SIZE, width=SIZE, resize=SIZE)
     network = prepare(spec, as_input(data.train.images[::3], spec.input))
     wanted = {"epochs": 4, "batch": 12, "lr": 0.05, **recipe}
     return Trainer(network, data.train, Recipe(**wanted), seed)  # type: ignore[arg-type]
@@ -165,12 +168,33 @@ def test_a_last_batch_of_one_image_is_left_out(data: Dataset) -> None:
 
 def test_logits_are_those_of_the_normalised_images(data: Dataset) -> None:
     trainer = trainer_of(data)
-    x = as_input(data.val.images, trainer.network.input)
+    pixels = torch.from_numpy(data.val.images).permute(0, 3, 1, 2).float()
+    x = normalise(pixels, trainer.network.input)
     with torch.no_grad():
         wanted = trainer.network.eval()(x).numpy()
     np.testing.assert_allclose(
         logits_of(trainer.network, data.val.images), wanted, rtol=1e-4, atol=1e-5
     )
+
+
+def test_trains_on_crops_of_the_scale_that_was_asked_for(data: Dataset) -> None:
+    trainer = trainer_of(data, scale=0.95)
+    seen: list[torch.Size] = []
+    trainer.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    trainer.run_epoch()
+    assert {shape[2:] for shape in seen} == {(30, 30)}
+
+
+def test_a_scale_that_the_net_does_not_admit_is_refused(data: Dataset) -> None:
+    with pytest.raises(ValueError, match=r"layer 7 .pool5."):
+        trainer_of(data, scale=0.75)
+
+
+def test_the_size_before_the_crop_is_imagenets_or_what_was_asked_for(pictures: Path) -> None:
+    asked = settings(pictures)
+    assert run.initial_net(asked).input.resize == SIZE
+    assert run.initial_net(replace(asked, resize=None, size=112)).input.resize == 128
+    assert run.initial_net(replace(asked, resize=0)).input.resize == 0
 
 
 def test_held_out_images_are_not_trained_on(

@@ -34,6 +34,9 @@ def _family(name: str, data: str, **options: object) -> Experiment:
     return Experiment(name, data, given, ancestor=f"{name}-dense")
 
 
+# 160 pixels, all of the photograph; trained on crops of 128.
+_FIXRES: Options = {"size": 160, "resize": 160, "scale": 0.8}
+
 # With one offspring a generation nobody is chosen by fitness: nearly all images are for training.
 _ALONE: Options = {"held_out": 0.02, "dtype": "i4", "threads": 1}
 
@@ -41,7 +44,7 @@ EXPERIMENTS = [
     Experiment(
         "imagenette-dense",
         IMAGENETTE,
-        {"size": 128, "epochs": 40, "mixup": 0.1, "threads": 1},
+        {**_FIXRES, "epochs": 40, "mixup": 0.1, "threads": 1},
         init=PRETRAINED,
     ),
     _family(
@@ -57,7 +60,7 @@ EXPERIMENTS = [
     Experiment(
         "imagenette-scratch-dense",
         IMAGENETTE,
-        {"size": 128, "epochs": 160, "lr": 0.1, "mixup": 0.2, "threads": 1},
+        {**_FIXRES, "epochs": 160, "lr": 0.1, "mixup": 0.2, "threads": 1},
     ),
     _family(
         "imagenette-scratch",

@@ -20,6 +20,7 @@ from squishnative.cli.parameters import (
     Mixup,
     Resume,
     RunFolder,
+    Scale,
     Seed,
     TorchDevice,
     TorchThreads,
@@ -78,6 +79,7 @@ def evolve(
     distillation: Distillation = 1.0,
     mixup: Mixup = 0.0,
     crop: Crop = 0.6,
+    scale: Scale = 1.0,
     mirror: Mirror = True,
     held_out: Annotated[
         float,
@@ -136,6 +138,7 @@ def evolve(
                 distillation=distillation,
                 mixup=mixup,
                 crop=crop,
+                scale=scale,
                 mirror=mirror,
             ),
         )

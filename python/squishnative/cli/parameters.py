@@ -58,6 +58,10 @@ Distillation = Annotated[
 Crop = Annotated[
     float, typer.Option(min=0.01, max=1, help="Least share of an image that a crop shows.")
 ]
+Scale = Annotated[
+    float,
+    typer.Option(min=0.1, max=1, help="Side of the crops trained on, as a share of the input's."),
+]
 Mirror = Annotated[bool, typer.Option(help="Mirror images; not for letters, digits, signs.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same nets on the same machine.")]
 TorchThreads = Annotated[int, typer.Option(min=0, help="PyTorch's; 0: its own choice.")]

@@ -17,6 +17,7 @@ from squishnative.cli.parameters import (
     Mixup,
     Resume,
     RunFolder,
+    Scale,
     Seed,
     TorchDevice,
     TorchThreads,
@@ -40,12 +41,22 @@ def train(
     version: Annotated[str, typer.Option(help='SqueezeNet from scratch: "1.0" or "1.1".')] = "1.1",
     width: Annotated[float, typer.Option(help="Its channels, as a multiple.")] = 1.0,
     size: Annotated[int, typer.Option(min=32, help="Pixels of a side of the input.")] = 128,
+    resize: Annotated[
+        Optional[int],
+        typer.Option(
+            min=0,
+            show_default=False,
+            help="Of the shorter side of a photograph before its middle is cut out; 0: squashed. "
+            "[default: 256/224 of --size]",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 20,
     batch: Batch = 64,
     lr: LearningRate = 0.02,
     distillation: Distillation = 0.5,
     mixup: Mixup = 0.0,
     crop: Crop = 0.35,
+    scale: Scale = 1.0,
     mirror: Mirror = True,
     held_out: Annotated[
         float,
@@ -85,6 +96,7 @@ def train(
             distillation=distillation,
             mixup=mixup,
             crop=crop,
+            scale=scale,
             mirror=mirror,
         )
         run.begin(
@@ -96,6 +108,7 @@ def train(
                 version=version,
                 width=width,
                 size=size,
+                resize=resize,
                 held_out=held_out,
                 seed=seed,
                 device=device,

@@ -78,6 +78,7 @@ def _train(folder: Path, digits: Dataset, seed: int) -> Path:
         "scikit-learn's digits",
         init=str(folder / "untrained.squish"),
         size=SIZE,
+        resize=SIZE,
         seed=seed,
         recipe=RECIPE,
     )

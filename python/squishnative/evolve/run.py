@@ -44,7 +44,8 @@ from squishnative.net import load
 from squishnative.train.dataset import Dataset, hold_out, read_dataset
 from squishnative.train.files import save_json, write_atomically
 from squishnative.train.folders import SKIPPED
-from squishnative.train.run import MARGIN, middle, read_net
+from squishnative.train.geometry import seen_by_the_engine
+from squishnative.train.run import read_net
 from squishnative.train.trainer import accuracy
 
 __all__ = ["Individual", "Settings", "begin", "evolve", "family", "saved_settings", "young"]
@@ -81,14 +82,15 @@ class _Run:
     ) -> None:
         self.folder, self.settings, self.report = folder, settings, report
         ancestor = read_net(settings.ancestor)
-        dataset = data or read_dataset(settings.data, ancestor.input, margin=MARGIN)
+        dataset = data or read_dataset(settings.data, ancestor.input)
         save_json(folder / SKIPPED, dataset.skipped)
         if ancestor.labels != dataset.labels:
             raise ValueError(
                 f"the ancestor's classes are {ancestor.labels}, the data's {dataset.labels}"
             )
         train, held_out = hold_out(dataset.train, settings.held_out, settings.seed)
-        self.held_out = replace(held_out, images=middle(held_out.images, ancestor.input))
+        seen = seen_by_the_engine(held_out.images, ancestor.input)
+        self.held_out = replace(held_out, images=seen)
         self.val = dataset.val
         file = folder / "environment.json"
         if not file.exists():

@@ -23,9 +23,10 @@ from squishnative.evolve.strategies import STRATEGIES
 from squishnative.spec import NetSpec
 from squishnative.train.dataset import Split
 from squishnative.train.files import load_state, save_state
+from squishnative.train.geometry import as_input
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
-from squishnative.train.run import CALIBRATION_IMAGES, as_input, prepare, read_net
+from squishnative.train.run import CALIBRATION_IMAGES, prepare, read_net
 from squishnative.train.teacher import teacher_of
 from squishnative.train.trainer import Trainer
 

@@ -2,8 +2,8 @@
 
     train/<class>/<image>    and    val/<class>/<image>    (or valid, validation, test)
 
-The classes are the names of the folders in `train`, sorted. Images are prepared exactly as
-`Net.predict` prepares them, so that the engine later sees the pixels that training saw.
+The classes are the names of the folders in `train`, sorted. Images of `val` are prepared exactly as
+`Net.predict` prepares them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rich.progress import track
 
 from squishnative.preprocess import Preprocessing
 from squishnative.spec import InputSpec, PathLike
+from squishnative.train.geometry import engines_view, training_view
 
 IMAGE_SUFFIXES = frozenset(Image.registered_extensions())
 VAL_NAMES = ("val", "valid", "validation", "test")
@@ -66,11 +67,10 @@ class _Item(NamedTuple):
     content: Union[Path, bytes]
 
 
-def read_dataset(path: PathLike, spec: InputSpec, *, margin: float = 1.0) -> Dataset:
-    """Decodes all images to the size that `spec` says.
+def read_dataset(path: PathLike, spec: InputSpec) -> Dataset:
+    """Decodes all images: those for training as `training_view` says, others as `spec` does.
 
     path: a folder, or a `.tar`, `.tar.gz`, `.tar.bz2`, `.tar.xz` or `.tar.zst` file.
-    margin: training images are kept this much larger, for random crops to choose from.
 
     Raises DatasetError where there is no training image, no validation image, only one class, a
     class without images, or a class in one split alone; OSError where `path` cannot be read.
@@ -78,7 +78,7 @@ def read_dataset(path: PathLike, spec: InputSpec, *, margin: float = 1.0) -> Dat
     root = Path(path)
     items = sorted(_items(root), key=lambda item: (item.split, item.label, item.name))
     labels = _labels(items, root)
-    prepare = {"val": _preprocessing(spec, 1.0), "train": _preprocessing(spec, margin)}
+    prepare = {"train": training_view(spec), "val": engines_view(spec)}
     decoded: dict[str, list[tuple[_Item, Images]]] = {"train": [], "val": []}
     skipped: list[tuple[str, str]] = []
     for item in _watched(items):
@@ -106,13 +106,6 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
             raise ValueError(f"class {label} has one training image, holding some out needs two")
         taken[rng.choice(images, max(1, round(share * len(images))), replace=False)] = True
     return _part(split, ~taken), _part(split, taken)
-
-
-def _preprocessing(spec: InputSpec, margin: float) -> Preprocessing:
-    height, width, resize = (
-        round(side * margin) for side in (spec.height, spec.width, spec.resize)
-    )
-    return Preprocessing(spec.channels, height, width, resize, spec.interpolation)
 
 
 def _watched(items: list[_Item]) -> Iterable[_Item]:

@@ -174,6 +174,10 @@ class Network(nn.Module):
         """What the net eats."""
         return self._spec.input
 
+    def check_size(self, height: int, width: int) -> None:
+        """Raises ValueError, naming the layer, where images of this size do not fit the net."""
+        self._spec.shapes(height, width)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> (N, classes) logits."""
         return self.run(x, TrainableConv.forward)

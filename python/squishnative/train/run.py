@@ -20,21 +20,20 @@ import torch
 
 from squishnative import __version__
 from squishnative.convert import read
+from squishnative.convert.checkpoint import default_resize
 from squishnative.net import load
-from squishnative.spec import InputSpec, NetSpec
+from squishnative.spec import NetSpec
 from squishnative.train.architecture import squeezenet, with_new_head
-from squishnative.train.augment import normalise
-from squishnative.train.dataset import Dataset, Images, Split, hold_out, read_dataset
+from squishnative.train.dataset import Dataset, Split, hold_out, read_dataset
 from squishnative.train.files import load_state, save_json, save_state, write_atomically
 from squishnative.train.folders import SKIPPED, begin_run, read_settings
+from squishnative.train.geometry import as_input
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
 from squishnative.train.rescale import rescaled
 from squishnative.train.teacher import Teacher, teacher_of
 from squishnative.train.trainer import Epoch, Trainer, accuracy, logits_of
 
-# Training images are kept this much larger than the net's input, for random crops.
-MARGIN = 1.25
 CALIBRATION_IMAGES = 256
 FORMAT = 1  # of the run folder
 CHECKPOINT = "checkpoint.pt"
@@ -50,6 +49,7 @@ class Settings:
     version: str = "1.1"  # of the SqueezeNet, from scratch
     width: float = 1.0
     size: int = 128
+    resize: Optional[int] = None  # shorter side before the crop; None: 256/224 of the size
     held_out: float = 0.0  # of the training images, left for `squish evolve` to measure fitness
     seed: int = 0
     device: str = "cpu"
@@ -92,7 +92,7 @@ def train(
     """
     settings = saved_settings(folder)
     spec = initial_net(settings)
-    dataset = data or read_dataset(settings.data, spec.input, margin=MARGIN)
+    dataset = data or read_dataset(settings.data, spec.input)
     save_json(folder / SKIPPED, dataset.skipped)
     images = dataset.train
     if settings.held_out:
@@ -134,9 +134,10 @@ def initial_net(settings: Settings) -> NetSpec:
         spec = squeezenet(settings.version, 2, settings.width, settings.seed)
     else:
         spec = read_net(settings.init)
-    spec.input = replace(
-        spec.input, height=settings.size, width=settings.size, resize=settings.size
-    )
+    size, resize = settings.size, settings.resize
+    if resize is None:
+        resize = default_resize(size, size)
+    spec.input = replace(spec.input, height=size, width=size, resize=resize)
     return spec
 
 
@@ -155,18 +156,6 @@ def prepare(spec: NetSpec, images: torch.Tensor) -> Network:
     network = Network(rescaled(spec, images))
     network.insert_batch_norms(images)
     return network
-
-
-def middle(images: Images, spec: InputSpec) -> Images:
-    """The middle of (N, H, W, C) images that have a margin, at the net's size."""
-    top, left = (images.shape[1] - spec.height) // 2, (images.shape[2] - spec.width) // 2
-    return images[:, top : top + spec.height, left : left + spec.width]
-
-
-def as_input(images: Images, spec: InputSpec) -> torch.Tensor:
-    """The middle of uint8 (N, H, W, C) images as the net eats it: (N, C, H, W) float32."""
-    pixels = torch.from_numpy(np.ascontiguousarray(middle(images, spec)))
-    return normalise(pixels.permute(0, 3, 1, 2).float(), spec)
 
 
 def evaluate(network: Network, split: Split, device: str = "cpu") -> float:

@@ -69,6 +69,9 @@ class Trainer:
         self._images = torch.from_numpy(split.images)
         self._classes = torch.from_numpy(split.classes)
         self._spec = network.input
+        height, width = network.input.height, network.input.width
+        self._crop = round(recipe.scale * height), round(recipe.scale * width)
+        network.check_size(*self._crop)
         decayed = [p for p in network.parameters() if p.ndim > 1]
         others = [p for p in network.parameters() if p.ndim <= 1]
         self._optimiser = torch.optim.SGD(
@@ -163,7 +166,7 @@ class Trainer:
     def _loss(self, chosen: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         recipe, spec = self.recipe, self._spec
         images = self._images[chosen].to(self.device)
-        pixels = augment(images, (spec.height, spec.width), recipe, generator)
+        pixels = augment(images, self._crop, recipe, generator)
         x = normalise(pixels, spec)
         classes = self._classes[chosen].to(self.device)
         share, partner = 1.0, classes
