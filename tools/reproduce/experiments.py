@@ -50,11 +50,12 @@ EXPERIMENTS = [
     _family(
         "imagenette",
         IMAGENETTE,
-        max_bytes="23.25kB",
-        generations=8,
+        max_bytes="12.5kB",
+        generations=10,
         epochs=4,
-        family=5,
-        mature_epochs=60,
+        family=6,
+        mature_epochs=120,
+        scale=0.8,
         **_ALONE,
     ),
     Experiment(
@@ -65,11 +66,12 @@ EXPERIMENTS = [
     _family(
         "imagenette-scratch",
         IMAGENETTE,
-        max_bytes="46.5kB",
-        generations=6,
+        max_bytes="24.7kB",
+        generations=8,
         epochs=4,
-        family=4,
-        mature_epochs=60,
+        family=5,
+        mature_epochs=120,
+        scale=0.8,
         **_ALONE,
     ),
     Experiment(
