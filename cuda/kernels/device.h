@@ -17,6 +17,8 @@
   extern __shared__ __align__(16) unsigned char dynamic_bytes[]; \
   Type* const name = reinterpret_cast<Type*>(dynamic_bytes)
 
+#ifndef __CUDACC_RTC__  // has no host side
+
 #include "cuda/runtime_check.h"
 
 namespace squish {
@@ -32,6 +34,7 @@ void launch(void (*kernel)(Task), dim3 grid, unsigned threads, size_t dynamic_by
 }  // namespace cuda
 }  // namespace squish
 
+#endif
 #else
 #include "emulator/emulator.h"
 #endif
