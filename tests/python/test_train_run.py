@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import csv
 import json
 from dataclasses import replace
@@ -175,6 +176,24 @@ def test_logits_are_those_of_the_normalised_images(data: Dataset) -> None:
     np.testing.assert_allclose(
         logits_of(trainer.network, data.val.images), wanted, rtol=1e-4, atol=1e-5
     )
+
+
+def test_adamw_learns_and_its_state_is_kept(data: Dataset) -> None:
+    whole, killed, resumed = (
+        trainer_of(data, optimiser="adamw", lr=0.02, epochs=5) for _ in range(3)
+    )
+    losses = [whole.run_epoch().loss for _ in range(5)]
+    assert losses[-1] < 0.9 * losses[0]
+    killed.run_epoch()
+    resumed.restore(copy.deepcopy(killed.state()))
+    for _ in range(4):
+        resumed.run_epoch()
+    assert same(resumed.network, whole.network)
+
+
+def test_an_optimiser_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"optimiser: got 'lion', wanted one of sgd, adamw"):
+        Recipe(optimiser="lion")
 
 
 def test_trains_on_crops_of_the_scale_that_was_asked_for(data: Dataset) -> None:

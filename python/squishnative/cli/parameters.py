@@ -51,6 +51,10 @@ Data = Annotated[
 ]
 Batch = Annotated[int, typer.Option(min=2, help="Images a step.")]
 LearningRate = Annotated[float, typer.Option(min=0, help="Peak learning rate.")]
+Optimiser = Annotated[str, typer.Option(help='"sgd", with momentum, or "adamw".')]
+Temperature = Annotated[
+    float, typer.Option(min=0.1, help="Of the teacher's and the net's logits in distillation.")
+]
 Mixup = Annotated[float, typer.Option(min=0, help="Alpha; 0 is off.")]
 Distillation = Annotated[
     float, typer.Option(min=0, max=1, help="The teacher's share of the loss; labels have the rest.")

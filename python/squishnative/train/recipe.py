@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 DTYPES = ("f32", "f16", "i8", "i4")  # of a file's weights
+# The weight decay that suits each: AdamW's is apart from the gradient (Loshchilov & Hutter 2019).
+OPTIMISERS = {"sgd": 1e-4, "adamw": 1e-2}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with Nesterov momentum; `lr` after a linear warm-up, under one cosine to 0."""
+    """SGD with Nesterov momentum, or AdamW; `lr` after a warm-up, under one cosine to 0."""
 
     epochs: int = 20
     batch: int = 64
     lr: float = 0.02
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
+    optimiser: str = "sgd"
+    momentum: float = 0.9  # AdamW's first; its second is 0.999
     warmup: float = 1.0  # epochs
     annealed: bool = True  # False: the rate stays, for training that others continue
     clip: float = 5.0  # largest norm of all gradients together
@@ -44,7 +46,6 @@ class Recipe:
             ("batch", 2, None),
             ("lr", 0, None),
             ("momentum", 0, 1),
-            ("weight_decay", 0, None),
             ("warmup", 0, None),
             ("clip", 0, None),
             ("crop", 0.01, 1),
@@ -61,7 +62,9 @@ class Recipe:
             if value < least or (most is not None and value > most):
                 most_text = "" if most is None else f" and at most {most}"
                 raise ValueError(f"{name}: got {value}, must be at least {least}{most_text}")
-
+        if self.optimiser not in OPTIMISERS:
+            wanted = ", ".join(OPTIMISERS)
+            raise ValueError(f"optimiser: got {self.optimiser!r}, wanted one of {wanted}")
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype: got {self.dtype!r}, wanted one of {', '.join(DTYPES)}")
 

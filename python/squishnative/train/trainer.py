@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from squishnative.train.augment import augment, normalise
 from squishnative.train.dataset import Images, Split
 from squishnative.train.network import Network
-from squishnative.train.recipe import Recipe
+from squishnative.train.recipe import OPTIMISERS, Recipe
 from squishnative.train.teacher import Teacher
 
 EVALUATION_BATCH = 100
@@ -72,17 +72,7 @@ class Trainer:
         height, width = network.input.height, network.input.width
         self._crop = round(recipe.scale * height), round(recipe.scale * width)
         network.check_size(*self._crop)
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        others = [p for p in network.parameters() if p.ndim <= 1]
-        self._optimiser = torch.optim.SGD(
-            [
-                {"params": decayed, "weight_decay": recipe.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            nesterov=recipe.momentum > 0,
-        )
+        self._optimiser = _optimiser(network, recipe)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -198,6 +188,23 @@ class Trainer:
                 mine[name].lerp_(value, 1 - decay)
             else:
                 mine[name].copy_(value)
+
+
+def _optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    """Norms and biases do not decay."""
+    parameters = list(network.parameters())
+    groups = [
+        {
+            "params": [p for p in parameters if p.ndim > 1],
+            "weight_decay": OPTIMISERS[recipe.optimiser],
+        },
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))
+    return torch.optim.SGD(
+        groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0
+    )
 
 
 @torch.no_grad()
