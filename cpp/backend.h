@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,14 @@ class Backend {
   // Computes the batch, which Session has checked, into output. If `seconds` is not null, image by image, adding
   // to seconds[step] the time of each step.
   virtual void run(const ImageBatch& input, float* output, double* seconds) = 0;
+
+  // The n of "cuda:n". Session calls what follows only where there is one.
+  virtual std::optional<int> device_number() const { return {}; }
+  // prepare() has been called for this batch.
+  virtual void enqueue(const ImageBatch& /*input*/, float* /*output*/, void* /*stream*/) {}
+  virtual void synchronise() {}
+  virtual std::unique_ptr<DeviceBuffer> allocate(size_t /*bytes*/) { return nullptr; }
+  virtual void order(void* /*stream*/, void* /*earlier*/) {}
 
   virtual std::vector<StepInfo> explain(int height, int width) = 0;
   virtual int64_t arena_bytes(int height, int width) = 0;

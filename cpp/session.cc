@@ -60,6 +60,12 @@ struct Session::Impl {
   SessionOptions options;
   std::unique_ptr<Backend> backend;
   std::string isa;  // the backend's: isa() hands out a reference
+
+  void check_has_streams(const char* call) const {
+    if (backend->device_number()) return;
+    throw DeviceError(std::string(call) + ": device '" + options.device +
+                      "' computes in the host's memory and has no streams: use run()");
+  }
 };
 
 Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options) {
@@ -81,6 +87,31 @@ void Session::run(const ImageBatch& input, float* output) {
 void Session::prepare(int height, int width, int64_t count) {
   check_count(count);
   impl_->backend->prepare(height, width, count);
+}
+
+std::optional<int> Session::device_number() const { return impl_->backend->device_number(); }
+
+void Session::enqueue(const ImageBatch& input, float* output, void* stream) {
+  impl_->check_has_streams("enqueue");
+  check_batch(input, output);
+  impl_->backend->prepare(input.height, input.width, input.count);
+  impl_->backend->enqueue(input, output, stream);
+}
+
+void Session::synchronise() {
+  impl_->check_has_streams("synchronise");
+  impl_->backend->synchronise();
+}
+
+std::unique_ptr<DeviceBuffer> Session::allocate(size_t bytes) {
+  impl_->check_has_streams("allocate");
+  if (bytes == 0) throw InvalidArgument("allocate: got 0 bytes, wanted at least 1");
+  return impl_->backend->allocate(bytes);
+}
+
+void Session::order(void* stream, void* earlier) {
+  impl_->check_has_streams("order");
+  impl_->backend->order(stream, earlier);
 }
 
 const Model& Session::model() const { return *impl_->model; }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "finite.h"
+#include "squish/error.h"
 
 namespace squish::cuda {
 namespace {
@@ -18,16 +19,58 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// Of one image.
+int64_t output_floats(const Blueprint& blueprint) {
+  return blueprint.plan.steps.back().output_shape.elements();
+}
+
+void check_aligned(const void* memory, const char* what) {
+  if (reinterpret_cast<uintptr_t>(memory) % alignof(float) == 0) return;
+  throw InvalidArgument(std::string(what) + ": float32 values must lie at a multiple of 4 bytes");
+}
+
+// What allocate() gives.
+class CudaBuffer final : public DeviceBuffer {
+ public:
+  CudaBuffer(std::shared_ptr<Runtime> runtime, size_t bytes)
+      : runtime_(std::move(runtime)), written_(runtime_->make_event()), data_(runtime_->allocate(bytes)) {}
+  ~CudaBuffer() override { runtime_->free_shared(data_); }
+  CudaBuffer(const CudaBuffer&) = delete;
+  CudaBuffer& operator=(const CudaBuffer&) = delete;
+
+  void* data() const override { return data_; }
+  void written_on(Stream stream) override { written_->record(stream); }
+  void hold(Stream stream) override { written_->hold(stream); }
+
+ private:
+  std::shared_ptr<Runtime> runtime_;
+  std::unique_ptr<Event> written_;
+  void* data_;
+};
+
 }  // namespace
 
-CudaBackend::CudaBackend(std::shared_ptr<const Model> model, std::unique_ptr<Runtime> runtime,
+CudaBackend::CudaBackend(std::shared_ptr<const Model> model, std::shared_ptr<Runtime> runtime,
                          FirePolicy policy)
     : model_(std::move(model)),
       runtime_(std::move(runtime)),
       policy_(policy),
       normalisation_(normalisation_of(model_->description().input)),
       packs_(pack_net(model_->graph())),
-      weights_(*runtime_, packs_) {}
+      weights_(*runtime_, packs_),
+      not_finite_(*runtime_, sizeof(int)),
+      done_(runtime_->make_event()),
+      others_(runtime_->make_event()) {
+  runtime_->clear(not_finite_.data(), sizeof(int));
+  runtime_->synchronise();
+}
+
+CudaBackend::~CudaBackend() {
+  try {
+    done_->synchronise();
+  } catch (const DeviceError&) {  // a device that is lost uses no memory
+  }
+}
 
 Blueprint CudaBackend::blueprint(int height, int width, int64_t images) const {
   return make_blueprint(model_->graph(), packs_, height, width, images,
@@ -46,9 +89,8 @@ int64_t CudaBackend::slice_limit(int height, int width) const {
 void CudaBackend::reserve(size_t bytes) {
   if (arena_.bytes() >= bytes) return;
   // The old one first: both may not fit. Should even the new one alone not fit, the next run makes one of its size.
-  for (auto& plan : plans_) {
-    for (Program& program : plan->programs) program = {};
-  }
+  done_->synchronise();
+  for (auto& plan : plans_) plan->unbind();
   arena_.reset();
   arena_ = DeviceMemory(*runtime_, bytes);
 }
@@ -64,23 +106,41 @@ CudaBackend::BoundPlan& CudaBackend::bound_plan(int height, int width, int64_t i
     const int64_t limit = slice_limit(height, width);
     Blueprint planned = blueprint(height, width, images);
     DeviceTaps taps(*runtime_, planned, packs_);
-    if (plans_.size() == kMaxPlans) plans_.pop_back();
+    if (plans_.size() == kMaxPlans) {
+      done_->synchronise();  // the run may be one of the plan that goes
+      plans_.pop_back();
+    }
     plans_.insert(plans_.begin(),
-                  std::make_unique<BoundPlan>(BoundPlan{std::move(planned), std::move(taps), limit, {}}));
+                  std::make_unique<BoundPlan>(BoundPlan{std::move(planned), std::move(taps), limit, {}, {}}));
   }
   BoundPlan& bound = *plans_.front();
   reserve(Arena::bytes(bound.blueprint));
-  const Arena arena(bound.blueprint, arena_.data());
-  for (PixelFormat format : {PixelFormat::kF32Nchw, PixelFormat::kU8Nhwc}) {
-    Program& program = bound.programs[static_cast<size_t>(format)];
-    if (program.recording) continue;
-    program.launches =
-        make_program(*runtime_, bound.blueprint, format, arena, weights_, bound.taps, normalisation_);
-    program.recording = runtime_->record([&](Stream stream) {
-      for (const Launch& launch : program.launches) launch(stream);
-    });
-  }
+  if (!bound.program) bind(bound);
   return bound;
+}
+
+void CudaBackend::BoundPlan::unbind() {
+  parts.clear();
+  program.reset();
+}
+
+void CudaBackend::bind(BoundPlan& bound) {
+  const Program program(runtime_->kernels(), bound.blueprint, Arena(bound.blueprint, arena_.data()), weights_,
+                        bound.taps, normalisation_);
+  std::vector<Part> parts;
+  for (size_t begin = 0, end = 0; begin < program.steps(); begin = end) {
+    const bool ends = program.touches_ends(begin);
+    while (end < program.steps() && program.touches_ends(end) == ends) ++end;
+    std::unique_ptr<Recording> recording;
+    if (!ends) {
+      recording = runtime_->record([&](Stream stream) {
+        for (size_t step = begin; step < end; ++step) program.launch(step, {}, stream);
+      });
+    }
+    parts.push_back({begin, std::move(recording)});
+  }
+  bound.parts = std::move(parts);
+  bound.program.emplace(program);
 }
 
 void CudaBackend::prepare(int height, int width, int64_t count) {
@@ -99,46 +159,120 @@ std::vector<StepInfo> CudaBackend::explain(int height, int width) {
 
 void CudaBackend::run(const ImageBatch& input, float* output, double* seconds) {
   const int channels = model_->description().input.channels;
-  const int64_t outputs = model_->output_shape(input.height, input.width).elements();
   const int64_t slice =
       seconds != nullptr ? 1 : std::min(input.count, slice_limit(input.height, input.width));
   bool finite = true;
+  each_slice(input, output, slice, [&](const BoundPlan& bound, const ImageBatch& images, float* result) {
+    finite &= run_slice(bound, images, result, seconds);
+  });
+  if (!finite) check_finite(input, {channels, input.height, input.width});
+}
+
+template <typename Function>
+void CudaBackend::each_slice(const ImageBatch& input, float* output, int64_t slice,
+                             const Function& function) {
+  const int channels = model_->description().input.channels;
   for (int64_t n = 0; n < input.count; n += slice) {
     ImageBatch images = input;
     images.data = static_cast<const uint8_t*>(input.data) + n * image_bytes(input, channels);
     images.count = std::min(slice, input.count - n);
-    finite &= run_slice(images, output + n * outputs, seconds);
+    const BoundPlan& bound = bound_plan(images.height, images.width, images.count);
+    function(bound, images, output);
+    output += images.count * output_floats(bound.blueprint);
   }
-  if (!finite) check_finite(input, {channels, input.height, input.width});
 }
 
-bool CudaBackend::run_slice(const ImageBatch& slice, float* output, double* seconds) {
+bool CudaBackend::run_slice(const BoundPlan& bound, const ImageBatch& slice, float* output, double* seconds) {
   const int channels = model_->description().input.channels;
-  BoundPlan& bound = bound_plan(slice.height, slice.width, slice.count);
-  const Program& program = bound.programs[static_cast<size_t>(slice.format)];
   const Arena arena(bound.blueprint, arena_.data());
+  const Ends ends{slice.format, arena.images, arena.output, arena.not_finite};
+  done_->hold(runtime_->stream());  // another plan's activations may lie where these images go
   runtime_->upload(arena.images, slice.data, static_cast<size_t>(slice.count * image_bytes(slice, channels)));
+  runtime_->clear(arena.not_finite, sizeof(int));
   if (seconds == nullptr) {
-    program.recording->replay();
+    start(bound, ends, runtime_->stream());
   } else {
-    run_step_by_step(program.launches, seconds);
+    run_step_by_step(*bound.program, ends, seconds);
   }
-  const int64_t outputs = bound.blueprint.plan.steps.back().output_shape.elements();
-  runtime_->download(output, arena.output, static_cast<size_t>(slice.count * outputs) * sizeof(float));
+  runtime_->download(output, arena.output,
+                     static_cast<size_t>(slice.count * output_floats(bound.blueprint)) * sizeof(float));
   if (slice.format != PixelFormat::kF32Nchw) return true;
   int not_finite = 0;
   runtime_->download(&not_finite, arena.not_finite, sizeof not_finite);
   return not_finite == 0;
 }
 
-void CudaBackend::run_step_by_step(const std::vector<Launch>& launches, double* seconds) {
+void CudaBackend::run_step_by_step(const Program& program, const Ends& ends, double* seconds) {
   runtime_->synchronise();
-  for (const Launch& launch : launches) {
+  for (size_t step = 0; step < program.steps(); ++step) {
     const double start = now();
-    runtime_->launch(launch);
+    launch(program, step, ends, runtime_->stream());
     runtime_->synchronise();
     *seconds++ += now() - start;
   }
+}
+
+void CudaBackend::launch(const Program& program, size_t step, const Ends& ends, Stream stream) {
+  const auto work = [&](Stream s) { program.launch(step, ends, s); };
+  runtime_->launch(stream, std::ref(work));  // a function that holds a reference takes no memory
+}
+
+void CudaBackend::start(const BoundPlan& bound, const Ends& ends, Stream stream) {
+  done_->hold(stream);
+  try {
+    for (size_t p = 0; p < bound.parts.size(); ++p) {
+      const Part& part = bound.parts[p];
+      if (part.recording) {
+        part.recording->replay(stream);
+        continue;
+      }
+      const size_t end = p + 1 < bound.parts.size() ? bound.parts[p + 1].begin : bound.program->steps();
+      for (size_t step = part.begin; step < end; ++step) launch(*bound.program, step, ends, stream);
+    }
+  } catch (...) {
+    done_->record(stream);  // what was started uses the arena
+    throw;
+  }
+  done_->record(stream);
+}
+
+void CudaBackend::check_reaches(const void* memory, const char* what) const {
+  const std::string place = runtime_->elsewhere(memory);
+  if (place.empty()) return;
+  throw InvalidArgument(std::string(what) + ": lies " + place +
+                        ", wanted memory of cuda:" + std::to_string(runtime_->properties().ordinal));
+}
+
+void CudaBackend::enqueue(const ImageBatch& input, float* output, Stream stream) {
+  check_reaches(input.data, "batch");
+  check_reaches(output, "out");
+  if (input.format == PixelFormat::kF32Nchw) check_aligned(input.data, "batch");
+  check_aligned(output, "out");
+  runtime_->check_stream(stream);
+  auto* const not_finite = reinterpret_cast<int*>(not_finite_.data());
+  each_slice(input, output, std::min(input.count, slice_limit(input.height, input.width)),
+             [&](const BoundPlan& bound, const ImageBatch& images, float* result) {
+               start(bound, {images.format, images.data, result, not_finite}, stream);
+             });
+}
+
+void CudaBackend::synchronise() {
+  done_->synchronise();
+  int not_finite = 0;
+  runtime_->download(&not_finite, not_finite_.data(), sizeof not_finite);
+  if (not_finite == 0) return;
+  runtime_->clear(not_finite_.data(), sizeof(int));
+  runtime_->synchronise();
+  throw InvalidArgument("batch: a value of one that was enqueued is not finite, every value must be");
+}
+
+void CudaBackend::order(Stream stream, Stream earlier) {
+  others_->record(earlier);
+  others_->hold(stream);
+}
+
+std::unique_ptr<DeviceBuffer> CudaBackend::allocate(size_t bytes) {
+  return std::make_unique<CudaBuffer>(runtime_, bytes);
 }
 
 std::optional<int> cuda_ordinal(const std::string& device) {

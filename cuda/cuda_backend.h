@@ -15,25 +15,34 @@ namespace squish::cuda {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(std::shared_ptr<const Model> model, std::unique_ptr<Runtime> runtime,
+  CudaBackend(std::shared_ptr<const Model> model, std::shared_ptr<Runtime> runtime,
               FirePolicy policy = FirePolicy::kModelled);
+  ~CudaBackend() override;
 
   void prepare(int height, int width, int64_t count) override;
   void run(const ImageBatch& input, float* output, double* seconds) override;
+  std::optional<int> device_number() const override { return runtime_->properties().ordinal; }
+  void enqueue(const ImageBatch& input, float* output, Stream stream) override;
+  void synchronise() override;
+  std::unique_ptr<DeviceBuffer> allocate(size_t bytes) override;
+  void order(Stream stream, Stream earlier) override;
   std::vector<StepInfo> explain(int height, int width) override;
   int64_t arena_bytes(int height, int width) override;
 
  private:
-  // The launches for one format of pixels, and the same as one.
-  struct Program {
-    std::vector<Launch> launches;
-    std::unique_ptr<Recording> recording;
+  // Steps from this one to the next part's.
+  struct Part {
+    size_t begin;
+    std::unique_ptr<Recording> recording;  // none: steps that touch the run's ends, launched one by one
   };
   struct BoundPlan {
     Blueprint blueprint;
     DeviceTaps taps;
-    int64_t slice_limit;  // for images of this size
-    Program programs[2];  // by format; empty while the arena has not the memory for them
+    int64_t slice_limit;             // for images of this size
+    std::optional<Program> program;  // nothing while the arena has not the memory for it, like the parts
+    std::vector<Part> parts;
+
+    void unbind();
   };
 
   Blueprint blueprint(int height, int width, int64_t images) const;
@@ -41,18 +50,29 @@ class CudaBackend final : public Backend {
   int64_t slice_limit(int height, int width) const;
   // Planned, in memory and recorded.
   BoundPlan& bound_plan(int height, int width, int64_t images);
+  void bind(BoundPlan& bound);
   void reserve(size_t bytes);
+  // Calls function(plan, images, their output) for each part of the batch that goes through the net at once.
+  template <typename Function>
+  void each_slice(const ImageBatch& input, float* output, int64_t slice, const Function& function);
+  // Puts a run on the stream, behind the one before.
+  void start(const BoundPlan& bound, const Ends& ends, Stream stream);
+  void launch(const Program& program, size_t step, const Ends& ends, Stream stream);
   // Whether all values were finite.
-  bool run_slice(const ImageBatch& slice, float* output, double* seconds);
-  void run_step_by_step(const std::vector<Launch>& launches, double* seconds);
+  bool run_slice(const BoundPlan& bound, const ImageBatch& slice, float* output, double* seconds);
+  void run_step_by_step(const Program& program, const Ends& ends, double* seconds);
+  void check_reaches(const void* memory, const char* what) const;
 
   std::shared_ptr<const Model> model_;
-  std::unique_ptr<Runtime> runtime_;  // outlives what is on the device
+  std::shared_ptr<Runtime> runtime_;  // outlives what is on the device
   FirePolicy policy_;
   Normalisation normalisation_;
   Packs packs_;
   DeviceWeights weights_;
   DeviceMemory arena_;
+  DeviceMemory not_finite_;                        // an int: whether a value was not, of what was enqueued
+  std::unique_ptr<Event> done_;                    // the end of the run that uses the arena
+  std::unique_ptr<Event> others_;                  // what order() waits for
   std::vector<std::unique_ptr<BoundPlan>> plans_;  // the latest used first
 };
 

@@ -43,7 +43,7 @@ class DeviceScope {
 
 class CudaGraph final : public Recording {
  public:
-  CudaGraph(int ordinal, cudaStream_t stream, cudaGraph_t graph) : ordinal_(ordinal), stream_(stream) {
+  CudaGraph(int ordinal, cudaGraph_t graph) : ordinal_(ordinal) {
     const cudaError_t status = cudaGraphInstantiateWithFlags(&executable_, graph, 0);
     cudaGraphDestroy(graph);
     check(status, "cudaGraphInstantiate");
@@ -52,15 +52,42 @@ class CudaGraph final : public Recording {
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
 
-  void replay() override {
+  void replay(Stream stream) override {
     const DeviceScope scope(ordinal_);
-    check(cudaGraphLaunch(executable_, stream_), "cudaGraphLaunch");
+    check(cudaGraphLaunch(executable_, static_cast<cudaStream_t>(stream)), "cudaGraphLaunch");
   }
 
  private:
   int ordinal_;
-  cudaStream_t stream_;
   cudaGraphExec_t executable_ = nullptr;
+};
+
+class CudaEvent final : public Event {
+ public:
+  explicit CudaEvent(int ordinal) : ordinal_(ordinal) {
+    const DeviceScope scope(ordinal_);
+    check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
+  }
+  ~CudaEvent() override { cudaEventDestroy(event_); }
+  CudaEvent(const CudaEvent&) = delete;
+  CudaEvent& operator=(const CudaEvent&) = delete;
+
+  void record(Stream stream) override {
+    const DeviceScope scope(ordinal_);
+    check(cudaEventRecord(event_, static_cast<cudaStream_t>(stream)), "cudaEventRecord");
+  }
+  void hold(Stream stream) override {
+    const DeviceScope scope(ordinal_);
+    check(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), event_, 0), "cudaStreamWaitEvent");
+  }
+  void synchronise() override {
+    const DeviceScope scope(ordinal_);
+    check(cudaEventSynchronize(event_), "cudaEventSynchronize");
+  }
+
+ private:
+  int ordinal_;
+  cudaEvent_t event_ = nullptr;
 };
 
 // Throws unless there is such a device.
@@ -79,7 +106,7 @@ class CudaRuntime final : public Runtime {
     const DeviceScope scope(ordinal_);
     cudaDeviceProp device{};
     check(cudaGetDeviceProperties(&device, ordinal_), "cudaGetDeviceProperties");
-    properties_ = {device.name, device.multiProcessorCount};
+    properties_ = {device.name, ordinal_, device.multiProcessorCount};
     const std::string architecture = std::to_string(device.major) + "." + std::to_string(device.minor);
     const std::string what = properties_.name + ", compute capability " + architecture +
                              ", is not among this build's architectures";
@@ -96,11 +123,40 @@ class CudaRuntime final : public Runtime {
   void* allocate(size_t bytes) override {
     const DeviceScope scope(ordinal_);
     void* memory = nullptr;
-    const std::string what = "cudaMalloc of " + std::to_string(bytes) + " bytes";
-    check(cudaMalloc(&memory, bytes), what.c_str());
+    const cudaError_t status = cudaMalloc(&memory, bytes);
+    if (status != cudaSuccess) {
+      size_t free = 0, all = 0;
+      cudaMemGetInfo(&free, &all);
+      const std::string what = "cudaMalloc of " + std::to_string(bytes) + " bytes, where " +
+                               std::to_string(free) + " of " + std::to_string(all) + " are free";
+      check(status, what.c_str());
+    }
     return memory;
   }
   void free(void* memory) noexcept override { cudaFree(memory); }
+  void free_shared(void* memory) noexcept override {
+    try {
+      const DeviceScope scope(ordinal_);
+      check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+    } catch (const DeviceError&) {  // a device that is lost uses no memory
+    }
+    cudaFree(memory);
+  }
+  std::string elsewhere(const void* memory) const override {
+    const DeviceScope scope(ordinal_);
+    cudaPointerAttributes attributes{};
+    check(cudaPointerGetAttributes(&attributes, memory), "cudaPointerGetAttributes");
+    switch (attributes.type) {
+      case cudaMemoryTypeDevice:
+        return attributes.device == ordinal_ ? "" : "on cuda:" + std::to_string(attributes.device);
+      case cudaMemoryTypeManaged:
+        return "";
+      case cudaMemoryTypeHost:
+        return attributes.devicePointer == memory ? "" : "in pinned host memory with another address";
+      default:
+        return "in host memory";
+    }
+  }
 
   void upload(void* to, const void* from, size_t bytes) override {
     const DeviceScope scope(ordinal_);
@@ -122,10 +178,20 @@ class CudaRuntime final : public Runtime {
     const DeviceScope scope(ordinal_);
     check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   }
+  Stream stream() const override { return stream_; }
 
-  void launch(const std::function<void(Stream)>& work) override {
+  void check_stream(Stream stream) const override {
     const DeviceScope scope(ordinal_);
-    work(stream_);
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    check(cudaStreamIsCapturing(static_cast<cudaStream_t>(stream), &status), "cudaStreamIsCapturing");
+    if (status == cudaStreamCaptureStatusNone) return;
+    throw DeviceError(
+        "stream: is being captured; runs wait for runs on other streams, and cannot be captured");
+  }
+  std::unique_ptr<Event> make_event() override { return std::make_unique<CudaEvent>(ordinal_); }
+  void launch(Stream stream, const std::function<void(Stream)>& work) override {
+    const DeviceScope scope(ordinal_);
+    work(stream);
   }
   std::unique_ptr<Recording> record(const std::function<void(Stream)>& work) override {
     const DeviceScope scope(ordinal_);
@@ -141,7 +207,7 @@ class CudaRuntime final : public Runtime {
       throw;
     }
     check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
-    return std::make_unique<CudaGraph>(ordinal_, stream_, graph);
+    return std::make_unique<CudaGraph>(ordinal_, graph);
   }
 
  private:

@@ -19,33 +19,34 @@ size_t image_bytes(const Blueprint& blueprint) {
 
 float floor_for(bool relu) { return relu ? 0.0f : -std::numeric_limits<float>::infinity(); }
 
-class ProgramMaker {
- public:
-  ProgramMaker(Runtime& runtime, const Blueprint& blueprint, PixelFormat format, const Arena& arena,
-               const DeviceWeights& weights, const DeviceTaps& taps, const Normalisation& norm)
-      : runtime_(runtime),
-        kernels_(runtime.kernels()),
-        blueprint_(blueprint),
-        format_(format),
-        arena_(arena),
-        weights_(weights),
-        taps_(taps),
-        norm_(norm),
-        images_(static_cast<int>(blueprint.images)) {}
+}  // namespace
 
-  std::vector<Launch> run() {
-    add_input();
-    for (size_t k = 0; k < blueprint_.ops.size(); ++k) add_op(k);
-    return std::move(launches_);
-  }
+// One step, bound to the ends of one run.
+class StepLauncher {
+ public:
+  StepLauncher(const Program& program, const Ends& ends, Stream stream)
+      : kernels_(program.kernels_),
+        blueprint_(program.blueprint_),
+        arena_(program.arena_),
+        weights_(program.weights_),
+        taps_(program.taps_),
+        norm_(program.norm_),
+        images_(static_cast<int>(blueprint_.images)),
+        ends_(ends),
+        stream_(stream) {}
+
+  void run(size_t step) const { step == 0 ? add_input() : add_op(step - 1); }
 
  private:
   Planes<float> buffer(int index) const {
     const PlannedBuffer& buffer = blueprint_.plan.buffers[static_cast<size_t>(index)];
     const Layout& layout = buffer.layout;
     float* data = arena_.activations + buffer.offset * blueprint_.images;
-    // Floats are read where the caller's were copied to.
-    if (index == 0 && format_ == PixelFormat::kF32Nchw) data = reinterpret_cast<float*>(arena_.images);
+    // Floats are read where they are. Only reads of buffer 0 see this pointer.
+    if (index == 0 && ends_.format == PixelFormat::kF32Nchw) {
+      data = const_cast<float*>(static_cast<const float*>(ends_.images));
+    }
+    if (index == blueprint_.plan.steps.back().output) data = ends_.output;
     return {data, layout.floats(), layout.channels(), layout.height, layout.width};
   }
   Planes<const float> input_of(size_t k, size_t i = 0) const {
@@ -55,28 +56,23 @@ class ProgramMaker {
   Planes<float> output_of(size_t k) const { return buffer(blueprint_.plan.steps[k].output); }
 
   template <typename Task>
-  void add(void (*kernel)(const Task&, Stream), const Task& task) {
-    launches_.emplace_back([=](Stream stream) { kernel(task, stream); });
+  void add(void (*kernel)(const Task&, Stream), const Task& task) const {
+    kernel(task, stream_);
   }
 
-  void add_input() {
+  void add_input() const {
     const Planes<float> out = buffer(0);
-    if (format_ == PixelFormat::kU8Nhwc) {
-      PixelsTask<float> task{arena_.images, out, images_, {}, {}};
+    if (ends_.format == PixelFormat::kU8Nhwc) {
+      PixelsTask<float> task{static_cast<const uint8_t*>(ends_.images), out, images_, {}, {}};
       std::copy(norm_.scale.begin(), norm_.scale.end(), task.scale);
       std::copy(norm_.shift.begin(), norm_.shift.end(), task.shift);
       return add(kernels_.read_pixels, task);
     }
-    const FloatsTask<float> task{out.data, out.data, out.image_stride * images_, arena_.not_finite};
-    const auto kernel = kernels_.read_floats;
-    Runtime* const runtime = &runtime_;
-    launches_.emplace_back([=](Stream stream) {
-      runtime->clear(task.not_finite, sizeof(int));
-      kernel(task, stream);
-    });
+    const FloatsTask<float> task{out.data, out.data, out.image_stride * images_, ends_.not_finite};
+    add(kernels_.read_floats, task);
   }
 
-  void add_op(size_t k) {
+  void add_op(size_t k) const {
     const Op& op = blueprint_.ops[k];
     switch (op.kind) {
       case OpKind::kConv:
@@ -97,7 +93,7 @@ class ProgramMaker {
                                      out.image_stride * images_, floor_for(op.relu)});
   }
 
-  void add_conv(size_t k) {
+  void add_conv(size_t k) const {
     const Op& op = blueprint_.ops[k];
     const OpChoice& choice = blueprint_.choices[k];
     ConvTask<float> task{};
@@ -115,7 +111,7 @@ class ProgramMaker {
     add(op.pooled ? kernels_.conv_pooled : op.averaged ? kernels_.conv_averaged : kernels_.conv, task);
   }
 
-  void add_fire(size_t k) {
+  void add_fire(size_t k) const {
     const Op& op = blueprint_.ops[k];
     const OpChoice& choice = blueprint_.choices[k];
     FireTask<float> task{};
@@ -131,19 +127,27 @@ class ProgramMaker {
     add(kernels_.fire, task);
   }
 
-  Runtime& runtime_;
   const KernelTable<float>& kernels_;
   const Blueprint& blueprint_;
-  PixelFormat format_;
   const Arena& arena_;
   const DeviceWeights& weights_;
   const DeviceTaps& taps_;
   const Normalisation& norm_;
   int images_;
-  std::vector<Launch> launches_;
+  const Ends& ends_;
+  Stream stream_;
 };
 
-}  // namespace
+bool Program::touches_ends(size_t step) const {
+  if (step == 0) return true;
+  const Step& op = blueprint_.plan.steps[step - 1];
+  return std::find(op.inputs.begin(), op.inputs.end(), 0) != op.inputs.end() ||
+         op.output == blueprint_.plan.steps.back().output;
+}
+
+void Program::launch(size_t step, const Ends& ends, Stream stream) const {
+  StepLauncher(*this, ends, stream).run(step);
+}
 
 DeviceWeights::DeviceWeights(Runtime& runtime, const Packs& packs) {
   Parcel parcel;
@@ -182,12 +186,6 @@ size_t Arena::bytes(const Blueprint& blueprint) {
   const auto activations =
       static_cast<size_t>(blueprint.plan.arena_floats * blueprint.images) * sizeof(float);
   return Parcel::kAlignment + image_bytes(blueprint) + activations;
-}
-
-std::vector<Launch> make_program(Runtime& runtime, const Blueprint& blueprint, PixelFormat format,
-                                 const Arena& arena, const DeviceWeights& weights, const DeviceTaps& taps,
-                                 const Normalisation& norm) {
-  return ProgramMaker(runtime, blueprint, format, arena, weights, taps, norm).run();
 }
 
 }  // namespace squish::cuda

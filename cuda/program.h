@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "cuda/blueprint.h"
@@ -10,8 +9,6 @@
 #include "normalisation.h"
 
 namespace squish::cuda {
-
-using Launch = std::function<void(Stream)>;
 
 // Weights of the whole net on the device.
 class DeviceWeights {
@@ -41,22 +38,53 @@ class DeviceTaps {
   DeviceMemory memory_;
 };
 
-// The parts of the arena: a flag for input that is not finite, the caller's images, activations.
+// The parts of the arena: a flag for input that is not finite, images that were uploaded, activations.
 struct Arena {
   Arena(const Blueprint& blueprint, uint8_t* base);
 
   int* not_finite;
   uint8_t* images;
   float* activations;
-  const float* output;
+  float* output;
 
   static size_t bytes(const Blueprint& blueprint);
 };
 
-// The launches for a batch that begins in arena.images: one for the input, then one an op. `runtime`, weights, taps and
-// the arena's memory must outlive them.
-std::vector<Launch> make_program(Runtime& runtime, const Blueprint& blueprint, PixelFormat format,
-                                 const Arena& arena, const DeviceWeights& weights, const DeviceTaps& taps,
-                                 const Normalisation& norm);
+// Memory of the device that a run reads and writes beside the arena's activations: the caller's, or where the caller's
+// is copied to and from.
+struct Ends {
+  PixelFormat format;
+  const void* images;
+  float* output;
+  int* not_finite;  // becomes 1 where a value of kF32Nchw is NaN or infinite
+};
+
+// The steps of a run: step 0 reads the input, then one an op. What it is made of must outlive it.
+class Program {
+ public:
+  Program(const KernelTable<float>& kernels, const Blueprint& blueprint, const Arena& arena,
+          const DeviceWeights& weights, const DeviceTaps& taps, const Normalisation& norm)
+      : kernels_(kernels),
+        blueprint_(blueprint),
+        arena_(arena),
+        weights_(weights),
+        taps_(taps),
+        norm_(norm) {}
+
+  size_t steps() const { return blueprint_.ops.size() + 1; }
+  // Whether the step looks at the run's ends. The others are the same in every run.
+  bool touches_ends(size_t step) const;
+  // Allocates nothing.
+  void launch(size_t step, const Ends& ends, Stream stream) const;
+
+ private:
+  friend class StepLauncher;
+  const KernelTable<float>& kernels_;
+  const Blueprint& blueprint_;
+  Arena arena_;
+  const DeviceWeights& weights_;
+  const DeviceTaps& taps_;
+  const Normalisation& norm_;
+};
 
 }  // namespace squish::cuda

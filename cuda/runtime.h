@@ -1,5 +1,5 @@
 // What the backend asks of a device, and no more, so that tests can put an emulated one in its place. One session's;
-// everything is ordered as it was asked for. Throws DeviceError.
+// what it does by itself is done in order on a stream of its own. Throws DeviceError.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +13,7 @@ namespace squish::cuda {
 
 struct DeviceProperties {
   std::string name;  // "NVIDIA H200"
+  int ordinal = 0;
   int multiprocessors = 1;
 };
 
@@ -20,7 +21,16 @@ struct DeviceProperties {
 class Recording {
  public:
   virtual ~Recording() = default;
-  virtual void replay() = 0;
+  virtual void replay(Stream stream) = 0;
+};
+
+// A point in the work of a stream.
+class Event {
+ public:
+  virtual ~Event() = default;
+  virtual void record(Stream stream) = 0;  // the point where its work ends now
+  virtual void hold(Stream stream) = 0;    // what comes on this stream waits for the point, if there is one
+  virtual void synchronise() = 0;          // the caller waits for it
 };
 
 class Runtime {
@@ -33,15 +43,24 @@ class Runtime {
   // Device memory; not null. Where there is not enough left, everything else stays as it was.
   virtual void* allocate(size_t bytes) = 0;
   virtual void free(void* memory) noexcept = 0;
+  // The same for memory that others were given: first waits for all work of the device, whoever's it is.
+  virtual void free_shared(void* memory) noexcept = 0;
+  // Where memory lies that kernels cannot read and write: "in host memory", "on cuda:1"; empty where they can.
+  virtual std::string elsewhere(const void* memory) const = 0;
 
   virtual void upload(void* to, const void* from, size_t bytes) = 0;    // `from` may change when it returns
   virtual void download(void* to, const void* from, size_t bytes) = 0;  // waits
   virtual void clear(void* at, size_t bytes) = 0;                       // to zeros
   virtual void synchronise() = 0;
+  virtual Stream stream() const = 0;  // its own
 
-  // Starts the work at once.
-  virtual void launch(const std::function<void(Stream)>& work) = 0;
-  // Keeps the launches and clear()s of the work for later. The memory that they use must outlive the recording.
+  // What follows may be asked for on streams of others.
+  // Throws where nothing can be put on it now.
+  virtual void check_stream(Stream stream) const = 0;
+  virtual std::unique_ptr<Event> make_event() = 0;
+  // Starts the work on it.
+  virtual void launch(Stream stream, const std::function<void(Stream)>& work) = 0;
+  // Keeps the launches of the work for later. The memory that they use must outlive the recording.
   virtual std::unique_ptr<Recording> record(const std::function<void(Stream)>& work) = 0;
 };
 

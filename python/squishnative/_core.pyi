@@ -124,6 +124,27 @@ class Model:
     def layer_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """The output shape of every layer."""
 
+class DeviceArray:
+    """float32 in the memory of a CUDA device, in C's order."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def __cuda_array_interface__(self) -> dict[str, object]: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: Optional[int] = ...,
+        max_version: object = ...,
+        dl_device: Optional[tuple[int, int]] = ...,
+        copy: Optional[bool] = ...,
+    ) -> object: ...
+
 class Session:
     def __init__(
         self, model: Model, device: str = ..., threads: int = ..., isa: str = ...
@@ -134,6 +155,9 @@ class Session:
         out: Optional[npt.NDArray[np.float32]] = ...,
     ) -> npt.NDArray[np.float32]:
         """C-contiguous (N, C, H, W) float32 or (N, H, W, C) uint8. Releases the GIL."""
+    def enqueue(self, batch: object, out: Optional[object] = ..., stream: int = ...) -> object:
+        """Arrays of the session's device; see squish/session.h."""
+    def synchronise(self) -> None: ...
     def prepare(self, height: int, width: int) -> None: ...
     @property
     def model(self) -> Model: ...

@@ -1,4 +1,4 @@
-"""What callers hand to `Net.infer`, as NumPy arrays without a copy.
+"""What callers hand to `Net.infer`: NumPy arrays without a copy, arrays of devices, streams.
 
 Shape and dtype are checked by the engine's binding, which must not trust anybody; here is only the
 protocol.
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 # DLPack device types whose memory the CPU can read: CPU, CUDA pinned, ROCm pinned, CUDA managed.
 _HOST_DEVICES = (1, 3, 11, 13)
+_CUDA = 2
 
 
 def as_array(batch: Any) -> npt.NDArray[Any]:
@@ -25,6 +26,40 @@ def as_array(batch: Any) -> npt.NDArray[Any]:
     if array.flags.c_contiguous and array.flags.aligned:
         return array
     return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"])
+
+
+def is_on_cuda(array: Any) -> bool:
+    """Whether its memory is a CUDA device's, as DLPack or `__cuda_array_interface__` say."""
+    if isinstance(array, np.ndarray):
+        return False
+    if hasattr(array, "__dlpack_device__"):
+        try:
+            return int(array.__dlpack_device__()[0]) == _CUDA
+        except ValueError:  # torch's "meta"
+            return False
+    return hasattr(array, "__cuda_array_interface__")
+
+
+def stream_handle(stream: Any) -> int:
+    """A cudaStream_t as a number.
+
+    stream: None, the legacy default stream; the handle; or an object of torch (`cuda_stream`), CuPy
+    (`ptr`) or with `__cuda_stream__`. Raises TypeError or ValueError on anything else.
+    """
+    if stream is None:
+        return 0
+    if hasattr(stream, "__cuda_stream__"):
+        _, stream = stream.__cuda_stream__()
+    for name in ("cuda_stream", "ptr"):
+        stream = getattr(stream, name, stream)
+    if isinstance(stream, bool) or not isinstance(stream, (int, np.integer)):
+        raise TypeError(
+            f"stream: got {type(stream).__name__}, wanted a cudaStream_t as a number, or an object "
+            "with __cuda_stream__, cuda_stream or ptr"
+        )
+    if not 0 <= stream < 2**64:
+        raise ValueError(f"stream: got {stream}, which is no cudaStream_t")
+    return int(stream)
 
 
 def _from_protocol(batch: Any) -> npt.NDArray[Any]:

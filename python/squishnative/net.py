@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Optional, Union
+from typing import Any, Optional, Union, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from PIL import Image
 
 from squishnative import _core, nets
 from squishnative.arguments import MOST_THREADS, image_size, whole_number
-from squishnative.arrays import as_array
+from squishnative.arrays import as_array, is_on_cuda, stream_handle
 from squishnative.plan_table import explain_table, profile_table
 from squishnative.preprocess import ImageSource, Preprocessing
 from squishnative.ranking import Prediction, top_k
@@ -98,7 +98,11 @@ class Net:
         """The instruction set that runs: "avx512", "avx2", "neon", "scalar"; else ""."""
         return self._open().isa
 
-    def infer(self, batch: Any, out: Optional[FloatArray] = None) -> FloatArray:
+    @overload
+    def infer(self, batch: npt.NDArray[Any], out: Optional[FloatArray] = None) -> FloatArray: ...
+    @overload
+    def infer(self, batch: Any, out: Any = None, stream: Any = None) -> Any: ...
+    def infer(self, batch: Any, out: Any = None, stream: Any = None) -> Any:
         """Runs a batch.
 
         batch: (N, C, H, W) float32, normalised by the caller with the file's mean and std, or
@@ -111,10 +115,30 @@ class Net:
         Returns logits, (N, classes) float32; (N, classes, H, W) where the net ends in a map.
         Raises TypeError on a wrong dtype, ValueError on a wrong shape, an empty batch, a size that
         the net does not admit, input that is not finite, or a closed net.
+
+        Arrays of a CUDA device, by DLPack or `__cuda_array_interface__`, are read and written where
+        they are, by a net on that device. The call puts the work on `stream` (a torch or CuPy
+        stream, an object with `__cuda_stream__`, or a handle; None: the legacy default stream) and
+        returns at once. The batch must stay as it is until the work is done. `out` is then an array
+        of the device too; without it the result is a `DeviceArray`, which `torch.from_dlpack` and
+        others take without a copy. Input that is not finite is told by `synchronise`.
         """
+        session = self._open()
+        if session.device.startswith("cuda") and is_on_cuda(batch):
+            return session.enqueue(batch, out, stream_handle(stream))
+        if stream is not None:
+            raise TypeError("stream: the batch is in host memory, which is run at once")
         if out is not None and not isinstance(out, np.ndarray):
             raise TypeError(f"out: got {type(out).__name__}, wanted a float32 NumPy array")
-        return self._open().run(as_array(batch), out)
+        return session.run(as_array(batch), out)
+
+    def synchronise(self) -> None:
+        """Waits for the batches of a CUDA device that `infer` was given.
+
+        Raises ValueError where one of them was not finite, DeviceError where the device failed or
+        the net is on none.
+        """
+        self._open().synchronise()
 
     def predict(
         self, images: Iterable[ImageSource], k: int = 5, batch_size: int = 16

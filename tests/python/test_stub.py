@@ -38,6 +38,11 @@ def stub_parameters(function: ast.FunctionDef) -> str:
     arguments = function.args.args
     required = len(arguments) - len(function.args.defaults)
     names = [a.arg + "=" * (i >= required) for i, a in enumerate(arguments) if a.arg != "self"]
+    names += "*" * bool(function.args.kwonlyargs)
+    names += [
+        a.arg + "=" * (default is not None)
+        for a, default in zip(function.args.kwonlyargs, function.args.kw_defaults)
+    ]
     assert function.returns is not None
     return f"({', '.join(names)}) -> {plain_type(ast.unparse(function.returns))}"
 
@@ -99,9 +104,7 @@ def built_members(cls: type) -> Members:
 
 def is_bound(name: str, member: Any) -> bool:
     """Whether we bound it: a class without constructor has an __init__ that only raises."""
-    if name == "__init__":
-        return (member.__doc__ or "").startswith("__init__(")
-    return not name.startswith("_")
+    return not name.startswith("_") or (member.__doc__ or "").startswith(f"{name}(self: ")
 
 
 def public_names() -> set[str]:

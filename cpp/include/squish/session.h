@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,22 @@ struct StepInfo {
   double seconds = 0;          // profile() only: per image, minimum over the runs
 };
 
+// Memory of a session's device. May outlive the session. Made by Session::allocate().
+class DeviceBuffer {
+ public:
+  DeviceBuffer() = default;
+  // Waits for all work of the device, as others may have been given the memory.
+  virtual ~DeviceBuffer() = default;
+  DeviceBuffer(const DeviceBuffer&) = delete;
+  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
+
+  virtual void* data() const = 0;
+  // What the stream's work so far writes is the buffer's content ...
+  virtual void written_on(void* stream) = 0;
+  // ... for which all that comes later on this stream waits. The stream of written_on() may be gone by then.
+  virtual void hold(void* stream) = 0;
+};
+
 class Session {
  public:
   // Throws InvalidArgument on bad options, DeviceError on an absent device or instruction set.
@@ -70,6 +87,36 @@ class Session {
   // Prepares for batches of so many images of this size as run() does, so that the first run() with it allocates nothing.
   // Only on CUDA does the count matter.
   void prepare(int height, int width, int64_t count = 1);
+
+  // The n of device "cuda:n", 0 for "cuda"; nothing for devices whose memory is the host's. What follows throws
+  // DeviceError where there is none.
+  std::optional<int> device_number() const;
+
+  // run() for memory of the device: input.data and output point to memory that the device's kernels reach (its own,
+  // managed, pinned), float32 aligned to 4 bytes; output lies apart from the input. Nothing is copied.
+  //
+  // ASYNCHRONOUS. The work is put on `stream`, a cudaStream_t of the device (null: the legacy default stream), behind
+  // what is there, and the call returns without waiting for any of it. It takes no memory, of the host or the device,
+  // where run() would take none: for the eight pairs of image and batch size used or prepared last. Another pair is
+  // planned, which waits for this session's work.
+  // OWNERSHIP. Both arrays are the caller's, who keeps them alive, the input as it is, and looks at the output only
+  // after the stream has done this work: in later work of the stream, or after waiting for it. The stream is the
+  // caller's, too; it may be destroyed at once after the call.
+  // SEVERAL STREAMS. Runs of one session share its activations: each waits, on the device, for the end of the one before,
+  // whatever their streams, run() among them. Sessions of their own run side by side. As with run(), one thread
+  // calls a session at a time.
+  //
+  // Throws InvalidArgument on sizes that the net does not admit and on memory that lies elsewhere, both before
+  // anything is put on the stream; DeviceError where the device fails or the stream is being captured. The session stays
+  // usable, unless the device itself is lost. Input that is not finite is seen by synchronise().
+  void enqueue(const ImageBatch& input, float* output, void* stream);
+  // Waits for all that was enqueued. Throws InvalidArgument if a value of its input was not finite, of any batch since
+  // the call before.
+  void synchronise();
+  // Memory of the device, at least 1 byte.
+  std::unique_ptr<DeviceBuffer> allocate(size_t bytes);
+  // What comes later on `stream` waits for what is on `earlier` now. Neither does the caller.
+  void order(void* stream, void* earlier);
 
   const Model& model() const;
   const SessionOptions& options() const;

@@ -1,13 +1,15 @@
 // The words of CUDA that our kernels use, for a C++ compiler: one include turns device code into a program that runs on
 // the CPU, where tests and sanitizers see it. Included by cuda/kernels/device.h, where the compiler is not CUDA's.
 //
-// Not modelled: speed, registers, bank conflicts, memory that is ordered more weakly than here, streams side by side.
+// Not modelled: speed, registers, bank conflicts, memory that is ordered more weakly than here, kernels of two streams in
+// the same moment (streams take turns, kernel by kernel).
 #pragma once
 
 #include <cstring>
 
 #include "emulator/half.h"
 #include "emulator/scheduler.h"
+#include "emulator/stream.h"
 
 #define __global__
 #define __device__
@@ -106,18 +108,20 @@ inline int atomicMax(int* at, int value) {
 
 namespace squish::cuda {
 
-// There are no streams: it returns when the kernel has run.
+// `stream`: an emulator::Stream, where the kernel runs later; null: it has run when this returns.
 template <typename Task>
-void launch(void (*kernel)(Task), dim3 grid, unsigned threads, size_t dynamic_bytes, void*,
+void launch(void (*kernel)(Task), dim3 grid, unsigned threads, size_t dynamic_bytes, void* stream,
             const Task& task) {
   struct Call {
     void (*kernel)(Task);
-    const Task* task;
+    Task task;
   };
-  const Call call{kernel, &task};
-  emulator::run_blocks(
-      {{grid.x, grid.y, grid.z}, threads, dynamic_bytes},
-      [](const void* c) { static_cast<const Call*>(c)->kernel(*static_cast<const Call*>(c)->task); }, &call);
+  const emulator::LaunchShape shape{{grid.x, grid.y, grid.z}, threads, dynamic_bytes};
+  emulator::run_on(stream, [shape, call = Call{kernel, task}] {
+    emulator::run_blocks(
+        shape, [](const void* c) { static_cast<const Call*>(c)->kernel(static_cast<const Call*>(c)->task); },
+        &call);
+  });
 }
 
 }  // namespace squish::cuda

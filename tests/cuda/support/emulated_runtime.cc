@@ -9,29 +9,73 @@
 namespace squish::cuda {
 namespace {
 
-class EmulatedRecording final : public Recording {
+using Point = emulator::Stream::Point;
+
+Point end_of(Stream stream) {
+  return stream == nullptr ? Point() : Point(*static_cast<emulator::Stream*>(stream));
+}
+
+}  // namespace
+
+class EmulatedEvent final : public Event {
  public:
-  EmulatedRecording(const std::function<void(Stream)>& work, int* replays) : work_(work), replays_(replays) {}
-  void replay() override {
-    ++*replays_;
-    work_(nullptr);
+  explicit EmulatedEvent(EmulatedRuntime& runtime) : runtime_(runtime) {}
+  void record(Stream stream) override {
+    runtime_.call("record an event");
+    point_ = end_of(stream);
+  }
+  void hold(Stream stream) override {
+    runtime_.call("wait for an event");
+    if (stream == nullptr) return point_.reach();
+    static_cast<emulator::Stream*>(stream)->hold(point_);
+  }
+  void synchronise() override {
+    runtime_.call("synchronise with an event");
+    runtime_.wait_for(point_);
   }
 
  private:
-  std::function<void(Stream)> work_;
-  int* replays_;
+  EmulatedRuntime& runtime_;
+  Point point_;
 };
 
-}  // namespace
+// Work of it that is still to be done when it goes is a defect.
+class EmulatedRecording final : public Recording {
+ public:
+  using Works = std::vector<std::function<void()>>;
+  EmulatedRecording(EmulatedRuntime& runtime, Works works)
+      : runtime_(runtime), works_(std::make_shared<Works>(std::move(works))) {}
+  void replay(Stream stream) override {
+    runtime_.call("replay");
+    ++runtime_.replays;
+    for (size_t i = 0; i < works_->size(); ++i) {
+      emulator::run_on(stream, [works = std::weak_ptr<Works>(works_), i] {
+        const auto recorded = works.lock();
+        if (recorded == nullptr) std::abort();
+        (*recorded)[i]();
+      });
+    }
+  }
+
+ private:
+  EmulatedRuntime& runtime_;
+  std::shared_ptr<Works> works_;
+};
 
 // Who forgets something on the device is a defect; so is who frees it too late.
 EmulatedRuntime::~EmulatedRuntime() {
   if (!sizes_.empty()) std::abort();
 }
 
+void EmulatedRuntime::call(const char* what) {
+  if (calls_left == 0) throw DeviceError(std::string("emulator: cannot ") + what);
+  --calls_left;
+}
+
 const KernelTable<float>& EmulatedRuntime::kernels() const { return emulated_kernels(); }
 
 void* EmulatedRuntime::allocate(size_t bytes) {
+  call("allocate");
   if (allocated_ + bytes > limit) throw DeviceError("emulator: out of memory");
   constexpr size_t kAlignment = 256;  // as cudaMalloc's
   void* memory = nullptr;
@@ -49,13 +93,67 @@ void EmulatedRuntime::free(void* memory) noexcept {
   std::free(memory);
 }
 
-void EmulatedRuntime::upload(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
-void EmulatedRuntime::download(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
-void EmulatedRuntime::clear(void* at, size_t bytes) { std::memset(at, 0, bytes); }
+void EmulatedRuntime::free_shared(void* memory) noexcept {
+  Point(stream_).reach();
+  for (const emulator::Stream* stream : streams) Point(*stream).reach();
+  free(memory);
+}
+
+std::string EmulatedRuntime::elsewhere(const void* memory) const {
+  const auto after = sizes_.upper_bound(memory);
+  if (after == sizes_.begin()) return "in host memory";
+  const auto& [begin, bytes] = *std::prev(after);
+  return memory < static_cast<const uint8_t*>(begin) + bytes ? "" : "in host memory";
+}
+
+void EmulatedRuntime::upload(void* to, const void* from, size_t bytes) {
+  call("upload");
+  stream_.add([=] { std::memcpy(to, from, bytes); });
+  wait_for(Point(stream_));
+}
+
+void EmulatedRuntime::download(void* to, const void* from, size_t bytes) {
+  call("download");
+  stream_.add([=] { std::memcpy(to, from, bytes); });
+  wait_for(Point(stream_));
+}
+
+void EmulatedRuntime::clear(void* at, size_t bytes) {
+  call("clear");
+  stream_.add([=] { std::memset(at, 0, bytes); });
+}
+
+void EmulatedRuntime::synchronise() {
+  call("synchronise");
+  wait_for(Point(stream_));
+}
+
+void EmulatedRuntime::wait_for(const Point& point) {
+  ++synchronisations;
+  point.reach();
+}
+
+void EmulatedRuntime::check_stream(Stream stream) const {
+  if (stream != nullptr && stream == captured) throw DeviceError("stream: is being captured");
+}
+
+std::unique_ptr<Event> EmulatedRuntime::make_event() {
+  call("make an event");
+  return std::make_unique<EmulatedEvent>(*this);
+}
+
+void EmulatedRuntime::launch(Stream stream, const std::function<void(Stream)>& work) {
+  call("launch");
+  ++launches;
+  work(stream);
+}
 
 std::unique_ptr<Recording> EmulatedRuntime::record(const std::function<void(Stream)>& work) {
+  call("record");
   ++recordings;
-  return std::make_unique<EmulatedRecording>(work, &replays);
+  emulator::Stream capture;
+  work(&capture);
+  return std::make_unique<EmulatedRecording>(*this, capture.take());
 }
 
 }  // namespace squish::cuda
