@@ -68,7 +68,7 @@ CudaBackend::CudaBackend(std::shared_ptr<const Model> model, std::shared_ptr<Run
 CudaBackend::~CudaBackend() {
   try {
     done_->synchronise();
-  } catch (const DeviceError&) {  // a device that is lost uses no memory
+  } catch (const DeviceError&) {  // NOLINT(bugprone-empty-catch): a device that is lost uses no memory
   }
 }
 
@@ -140,7 +140,7 @@ void CudaBackend::bind(BoundPlan& bound) {
     parts.push_back({begin, std::move(recording)});
   }
   bound.parts = std::move(parts);
-  bound.program.emplace(program);
+  bound.program = std::make_unique<Program>(program);
 }
 
 void CudaBackend::prepare(int height, int width, int64_t count) {

@@ -38,8 +38,8 @@ class CudaBackend final : public Backend {
   struct BoundPlan {
     Blueprint blueprint;
     DeviceTaps taps;
-    int64_t slice_limit;             // for images of this size
-    std::optional<Program> program;  // nothing while the arena has not the memory for it, like the parts
+    int64_t slice_limit;               // for images of this size
+    std::unique_ptr<Program> program;  // null while the arena has not the memory for it, like the parts
     std::vector<Part> parts;
 
     void unbind();

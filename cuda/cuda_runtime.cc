@@ -138,7 +138,7 @@ class CudaRuntime final : public Runtime {
     try {
       const DeviceScope scope(ordinal_);
       check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-    } catch (const DeviceError&) {  // a device that is lost uses no memory
+    } catch (const DeviceError&) {  // NOLINT(bugprone-empty-catch): a device that is lost uses no memory
     }
     cudaFree(memory);
   }

@@ -17,8 +17,6 @@ constexpr size_t kMaxRank = 32;
 
 std::string cuda_name(int device) { return "cuda:" + std::to_string(device); }
 
-void* pointer(StreamHandle stream) { return reinterpret_cast<void*>(stream); }
-
 // Elements; throws where they do not fit an address.
 size_t elements(const Sizes& sizes, const char* what) {
   size_t count = 1;
@@ -126,12 +124,8 @@ DeviceView view_of_dlpack(py::handle array, const char* what, StreamHandle strea
 
 template <typename T>
 T item_of(const py::dict& interface, const char* key, const char* what) {
-  if (interface.contains(key)) {
-    try {
-      return interface[key].cast<T>();
-    } catch (const py::cast_error&) {
-    }
-  }
+  py::detail::make_caster<T> item;
+  if (interface.contains(key) && item.load(interface[key], true)) return py::detail::cast_op<T>(item);
   throw py::type_error(std::string(what) + ": its __cuda_array_interface__ has no valid '" + key + "'");
 }
 
@@ -156,7 +150,7 @@ DeviceView view_of_interface(py::handle array, const char* what) {
     }
     ordered = ordered && in_c_order(sizes, strides);
   }
-  const void* const data = reinterpret_cast<const void*>(address);
+  const void* const data = pointer<const void>(address);
   DeviceView view;
   view.array = {
       data, py::str(dtype), sizes, elements(sizes, what) * item, ordered && aligned(data, item), !read_only};

@@ -15,6 +15,12 @@ namespace squish::bindings {
 // A cudaStream_t as a number; 0 is the legacy default stream.
 using StreamHandle = uintptr_t;
 
+// Addresses come from Python as numbers.
+template <typename T = void>
+T* pointer(uintptr_t address) {
+  return reinterpret_cast<T*>(address);  // NOLINT(performance-no-int-to-ptr)
+}
+
 // A caller's array.
 struct DeviceView {
   ArrayView array;

@@ -95,7 +95,7 @@ void check_device(const DeviceView& view, int device, const char* what) {
 
 void wait_for_writers(Session& session, const DeviceView& view, StreamHandle stream) {
   if (!view.written_on || *view.written_on == stream) return;
-  session.order(reinterpret_cast<void*>(stream), reinterpret_cast<void*>(*view.written_on));
+  session.order(pointer(stream), pointer(*view.written_on));
 }
 
 py::object enqueue(GuardedSession& session, const py::object& batch, py::object out, StreamHandle stream) {
@@ -127,7 +127,7 @@ py::object enqueue(GuardedSession& session, const py::object& batch, py::object 
   session.call([&](Session& s) {
     wait_for_writers(s, in, stream);
     if (given) wait_for_writers(s, *given, stream);
-    s.enqueue(images, logits, reinterpret_cast<void*>(stream));
+    s.enqueue(images, logits, pointer(stream));
     if (made) made->written_on(stream);
   });
   return made ? py::cast(std::move(*made)) : std::move(out);
