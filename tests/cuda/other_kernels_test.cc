@@ -200,9 +200,9 @@ TEST(CudaReadFloats, CopiesAndFindsWhatIsNotFinite) {
     Random random(1);
     for (size_t i = 0; i < n; ++i) values[i] = random.value(1e30);
     const auto finite = [&](float* to) {
-      int flag = 0;
-      emulated_kernels().read_floats({values.data(), to, static_cast<int64_t>(n), &flag}, nullptr);
-      return flag == 0;
+      Guarded<int> flag(1, Edge::kBack, 0);
+      emulated_kernels().read_floats({values.data(), to, static_cast<int64_t>(n), flag.data()}, nullptr);
+      return flag[0] == 0;
     };
     EXPECT_TRUE(finite(out.data()));
     for (size_t i = 0; i < n; ++i) EXPECT_EQ(out[i], values[i]);

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "cuda/cuda_backend.h"
-#include "support/emulated_runtime.h"
 #include "support/expected.h"
 #include "support/reference_output.h"
+#include "support/test_runtime.h"
 #include "support/thread_orders.h"
 
 namespace squish::testing {
@@ -23,7 +23,7 @@ std::vector<float> run(Backend& backend, const Model& model, const ImageBatch& b
 void check_net_on_cuda(const std::shared_ptr<const Model>& model, const Images& images,
                        cuda::FirePolicy policy, emulator::Order order) {
   const emulator::ScopedOptions options({order, 1});
-  cuda::CudaBackend backend(model, std::make_unique<cuda::EmulatedRuntime>(), policy);
+  cuda::CudaBackend backend(model, make_test_runtime(), policy);
   std::vector<float> wanted;
   for (int64_t n = 0; n < images.count(); ++n) {
     const auto output = run(backend, *model, images.part(n, 1));

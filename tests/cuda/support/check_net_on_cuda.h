@@ -1,4 +1,4 @@
-// A whole net on the emulated device against the reference in double precision.
+// A whole net on the test's device against the reference in double precision.
 #pragma once
 
 #include <memory>

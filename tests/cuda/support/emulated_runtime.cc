@@ -5,6 +5,7 @@
 
 #include "squish/error.h"
 #include "support/emulated_kernels.h"
+#include "support/test_runtime.h"
 
 namespace squish::cuda {
 namespace {
@@ -157,3 +158,9 @@ std::unique_ptr<Recording> EmulatedRuntime::record(const std::function<void(Stre
 }
 
 }  // namespace squish::cuda
+
+namespace squish::testing {
+
+std::unique_ptr<cuda::Runtime> make_test_runtime() { return std::make_unique<cuda::EmulatedRuntime>(); }
+
+}  // namespace squish::testing

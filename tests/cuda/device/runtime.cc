@@ -1,0 +1,7 @@
+#include "support/test_runtime.h"
+
+namespace squish::testing {
+
+std::unique_ptr<cuda::Runtime> make_test_runtime() { return cuda::make_cuda_runtime(0); }
+
+}  // namespace squish::testing
