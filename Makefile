@@ -37,7 +37,9 @@ test-sanitized: $(VENV)/dev.stamp
 
 test-aarch64: $(VENV)/dev.stamp
 ifeq ($(MISSING_ARM_TOOLS),)
-	$(call test_preset,aarch64)
+	@if [ -d build/cross-cuda ] || python tools/cuda/cross_toolkit.py build/cross-cuda; \
+	then $(call test_preset,aarch64-cuda); \
+	else echo "aarch64 is tested without the device cuda"; $(call test_preset,aarch64); fi
 else
 	@echo "aarch64 tests left out, no $(MISSING_ARM_TOOLS):" \
 	  "apt install g++-aarch64-linux-gnu qemu-user-static libgtest-dev"

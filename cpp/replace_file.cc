@@ -6,23 +6,26 @@
 
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <cstdint>
 #include <cstdio>
-#include <filesystem>
+#include <string>
 
 #include "squish/error.h"
 
 namespace squish {
 namespace {
 
-namespace fs = std::filesystem;
-
 // What a chain of symbolic links ends at, there or not.
-fs::path followed(fs::path path) {
+std::string followed(std::string path) {
   constexpr int kMaxLinks = 40;  // as Linux; a longer chain is a circle
-  std::error_code error;
-  for (int k = 0; k < kMaxLinks && fs::is_symlink(path, error); ++k) {
-    path = path.parent_path() / fs::read_symlink(path, error);
+  char target[PATH_MAX];
+  for (int k = 0; k < kMaxLinks; ++k) {
+    const ssize_t length = ::readlink(path.c_str(), target, sizeof target);
+    if (length < 0) break;  // no link
+    const std::string next(target, static_cast<size_t>(length));
+    const size_t folder = next[0] == '/' ? 0 : path.rfind('/') + 1;  // npos + 1 is 0
+    path = path.substr(0, folder) + next;
   }
   return path;
 }
@@ -46,24 +49,23 @@ bool write_and_close(int descriptor, const void* bytes, size_t size) {
 }
 
 // A new file beside `path`, whose name no other thread and no other process has. -1 with errno set where there is none.
-int create_beside(const fs::path& path, mode_t mode, fs::path& beside) {
+int create_beside(const std::string& path, mode_t mode, std::string& beside) {
   static std::atomic<unsigned> count{0};
   int descriptor = -1;
   do {
-    beside = path;
-    beside += "." + std::to_string(::getpid()) + "-" + std::to_string(++count) + ".tmp";
+    beside = path + "." + std::to_string(::getpid()) + "-" + std::to_string(++count) + ".tmp";
     descriptor = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   } while (descriptor < 0 && errno == EEXIST);  // left by a process of this number that died
   return descriptor;
 }
 
-bool write_in_place(const fs::path& path, const void* bytes, size_t size) {
+bool write_in_place(const std::string& path, const void* bytes, size_t size) {
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   return descriptor >= 0 && write_and_close(descriptor, bytes, size);
 }
 
-bool write_and_rename(const fs::path& path, mode_t mode, const void* bytes, size_t size) {
-  fs::path beside;
+bool write_and_rename(const std::string& path, mode_t mode, const void* bytes, size_t size) {
+  std::string beside;
   const int descriptor = create_beside(path, mode, beside);
   if (descriptor < 0) return false;
   if (write_and_close(descriptor, bytes, size) && std::rename(beside.c_str(), path.c_str()) == 0) return true;
@@ -77,7 +79,7 @@ bool write_and_rename(const fs::path& path, mode_t mode, const void* bytes, size
 
 void replace_file(const std::string& path, const void* bytes, size_t size) {
   constexpr mode_t kNewFile = 0666, kPermissions = 0777;  // less the umask
-  const fs::path target = followed(path);
+  const std::string target = followed(path);
   struct stat old{};
   const bool exists = ::stat(target.c_str(), &old) == 0;
   const mode_t mode = exists ? old.st_mode & kPermissions : kNewFile;

@@ -1,8 +1,10 @@
 // squish-infer: labels of images without Python; also the shortest example of the C++ interface.
+#include <dirent.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -48,11 +50,13 @@ std::vector<std::string> read_options(int argc, char** argv, Options* options) {
 
 // A folder stands for its images, sorted.
 std::vector<std::string> images_of(const std::string& path) {
-  if (!std::filesystem::is_directory(path)) return {path};
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path.c_str()), ::closedir);
+  if (folder == nullptr) return {path};
   std::vector<std::string> images;
-  for (const auto& entry : std::filesystem::directory_iterator(path)) {
-    const auto extension = entry.path().extension();
-    if (extension == ".ppm" || extension == ".pgm") images.push_back(entry.path().string());
+  while (const dirent* entry = ::readdir(folder.get())) {
+    const std::string name = entry->d_name;
+    const std::string extension = name.substr(std::min(name.size(), name.rfind('.')));
+    if (extension == ".ppm" || extension == ".pgm") images.push_back(path + "/" + name);
   }
   if (images.empty()) throw InvalidArgument("'" + path + "': has no *.ppm or *.pgm");
   std::sort(images.begin(), images.end());
