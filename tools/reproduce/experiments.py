@@ -77,7 +77,7 @@ EXPERIMENTS = [
     Experiment(
         "cifar10-dense",
         CIFAR,
-        {"size": 64, "epochs": 8, "mixup": 0.1, "threads": 1},
+        {"size": 64, "resize": 64, "epochs": 8, "mixup": 0.1, "threads": 1},
         init=PRETRAINED,
     ),
     _family(
