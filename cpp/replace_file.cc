@@ -25,7 +25,7 @@ std::string followed(std::string path) {
     if (length < 0) break;  // no link
     const std::string next(target, static_cast<size_t>(length));
     const size_t folder = next[0] == '/' ? 0 : path.rfind('/') + 1;  // npos + 1 is 0
-    path = path.substr(0, folder) + next;
+    path.replace(folder, std::string::npos, next);
   }
   return path;
 }

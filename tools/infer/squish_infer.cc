@@ -52,11 +52,12 @@ std::vector<std::string> read_options(int argc, char** argv, Options* options) {
 std::vector<std::string> images_of(const std::string& path) {
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path.c_str()), ::closedir);
   if (folder == nullptr) return {path};
+  const std::string prefix = path + "/";
   std::vector<std::string> images;
   while (const dirent* entry = ::readdir(folder.get())) {
     const std::string name = entry->d_name;
     const std::string extension = name.substr(std::min(name.size(), name.rfind('.')));
-    if (extension == ".ppm" || extension == ".pgm") images.push_back(path + "/" + name);
+    if (extension == ".ppm" || extension == ".pgm") images.push_back(prefix + name);
   }
   if (images.empty()) throw InvalidArgument("'" + path + "': has no *.ppm or *.pgm");
   std::sort(images.begin(), images.end());
