@@ -114,10 +114,11 @@ class TestRun:
         assert strategy == "rigl" or sum(living.values()) >= 0.98 * sum(counts.values())
 
     @pytest.mark.parametrize("killed_in", [3, 6])  # young, and mature or already rounded
-    @pytest.mark.parametrize("strategy", ["evolve", "gradual"])
+    @pytest.mark.parametrize(("strategy", "views"), [("evolve", 0), ("evolve", 3), ("gradual", 0)])
     def test_a_run_killed_while_it_trains_comes_to_the_same_net(
         self,
         strategy: str,
+        views: int,
         killed_in: int,
         pictures: Path,
         data: Dataset,
@@ -132,7 +133,7 @@ class TestRun:
             generations=1,
             population=1,
             family=1,
-            recipe=Recipe(epochs=4, batch=12),
+            recipe=Recipe(epochs=4, batch=12, views=views),
         )
         for name in ("whole", "killed"):
             begin(tmp_path / name, wanted)

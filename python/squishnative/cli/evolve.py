@@ -26,6 +26,7 @@ from squishnative.cli.parameters import (
     Temperature,
     TorchDevice,
     TorchThreads,
+    Views,
 )
 
 _UNITS = {
@@ -84,6 +85,7 @@ def evolve(
     mixup: Mixup = 0.0,
     crop: Crop = 0.6,
     scale: Scale = 1.0,
+    views: Views = 0,
     mirror: Mirror = True,
     held_out: Annotated[
         float,
@@ -110,8 +112,10 @@ def evolve(
     import torch  # takes seconds
 
     from squishnative.evolve import run
+    from squishnative.train.memory import keep_freed_memory
     from squishnative.train.recipe import Recipe
 
+    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     if not resume:
@@ -145,6 +149,7 @@ def evolve(
                 mixup=mixup,
                 crop=crop,
                 scale=scale,
+                views=views,
                 mirror=mirror,
             ),
         )

@@ -66,6 +66,14 @@ Scale = Annotated[
     float,
     typer.Option(min=0.1, max=1, help="Side of the crops trained on, as a share of the input's."),
 ]
+Views = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Crops of each image that epochs take in turn: a teacher looks at each but once, and "
+        "memory holds them all. 0: new ones in every epoch.",
+    ),
+]
 Mirror = Annotated[bool, typer.Option(help="Mirror images; not for letters, digits, signs.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same nets on the same machine.")]
 TorchThreads = Annotated[int, typer.Option(min=0, help="PyTorch's; 0: its own choice.")]

@@ -23,6 +23,7 @@ from squishnative.cli.parameters import (
     Temperature,
     TorchDevice,
     TorchThreads,
+    Views,
 )
 
 
@@ -61,6 +62,7 @@ def train(
     mixup: Mixup = 0.0,
     crop: Crop = 0.35,
     scale: Scale = 1.0,
+    views: Views = 0,
     mirror: Mirror = True,
     held_out: Annotated[
         float,
@@ -86,8 +88,10 @@ def train(
     import torch  # takes seconds
 
     from squishnative.train import run
+    from squishnative.train.memory import keep_freed_memory
     from squishnative.train.recipe import Recipe
 
+    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     if not resume:
@@ -103,6 +107,7 @@ def train(
             mixup=mixup,
             crop=crop,
             scale=scale,
+            views=views,
             mirror=mirror,
         )
         run.begin(

@@ -29,6 +29,7 @@ from squishnative.train.recipe import Recipe
 from squishnative.train.run import CALIBRATION_IMAGES, prepare, read_net
 from squishnative.train.teacher import teacher_of
 from squishnative.train.trainer import Trainer
+from squishnative.train.views import Views
 
 CHECKPOINT = "checkpoint.pt"
 _MATURITY = 1  # sets a mature individual's draws apart from those of the same one's birth
@@ -68,6 +69,17 @@ class Synthesis:
         self._dense, self._environment, self._images = ancestor, environment, images
         self._after_epoch = after_epoch
         self._check_budget()
+        self._teacher = teacher_of(ancestor, settings.device)
+        self._views: Optional[Views] = None
+        if settings.recipe.views:
+            self._views = Views(
+                images,
+                ancestor.input,
+                settings.recipe,
+                settings.seed,
+                self._teacher,
+                settings.device,
+            )
 
     def ancestor(self) -> Made:
         """The dense net, its filters in the order of their importance."""
@@ -169,10 +181,15 @@ class Synthesis:
         return losses
 
     def _trainer(self, network: Network, recipe: Recipe, rng: np.random.Generator) -> Trainer:
-        device = self.settings.device
-        teacher = teacher_of(self._dense, device)
-        seed = int(rng.integers(2**31))
-        return Trainer(network, self._images, recipe, seed, teacher, device=device)
+        return Trainer(
+            network,
+            self._images,
+            recipe,
+            int(rng.integers(2**31)),
+            self._teacher,
+            views=self._views,
+            device=self.settings.device,
+        )
 
     def _random(self, *number: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, *number])

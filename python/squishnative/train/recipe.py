@@ -27,6 +27,9 @@ class Recipe:
     # somewhat larger objects than it was trained on (Touvron et al. 2019), and small crops are
     # cheap: trained at 128 pixels and measured at 160, SqueezeNet 1.1 gains a point on Imagenette.
     scale: float = 1.0
+    # How many crops of each image there are, which epochs take in turn; 0: new ones in every epoch.
+    # A teacher looks at each but once.
+    views: int = 0
     jitter: float = 0.25
     mirror: bool = True
     label_smoothing: float = 0.1
@@ -50,6 +53,7 @@ class Recipe:
             ("clip", 0, None),
             ("crop", 0.01, 1),
             ("scale", 0.1, 1),
+            ("views", 0, None),
             ("jitter", 0, 1),
             ("label_smoothing", 0, 1),
             ("mixup", 0, None),
@@ -62,6 +66,10 @@ class Recipe:
             if value < least or (most is not None and value > most):
                 most_text = "" if most is None else f" and at most {most}"
                 raise ValueError(f"{name}: got {value}, must be at least {least}{most_text}")
+        if self.views and self.mixup:
+            raise ValueError(
+                f"views: got {self.views} with mixup {self.mixup}, which makes new images"
+            )
         if self.optimiser not in OPTIMISERS:
             wanted = ", ".join(OPTIMISERS)
             raise ValueError(f"optimiser: got {self.optimiser!r}, wanted one of {wanted}")

@@ -24,7 +24,9 @@ from squishnative.train.augment import augment, normalise
 from squishnative.train.dataset import Images, Split
 from squishnative.train.network import Network
 from squishnative.train.recipe import OPTIMISERS, Recipe
+from squishnative.train.seeds import mix
 from squishnative.train.teacher import Teacher
+from squishnative.train.views import Taught, Views, crop_size
 
 EVALUATION_BATCH = 100
 
@@ -43,7 +45,8 @@ class Trainer:
     """Trains a network in place and keeps a moving average of its weights, `averaged`.
 
     before_step(trainer) is called before each step with `trainer.step` steps done; strategies that
-    move masks hook in there.
+    move masks hook in there. views: of these images, this recipe and this teacher, where several
+    trainers share them; by default, a recipe that has views makes its own.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Trainer:
         seed: int,
         teacher: Optional[Teacher] = None,
         before_step: Optional[Callable[[Trainer], None]] = None,
+        views: Optional[Views] = None,
         device: str = "cpu",
     ) -> None:
         # torch's stub of `to` lacks this argument.
@@ -69,8 +73,10 @@ class Trainer:
         self._images = torch.from_numpy(split.images)
         self._classes = torch.from_numpy(split.classes)
         self._spec = network.input
-        height, width = network.input.height, network.input.width
-        self._crop = round(recipe.scale * height), round(recipe.scale * width)
+        self._crop = crop_size(network.input, recipe)
+        self._views = views
+        if recipe.views and views is None:
+            self._views = Views(split, network.input, recipe, seed, teacher, device)
         network.check_size(*self._crop)
         self._optimiser = _optimiser(network, recipe)
 
@@ -88,12 +94,12 @@ class Trainer:
     def run_epoch(self) -> Epoch:
         """Trains for one epoch."""
         begin = time.perf_counter()
-        generator = torch.Generator().manual_seed(_mix(self.seed, self.epochs_done))
+        generator = torch.Generator().manual_seed(mix(self.seed, self.epochs_done))
         order = torch.randperm(len(self._images), generator=generator)
         batches = order.split(self.recipe.batch)[: self.steps_per_epoch]
         total = 0.0
         with torch.random.fork_rng():
-            torch.manual_seed(_mix(self.seed, self.epochs_done) + 1)  # dropout's
+            torch.manual_seed(mix(self.seed, self.epochs_done) + 1)  # dropout's
             self.network.train()
             for chosen in batches:
                 total += self._step(chosen, generator) * len(chosen)
@@ -133,7 +139,7 @@ class Trainer:
 
     def loss_of_random_batch(self) -> torch.Tensor:
         """Of training images that the seed and the step choose, with the graph for a gradient."""
-        generator = torch.Generator().manual_seed(_mix(self.seed, self.step))
+        generator = torch.Generator().manual_seed(mix(self.seed, self.step))
         chosen = torch.randperm(len(self._images), generator=generator)[: self.recipe.batch]
         with mixed_precision(self.recipe.amp, self.device):
             return self._loss(chosen, generator)
@@ -154,10 +160,8 @@ class Trainer:
         return loss.item()
 
     def _loss(self, chosen: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        recipe, spec = self.recipe, self._spec
-        images = self._images[chosen].to(self.device)
-        pixels = augment(images, self._crop, recipe, generator)
-        x = normalise(pixels, spec)
+        recipe = self.recipe
+        x, taught = self._look(chosen, generator)
         classes = self._classes[chosen].to(self.device)
         share, partner = 1.0, classes
         if recipe.mixup > 0:
@@ -171,12 +175,25 @@ class Trainer:
             loss = loss + (1 - share) * F.cross_entropy(logits, partner, label_smoothing=smoothing)
         if self.teacher is None or recipe.distillation == 0:
             return loss
-        with torch.no_grad():
-            taught = F.log_softmax(self.teacher(x) / recipe.temperature, 1)
+        if taught is None:
+            with torch.no_grad():
+                taught = self.teacher(x)
+        aim = F.log_softmax(taught / recipe.temperature, 1)
         own = F.log_softmax(logits.float() / recipe.temperature, 1)
-        apart = F.kl_div(own, taught, reduction="batchmean", log_target=True)
+        apart = F.kl_div(own, aim, reduction="batchmean", log_target=True)
         weight = recipe.distillation
         return (1 - weight) * loss + weight * recipe.temperature**2 * apart
+
+    def _look(
+        self, chosen: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, Taught]:
+        """The images as the net eats them; and what the teacher says, where that is known."""
+        if self._views is not None:
+            # Trainings that share views begin with different ones.
+            return self._views.take(self.seed + self.epochs_done, chosen)
+        images = self._images[chosen].to(self.device)
+        pixels = augment(images, self._crop, self.recipe, generator)
+        return normalise(pixels, self._spec), None
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -248,8 +265,3 @@ def _beta(alpha: float, generator: torch.Generator) -> float:
     """A draw of Beta(alpha, alpha), from the generator alone."""
     seed = int(torch.randint(2**31, (), generator=generator))
     return float(np.random.default_rng(seed).beta(alpha, alpha))
-
-
-def _mix(seed: int, number: int) -> int:
-    """A seed for an epoch or step, unlike those of neighbouring seeds and numbers."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 2)
