@@ -85,6 +85,12 @@ class Preprocessing(NamedTuple):
         return image.crop((left, top, left + self.width, top + self.height))
 
 
+def readable_formats() -> list[str]:
+    """What Pillow calls the formats that are read."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]  # an older Pillow lacks some
+
+
 def photo_suffixes() -> set[str]:
     """The suffixes of image files that are read: ".jpg" and so on, in small letters."""
     suffixes = Image.registered_extensions()  # loads Pillow's plug-ins
@@ -122,10 +128,8 @@ def _name(source: ImageSource) -> str:
 
 
 def _read(path: Union[str, os.PathLike[str]]) -> Image.Image:
-    Image.init()
-    formats = [name for name in _FORMATS if name in Image.OPEN]  # an older Pillow lacks some
     try:
-        with Image.open(path, formats=formats) as image:
+        with Image.open(path, formats=readable_formats()) as image:
             return ImageOps.exif_transpose(image)  # a copy, decoded: the file may be closed
     except MemoryError:
         raise MemoryError(f"{_name(path)}: not enough memory to decode it") from None

@@ -47,9 +47,9 @@ class TestSpread:
             assert [i.shipped_bytes for i in spread(everyone, count)] == wanted
         assert [i.shipped_bytes for i in spread(everyone, 1)] == [100]
 
-    def test_of_a_generation_the_fittest_and_none_that_is_beaten(self) -> None:
+    def test_of_each_generation_the_fittest_whatever_the_young_of_others_do(self) -> None:
         ancestor = individual(0.9, 900, 9, 0)
         sick, well = individual(0.5, 400, 4), individual(0.8, 410, 4)
         last = individual(0.85, 300, 3, 2)
         assert spread([ancestor, sick, well], 5) == [ancestor, well]
-        assert spread([ancestor, sick, well, last], 5) == [ancestor, last]
+        assert spread([ancestor, sick, well, last], 5) == [ancestor, well, last]

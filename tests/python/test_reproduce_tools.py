@@ -41,7 +41,9 @@ def test_a_run_that_was_begun_is_continued(tmp_path: Path) -> None:
     experiment = EXPERIMENTS[0]
     folder = tmp_path / experiment.name
     folder.mkdir()
-    (folder / "settings.json").write_text("{}")
+    (folder / "settings.json").write_text("{}")  # all that a call with wrong paths leaves
+    assert "--resume" not in make.command(experiment, tmp_path, tmp_path)
+    (folder / "checkpoint.pt").write_bytes(b"")
     assert "--resume" in make.command(experiment, tmp_path, tmp_path)
 
 

@@ -126,7 +126,46 @@ def test_images_of_other_modes_become_rgb(folder: Path, mode: str) -> None:
     assert abs(new.mean() - np.asarray(rgb).mean()) < 12
 
 
+def test_the_test_split_is_not_mixed_into_val(folder: Path) -> None:
+    (folder / "test" / "images").mkdir(parents=True)
+    (folder / "val" / "down" / "000.png").rename(folder / "test" / "images" / "000.png")
+    data = read_dataset(folder, SPEC)
+    assert data.labels == LABELS
+    assert all(name.startswith("val/") for name in data.val.names)
+    assert len(data.val) == 5
+
+
+def test_folders_may_be_links(folder: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "train").symlink_to(folder / "train")
+    (linked / "val").mkdir()
+    for label in LABELS:
+        (linked / "val" / label).symlink_to(folder / "val" / label)
+    (linked / "round").symlink_to(linked)  # does not end
+    assert read_dataset(linked, SPEC).val.names == read_dataset(folder, SPEC).val.names
+
+
+def test_formats_that_run_other_programs_are_no_images(folder: Path, tmp_path: Path) -> None:
+    picture = Image.open(folder / "train" / "down" / "000.png").convert("RGB")
+    picture.save(folder / "train" / "down" / "new.eps")
+    picture.save(tmp_path / "disguised.eps")
+    (tmp_path / "disguised.eps").rename(folder / "train" / "down" / "disguised.png")
+    for source in (folder, tar_of(folder, tmp_path / "data.tar", "w")):
+        data = read_dataset(source, SPEC)
+        assert [name.rpartition("/")[2] for name, _ in data.skipped] == ["disguised.png"]
+        assert not [name for name in data.train.names if name.endswith(".eps")]
+
+
 class TestRefuses:
+    def test_a_damaged_zstandard_file(self, folder: Path, tmp_path: Path) -> None:
+        zstandard = pytest.importorskip("zstandard")
+        whole = zstandard.compress(tar_of(folder, tmp_path / "data.tar", "w").read_bytes())
+        file = tmp_path / "data.tar.zst"
+        file.write_bytes(whole[:100] + b"damage" + whole[106:])
+        with pytest.raises(DatasetError, match=r"data\.tar\.zst"):
+            read_dataset(file, SPEC)
+
     def test_a_folder_without_images(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="no images in <class> folders below train/"):
             read_dataset(tmp_path, SPEC)
@@ -196,3 +235,9 @@ def test_held_out_images_are_a_share_of_each_class(data: Dataset) -> None:
     assert sorted(left.names + taken.names) == sorted(data.train.names)
     assert hold_out(data.train, 0.25, 0)[1].names == taken.names
     assert hold_out(data.train, 0.25, 1)[1].names != taken.names
+
+
+def test_holding_out_leaves_an_image_of_each_class(data: Dataset) -> None:
+    left, taken = hold_out(hold_out(data.train, 0.9, 0)[0], 0.99, 0)
+    assert np.bincount(left.classes).tolist() == [1, 1, 1]
+    assert np.bincount(taken.classes).tolist() == [1, 1, 1]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from squishnative.train import run
 from squishnative.train.architecture import squeezenet
 from squishnative.train.augment import normalise
 from squishnative.train.dataset import Dataset, Split, hold_out
-from squishnative.train.files import write_atomically
+from squishnative.train.files import save_state, write_atomically
+from squishnative.train.folders import alone_in
 from squishnative.train.geometry import as_input
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
@@ -247,8 +249,76 @@ class TestRefuses:
         begin(tmp_path, settings(pictures))
         file = tmp_path / "settings.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
-        with pytest.raises(ValueError, match="run format 99, this version continues format 1"):
+        with pytest.raises(ValueError, match="run format 99, made by another command"):
             train(tmp_path, lambda _: None)
+
+    def test_a_folder_of_evolution(self, pictures: Path, tmp_path: Path) -> None:
+        (tmp_path / "generation-00").mkdir()
+        (tmp_path / "generation-00" / "member-0.json").write_text("{}")
+        with pytest.raises(FileExistsError, match="--resume continues it"):
+            begin(tmp_path, settings(pictures))
+
+    def test_settings_of_something_else(self, pictures: Path, tmp_path: Path) -> None:
+        file = tmp_path / "settings.json"
+        file.write_text('{"theme": "dark"}')
+        with pytest.raises(FileExistsError, match="not the settings of a run"):
+            begin(tmp_path, settings(pictures))
+        assert file.read_text() == '{"theme": "dark"}'
+
+    def test_other_classes_than_the_run_began_with(
+        self, pictures: Path, data: Dataset, tmp_path: Path
+    ) -> None:
+        begin(tmp_path, settings(pictures, epochs=1))
+        train(tmp_path, lambda _: None, data=data)
+        renamed = replace(data, labels=["across", "down", "zigzag"])
+        with pytest.raises(ValueError, match=r"zigzag.*the run began with .*plain"):
+            train(tmp_path, lambda _: None, data=renamed)
+
+    def test_two_processes_in_one_folder(
+        self, pictures: Path, data: Dataset, tmp_path: Path
+    ) -> None:
+        begin(tmp_path, settings(pictures))
+        with alone_in(tmp_path), pytest.raises(RuntimeError, match="another process"):
+            train(tmp_path, lambda _: None, data=data)
+
+    @pytest.mark.parametrize(
+        ("classes", "labels", "mean", "message"),
+        [
+            (4, [], (0.485, 0.456, 0.406), "teacher's classes are 4"),
+            (3, ["a", "b", "c"], (0.485, 0.456, 0.406), r"teacher's classes are \['a'"),
+            (3, [], (0.5, 0.5, 0.5), r"mean: got \[0\.5"),
+        ],
+    )
+    def test_a_teacher_of_other_things(
+        self,
+        classes: int,
+        labels: list[str],
+        mean: tuple[float, float, float],
+        message: str,
+        pictures: Path,
+        data: Dataset,
+        tmp_path: Path,
+    ) -> None:
+        teacher = squeezenet("1.1", classes, width=0.25)
+        teacher.labels = labels
+        teacher.input = replace(teacher.input, mean=mean)
+        teacher.save(tmp_path / "teacher.squish")
+        wanted = replace(settings(pictures), teacher=str(tmp_path / "teacher.squish"))
+        begin(tmp_path / "run", wanted)
+        with pytest.raises(ValueError, match=message):
+            train(tmp_path / "run", lambda _: None, data=data)
+
+    def test_a_device_that_is_not_here(self, pictures: Path, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="device 'cuda:99'"):
+            begin(tmp_path / "run", replace(settings(pictures), device="cuda:99"))
+        assert not (tmp_path / "run").exists()
+
+    def test_a_loss_that_is_no_number(self, data: Dataset) -> None:
+        trainer = trainer_of(data, lr=0.5)
+        with torch.no_grad():
+            next(trainer.network.parameters()).fill_(torch.nan)
+        with pytest.raises(ValueError, match=r"epoch 1: the loss is nan.* than 0\.5"):
+            trainer.run_epoch()
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "squishnative": "0"}'])
     def test_settings_that_are_none(self, tmp_path: Path, text: str) -> None:
@@ -284,6 +354,41 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert caught.value.filename == str(file)
     assert file.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_disk_that_fills_while_a_state_is_written(tmp_path: Path) -> None:
+    """The error is of the system and names the file, whatever torch makes of it."""
+    file = tmp_path / "state"
+    save_state(file, {"epoch": 1})
+    before = file.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            save_state(file, {"epoch": 2, "weights": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(file)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_net_of_these_classes_keeps_its_head(
+    pictures: Path, data: Dataset, tmp_path: Path
+) -> None:
+    spec = squeezenet("1.1", 3, width=0.25, seed=4)
+    spec.input = replace(spec.input, height=SIZE, width=SIZE, resize=SIZE)
+    for labels in (LABELS, ["other", "classes", "three"]):
+        spec.labels = labels
+        spec.save(tmp_path / "init.squish")
+        wanted = replace(settings(pictures, epochs=1, lr=0.0), init=str(tmp_path / "init.squish"))
+        folder = tmp_path / labels[0]
+        begin(folder, wanted)
+        with squishnative.load(train(folder, lambda _: None, data=data)) as net:
+            exact = logits_of(Network(spec, normed=False), data.val.images)
+            # Nothing was learnt, but the norms' statistics follow the crops.
+            same = np.corrcoef(net.infer(data.val.images).ravel(), exact.ravel())[0, 1] > 0.99
+        assert same == (labels == LABELS)
 
 
 def test_training_begins_from_any_net_file(pictures: Path, data: Dataset, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@
     python tools/reproduce/make.py RUNS --data FOLDER --only 'imagenette*'
 
 FOLDER holds imagenette-224.tar, imagenet10-64.tar, cifar10.tar.zst and squeezenet1_1.pth. Hours:
-each run is one process with one thread, so several of these commands can run side by side.
+each run is one process with one thread, so commands for different runs can go side by side.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def command(experiment: Experiment, runs: Path, data: Path) -> list[str]:
     """What makes it, or continues it."""
     folder = runs / experiment.name
     begun = [sys.executable, "-m", "squishnative", experiment.command, "-o", str(folder)]
-    if (folder / "settings.json").exists():
-        return [*begun, "--resume", "--threads", "1"]
+    if any(folder.glob("checkpoint.pt")) or any(folder.glob("generation-*/*.json")):
+        return [*begun, "--resume"]
     options = {"data": data / experiment.data, **experiment.options}
     if experiment.init is not None:
         options["init"] = data / experiment.init

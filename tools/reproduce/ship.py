@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
 
 from results import markdown, replace_results, timed
@@ -48,6 +49,9 @@ def main() -> None:
         for m in family.shown[1:]
         if m.individual.generation in NAMES
     }
+    missing = sorted(set(NAMES.values()) - set(shipped))
+    if missing:
+        sys.exit(f"ship.py: {run}: no net in the family for {', '.join(missing)}")
     for name, member in shipped.items():
         shutil.copy(run / f"{member.individual.name}.squish", NETS / f"{name}.squish")
         print(f"{name}.squish")

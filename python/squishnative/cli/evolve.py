@@ -57,7 +57,11 @@ def evolve(
     max_drop: Annotated[
         Optional[float],
         typer.Option(
-            min=0, show_default=False, help="Points of accuracy that end the run when lost."
+            min=0,
+            show_default=False,
+            help="Points that a young net may lose on held-out images before the run ends; it wins "
+            "many back when it is trained to the end. Wants an ancestor that was trained with the "
+            "same --held-out and --seed, and so has not seen these images.",
         ),
     ] = None,
     dtype: Annotated[
@@ -78,7 +82,7 @@ def evolve(
         int, typer.Option(min=1, help="Of training, for each net that is shipped.")
     ] = 30,
     batch: Batch = 64,
-    lr: LearningRate = 0.003,
+    lr: LearningRate = None,
     optimiser: Optimiser = "adamw",
     distillation: Distillation = 1.0,
     temperature: Temperature = 4.0,
@@ -113,11 +117,9 @@ def evolve(
 
     from squishnative.evolve import run
     from squishnative.train.memory import keep_freed_memory
-    from squishnative.train.recipe import Recipe
+    from squishnative.train.recipe import Recipe, rate
 
     keep_freed_memory()
-    if threads:
-        torch.set_num_threads(threads)
     if not resume:
         for option, value in (("--data", data), ("--ancestor", ancestor)):
             if value is None:
@@ -139,10 +141,11 @@ def evolve(
             threads=engine_threads,
             seed=seed,
             device=device,
+            torch_threads=threads,
             recipe=Recipe(
                 epochs=epochs,
                 batch=batch,
-                lr=lr,
+                lr=rate(lr, optimiser),
                 optimiser=optimiser,
                 distillation=distillation,
                 temperature=temperature,
@@ -155,6 +158,8 @@ def evolve(
         )
         run.begin(output, settings)
     asked = run.saved_settings(output)
+    if asked.torch_threads:
+        torch.set_num_threads(asked.torch_threads)
     done = sum(individual.epochs for individual in run.young(output) + run.family(output))
     console = Console(stderr=True)
     bar = Progress(
@@ -186,7 +191,7 @@ def _parse(text: Optional[str], kind: str, option: str) -> Optional[float]:
     if text is None:
         return None
     units = _UNITS[kind]
-    match = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)\s*([a-z]*)", text.strip().lower())
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s*([a-z]*)", text.strip().lower())
     if match is None or match[2] not in units:
         known = ", ".join(unit for unit in units if unit)
         raise typer.BadParameter(f"got {text!r}, wanted a number with {known}", param_hint=option)

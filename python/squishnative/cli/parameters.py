@@ -50,7 +50,12 @@ Data = Annotated[
     ),
 ]
 Batch = Annotated[int, typer.Option(min=2, help="Images a step.")]
-LearningRate = Annotated[float, typer.Option(min=0, help="Peak learning rate.")]
+LearningRate = Annotated[
+    Optional[float],
+    typer.Option(
+        min=0, show_default=False, help="Peak learning rate. [default: 0.02, of adamw 0.003]"
+    ),
+]
 Optimiser = Annotated[str, typer.Option(help='"sgd", with momentum, or "adamw".')]
 Temperature = Annotated[
     float, typer.Option(min=0.1, help="Of the teacher's and the net's logits in distillation.")
@@ -75,7 +80,12 @@ Views = Annotated[
     ),
 ]
 Mirror = Annotated[bool, typer.Option(help="Mirror images; not for letters, digits, signs.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same nets on the same machine.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        min=0, help="The same seed gives the same nets on the same CPU; but times are measured."
+    ),
+]
 TorchThreads = Annotated[int, typer.Option(min=0, help="PyTorch's; 0: its own choice.")]
 TorchDevice = Annotated[str, typer.Option(help='PyTorch\'s: "cpu", "cuda".')]
 Resume = Annotated[

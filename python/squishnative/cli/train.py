@@ -42,7 +42,7 @@ def train(
         typer.Option(show_default=False, help="Net whose logits are learnt too (distillation)."),
     ] = None,
     version: Annotated[str, typer.Option(help='SqueezeNet from scratch: "1.0" or "1.1".')] = "1.1",
-    width: Annotated[float, typer.Option(help="Its channels, as a multiple.")] = 1.0,
+    width: Annotated[float, typer.Option(min=0.01, help="Its channels, as a multiple.")] = 1.0,
     size: Annotated[int, typer.Option(min=32, help="Pixels of a side of the input.")] = 128,
     resize: Annotated[
         Optional[int],
@@ -55,7 +55,7 @@ def train(
     ] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 20,
     batch: Batch = 64,
-    lr: LearningRate = 0.02,
+    lr: LearningRate = None,
     optimiser: Optimiser = "sgd",
     distillation: Distillation = 0.5,
     temperature: Temperature = 2.0,
@@ -89,18 +89,16 @@ def train(
 
     from squishnative.train import run
     from squishnative.train.memory import keep_freed_memory
-    from squishnative.train.recipe import Recipe
+    from squishnative.train.recipe import Recipe, rate
 
     keep_freed_memory()
-    if threads:
-        torch.set_num_threads(threads)
     if not resume:
         if data is None:
             raise typer.BadParameter("wanted: a folder or a tar file", param_hint="--data")
         recipe = Recipe(
             epochs=epochs,
             batch=batch,
-            lr=lr,
+            lr=rate(lr, optimiser),
             optimiser=optimiser,
             distillation=distillation,
             temperature=temperature,
@@ -123,12 +121,16 @@ def train(
                 held_out=held_out,
                 seed=seed,
                 device=device,
+                torch_threads=threads,
                 recipe=recipe,
             ),
         )
     begin = time.monotonic()
     done_before: list[int] = []
-    total = run.saved_settings(output).recipe.epochs
+    asked = run.saved_settings(output)
+    total = asked.recipe.epochs
+    if asked.torch_threads:
+        torch.set_num_threads(asked.torch_threads)
 
     def report(progress: run.Progress) -> None:
         number = progress.epoch.number

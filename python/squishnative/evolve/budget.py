@@ -7,7 +7,7 @@ the offspring's own genes say of each layer; the whole is scaled until the budge
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from squishnative.evolve.clusters import HEIGHT
@@ -15,6 +15,8 @@ from squishnative.evolve.environment import Environment
 from squishnative.spec import ConvSpec, NetSpec
 
 BYTES = {"f32": 4, "f16": 2, "i8": 1, "i4": 0.5}  # of a weight
+
+_ABOUT = 96  # characters, as many as runs write at most about a net
 
 Genes = dict[str, float]  # of each convolution: the logarithm of what its density is multiplied by
 Counts = dict[str, int]  # of each convolution: clusters that live
@@ -48,6 +50,7 @@ class Planner:
             for name, conv in layer.named_convs():
                 self._shapes[name] = _shape(conv, BYTES[dtype])
         living = sum(shape.clusters * shape.cluster_bytes for shape in self._shapes.values())
+        spec = replace(spec, about=spec.about.ljust(_ABOUT))
         self._fixed_bytes = len(spec.to_bytes(dtype, "cluster16x1")) - living
 
     @property

@@ -54,7 +54,7 @@ def measure_environment(spec: NetSpec, threads: int, seed: int) -> Environment:
     slope: dict[str, float] = {}
     for step in steps.values():
         clusters = thick.clusters[step] - thin.clusters[step]
-        slope[step] = max(0.0, thick.seconds[step] - thin.seconds[step]) / clusters
+        slope[step] = max(0.0, thick.seconds[step] - thin.seconds[step]) / max(1, clusters)
     living = sum(slope[step] * thin.clusters[step] for step in slope)
     return Environment(
         {name: slope[step] for name, step in steps.items()},

@@ -16,7 +16,6 @@ A run that is killed continues the unfinished one and comes to the same result.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -43,7 +42,7 @@ from squishnative.evolve.synthesis import Made, Synthesis
 from squishnative.net import load
 from squishnative.train.dataset import Dataset, hold_out, read_dataset
 from squishnative.train.files import save_json, write_atomically
-from squishnative.train.folders import SKIPPED
+from squishnative.train.folders import SKIPPED, alone_in
 from squishnative.train.geometry import seen_by_the_engine
 from squishnative.train.run import read_net
 from squishnative.train.trainer import accuracy
@@ -66,9 +65,10 @@ def evolve(
     """Runs, or continues, the run that `begin` made; report is called after each individual.
 
     data: the dataset, where the caller has read it already. Returns the family, largest first.
+    Raises RuntimeError where another process continues the run.
     """
-    settings = saved_settings(folder)
-    return _Run(folder, settings, report, data, after_epoch).go()
+    with alone_in(folder):
+        return _Run(folder, saved_settings(folder), report, data, after_epoch).go()
 
 
 class _Run:
@@ -147,9 +147,7 @@ class _Run:
         file = place.with_suffix(".json")
         if file.exists():
             return
-        begin = time.perf_counter()
         made = make()
-        seconds = time.perf_counter() - begin
         made.spec.about = (
             f"squishnative {__version__}: squish {self.settings.strategy}, seed "
             f"{self.settings.seed}, {place.parent.name}/{place.name}"
@@ -158,7 +156,7 @@ class _Run:
         net = place.with_suffix(".squish")
         write_atomically(net, lambda f: f.write(made.spec.to_bytes(made.dtype)))
         individual = self._measured(made, generation, number, mature)
-        individual.training_seconds = seconds
+        individual.training_seconds = self.synthesis.training_seconds
         save_json(file, asdict(individual))
         self.report(individual)
 

@@ -55,7 +55,7 @@ def spread(candidates: Sequence[C], count: int) -> list[C]:
     """
     generations = groupby(candidates, key=lambda c: c.generation)
     best = [max(members, key=lambda c: c.fitness) for _, members in generations]
-    left = sorted(front(best), key=lambda c: c.shipped_bytes)
+    left = sorted(best, key=lambda c: c.shipped_bytes)  # how good they get, maturity shows
     chosen: list[C] = []
     for size in np.geomspace(left[0].shipped_bytes, left[-1].shipped_bytes, count):
         if not left:

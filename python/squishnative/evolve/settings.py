@@ -9,6 +9,7 @@ from typing import Any, Optional
 from squishnative.evolve.budget import BYTES
 from squishnative.evolve.offspring import Heredity
 from squishnative.evolve.strategies import STRATEGIES
+from squishnative.train.device import check_device
 from squishnative.train.folders import begin_run, read_settings
 from squishnative.train.recipe import Recipe
 
@@ -47,6 +48,7 @@ class Settings:
     threads: int = 1  # of the engine whose time is measured
     seed: int = 0
     device: str = "cpu"  # PyTorch's
+    torch_threads: int = 0  # PyTorch's, on which results depend; 0: its own choice
     recipe: Recipe = field(default_factory=lambda: Recipe(epochs=6))
     heredity: Heredity = field(default_factory=Heredity)
 
@@ -91,8 +93,12 @@ class Settings:
 
 
 def begin(folder: Path, settings: Settings) -> None:
-    """Makes the folder of a new run. Raises FileExistsError where one has come to something."""
-    begin_run(folder, FORMAT, settings.to_dict(), folder.glob("generation-*/*.json"))
+    """Makes the folder of a new run.
+
+    Raises FileExistsError where one has come to something, ValueError on a device that is not here.
+    """
+    check_device(settings.device)
+    begin_run(folder, FORMAT, settings.to_dict())
     # What a run of other settings may have measured before it failed.
     (folder / "environment.json").unlink(missing_ok=True)
 

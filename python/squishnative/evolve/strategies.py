@@ -1,7 +1,7 @@
 """Ways to the same budget at the same training cost: evolution's rivals.
 
-Each takes an ancestor and the numbers of clusters, trains for `epochs` epochs in all, and returns
-the network. Clusters are chosen by magnitude of the weights that make outputs of unit variance.
+Each takes a network and the numbers of clusters, and returns what moves its masks before each step
+of one long training. Clusters are chosen by magnitude of weights whose outputs have unit variance.
 
 one-shot  removes all at the beginning, then trains.
 gradual   removes by a cubic schedule (Zhu & Gupta 2017) over the first three quarters of training.
@@ -101,12 +101,15 @@ def _dense_gradients(trainer: Trainer) -> Strengths:
 
 def _moved(trainer: Trainer, counts: Counts, share: float) -> Genome:
     alive = genome(trainer.network)
-    moving = {name: round(share * count) for name, count in counts.items()}
+    # No more than can come back: what is dense stays as it is.
+    moving = {
+        name: min(round(share * count), int((~alive[name]).sum())) for name, count in counts.items()
+    }
     kept = _strongest(
         magnitudes(trainer.network), {name: counts[name] - moving[name] for name in counts}
     )
     wanted = {
-        name: np.where(alive[name], 0.0, gradient)
+        name: np.where(alive[name], -1.0, gradient)  # below the dead that have no gradient
         for name, gradient in _dense_gradients(trainer).items()
     }
     grown = _strongest(wanted, moving)

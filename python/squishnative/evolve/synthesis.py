@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -68,6 +69,7 @@ class Synthesis:
         self.planner = Planner(ancestor, environment, settings.dtype)
         self._dense, self._environment, self._images = ancestor, environment, images
         self._after_epoch = after_epoch
+        self.training_seconds = 0.0  # of the last individual, killed processes included
         self._check_budget()
         self._teacher = teacher_of(ancestor, settings.device)
         self._views: Optional[Views] = None
@@ -165,19 +167,28 @@ class Synthesis:
 
         float_epochs: before weights are rounded as settings.dtype, where the recipe does not say.
         """
-        checkpoint, losses = self.folder / CHECKPOINT, []
+        checkpoint, losses, earlier = self.folder / CHECKPOINT, [], 0.0
         if checkpoint.exists():
             state = load_state(checkpoint)
             if state["seed"] == trainer.seed:  # of this individual, not of one that was finished
                 trainer.restore(state["trainer"])
-                losses = state["losses"]
+                losses, earlier = state["losses"], state["seconds"]
+        begin = time.perf_counter()
         while trainer.epochs_done < trainer.recipe.epochs:
             if float_epochs and trainer.epochs_done >= float_epochs:
                 trainer.round_to(self.settings.dtype)
             losses.append(trainer.run_epoch().loss)
-            state = {"seed": trainer.seed, "trainer": trainer.state(), "losses": losses}
+            state = {
+                "seed": trainer.seed,
+                "trainer": trainer.state(),
+                "losses": losses,
+                "seconds": earlier + time.perf_counter() - begin,
+            }
             save_state(checkpoint, state)
             self._after_epoch()
+        if float_epochs:  # also of a run that was killed after its last epoch
+            trainer.round_to(self.settings.dtype)
+        self.training_seconds = earlier + time.perf_counter() - begin
         return losses
 
     def _trainer(self, network: Network, recipe: Recipe, rng: np.random.Generator) -> Trainer:

@@ -18,8 +18,10 @@ def write_report(folders: Sequence[Path], output: Path) -> list[Path]:
     """Writes `output` (.html) and the same figures beside it as .json.
 
     folders: run folders; the first is the family that is shown whole, the others are compared with
-    it. Raises ValueError and OSError as `summarise`.
+    it. Raises ValueError and OSError as `summarise`, ValueError on an output that ends in .json.
     """
+    if output.suffix == ".json":
+        raise ValueError(f"'{output}': the page's name, its figures go into a .json beside it")
     summaries = [summarise(folder) for folder in folders]
     figures = {"squishnative": __version__, "runs": [s.to_dict() for s in summaries]}
     page = render(summaries)

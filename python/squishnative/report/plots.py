@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any, Optional
 
 import matplotlib as mpl
@@ -108,7 +109,7 @@ def family_tree(summary: Summary) -> str:
 
 
 def _families(axes: Axes, summaries: Sequence[Summary], x: Callable[[Member], float]) -> None:
-    for colour, summary in zip(_COLOURS, summaries):
+    for colour, summary in zip(cycle(_COLOURS), summaries):
         style = "-o" if len(summary.shown) > 2 else "o"
         label = f"{summary.settings.strategy} ({summary.name})"
         accuracies = [100 * m.individual.val_accuracy for m in summary.shown]

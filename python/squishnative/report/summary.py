@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from squishnative.evolve import run
+from squishnative.evolve.clusters import members, sums
 from squishnative.evolve.individual import Individual
 from squishnative.evolve.settings import Settings
-from squishnative.spec import Conv, NetSpec
+from squishnative.spec import Conv, ConvSpec, NetSpec
 from squishnative.train.run import read_net
 
 IMAGENET_CLASSES = 1000
@@ -42,7 +43,7 @@ class Member:
 
     individual: Individual
     live_weights: int
-    macs: int  # of living clusters, one image
+    macs: int  # of one image; a living cluster's zeros are multiplied too
     factors: Factors
 
 
@@ -130,9 +131,14 @@ def factors_of(
 
 
 def live_weights(spec: NetSpec) -> int:
-    """Weights that are not zero, and biases."""
+    """Weights of living clusters, those that rounding made zero among them; and biases."""
     convs = [conv for layer in spec.layers for _, conv in layer.named_convs()]
-    return sum(int((conv.weight != 0).sum()) + conv.bias.size for conv in convs)
+    return sum(_computed(conv) + conv.bias.size for conv in convs)
+
+
+def _computed(conv: ConvSpec) -> int:
+    """Weights that are stored and multiplied: the engine skips clusters, not single zeros."""
+    return int(members(sums(conv.weight != 0) > 0, conv.out_channels).sum())
 
 
 def _macs(spec: NetSpec) -> int:
@@ -143,7 +149,7 @@ def _macs(spec: NetSpec) -> int:
         for name, conv in layer.named_convs():
             inside = name.endswith("squeeze") or name == layer.name
             _, height, width = conv.output_shape(shapes[layer.inputs[0]]) if inside else shapes[k]
-            total += int((conv.weight != 0).sum()) * height * width
+            total += _computed(conv) * height * width
     return total
 
 

@@ -1,6 +1,7 @@
 """Labelled photographs from a folder or a tar file, decoded once and kept as uint8.
 
-    train/<class>/<image>    and    val/<class>/<image>    (or valid, validation, test)
+    train/<class>/<image>    and    val/<class>/<image>    (or valid, validation, test: the first
+                                                           of them that is there, no other)
 
 The classes are the names of the folders in `train`, sorted. Images of `val` are prepared exactly as
 `Net.predict` prepares them.
@@ -9,7 +10,10 @@ The classes are the names of the folders in `train`, sorted. Images of `val` are
 from __future__ import annotations
 
 import io
+import os
+import sys
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,11 +26,11 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from squishnative.preprocess import Preprocessing
+from squishnative.preprocess import Preprocessing, photo_suffixes, readable_formats
 from squishnative.spec import InputSpec, PathLike
 from squishnative.train.geometry import engines_view, training_view
 
-IMAGE_SUFFIXES = frozenset(Image.registered_extensions())
+IMAGE_SUFFIXES = frozenset(photo_suffixes())
 VAL_NAMES = ("val", "valid", "validation", "test")
 
 Images = npt.NDArray[np.uint8]  # (N, H, W, 3)
@@ -61,7 +65,7 @@ class Dataset:
 
 
 class _Item(NamedTuple):
-    split: str  # "train" or "val"
+    split: str  # "train" or one of VAL_NAMES
     label: str
     name: str
     content: Union[Path, bytes]
@@ -76,35 +80,49 @@ def read_dataset(path: PathLike, spec: InputSpec) -> Dataset:
     class without images, or a class in one split alone; OSError where `path` cannot be read.
     """
     root = Path(path)
-    items = sorted(_items(root), key=lambda item: (item.split, item.label, item.name))
+    items = _with_one_val(sorted(_items(root), key=lambda i: (i.split, i.label, i.name)))
     labels = _labels(items, root)
+    numbers = {label: k for k, label in enumerate(labels)}
     prepare = {"train": training_view(spec), "val": engines_view(spec)}
-    decoded: dict[str, list[tuple[_Item, Images]]] = {"train": [], "val": []}
+    counts = Counter(item.split for item in items)
+    images = {
+        split: np.empty((counts[split], view.height, view.width, view.channels), np.uint8)
+        for split, view in prepare.items()
+    }
+    read: dict[str, list[_Item]] = {"train": [], "val": []}
     skipped: list[tuple[str, str]] = []
     for item in _watched(items):
         try:
-            decoded[item.split].append((item, _decode(item, prepare[item.split])))
+            images[item.split][len(read[item.split])] = _decode(item, prepare[item.split])
         except (OSError, ValueError) as error:
             skipped.append((item.name, str(error)))
-    for split, images in decoded.items():
-        left = {item.label for item, _ in images}
+        else:
+            read[item.split].append(item)
+    for split, found in read.items():
         for label in labels:
-            if label not in left:
+            if all(item.label != label for item in found):
                 raise DatasetError(f"{root}: no image of {split}/{label} can be read")
-    return Dataset(
-        labels, _split(decoded["train"], labels), _split(decoded["val"], labels), skipped
+    train, val = (
+        Split(
+            images[split][: len(found)],
+            np.array([numbers[item.label] for item in found], np.int64),
+            [item.name for item in found],
+        )
+        for split, found in read.items()
     )
+    return Dataset(labels, train, val, skipped)
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """A share of each class, at least one image, set aside: (what is left, what was taken)."""
+    """A share of each class, of two or more images one at least: (what is left, what was taken)."""
     rng = np.random.default_rng([seed, 1])
     taken = np.zeros(len(split), bool)
     for label in np.unique(split.classes):
         images = np.flatnonzero(split.classes == label)
         if len(images) < 2:
             raise ValueError(f"class {label} has one training image, holding some out needs two")
-        taken[rng.choice(images, max(1, round(share * len(images))), replace=False)] = True
+        count = min(max(1, round(share * len(images))), len(images) - 1)
+        taken[rng.choice(images, count, replace=False)] = True
     return _part(split, ~taken), _part(split, taken)
 
 
@@ -119,20 +137,21 @@ def _decode(item: _Item, prepare: Preprocessing) -> Images:
     if isinstance(item.content, Path):
         return prepare(item.content)
     try:
-        with Image.open(io.BytesIO(item.content)) as image:
+        with Image.open(io.BytesIO(item.content), formats=readable_formats()) as image:
             image.load()
             return prepare(image)
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's decoders raise what their formats make them stumble over
         raise ValueError(f"no image that can be read: {error}") from error
 
 
-def _split(decoded: list[tuple[_Item, Images]], labels: list[str]) -> Split:
-    numbers = {label: k for k, label in enumerate(labels)}
-    return Split(
-        np.stack([image for _, image in decoded]),
-        np.array([numbers[item.label] for item, _ in decoded], np.int64),
-        [item.name for item, _ in decoded],
-    )
+def _with_one_val(items: list[_Item]) -> list[_Item]:
+    """Without what is neither for training nor in the first of VAL_NAMES that has images."""
+    there = {item.split for item in items}
+    val = next((name for name in VAL_NAMES if name in there), None)
+    renamed = (item._replace(split="val") if item.split == val else item for item in items)
+    return [item for item in renamed if item.split in ("train", "val")]
 
 
 def _labels(items: list[_Item], root: Path) -> list[str]:
@@ -153,9 +172,12 @@ def _labels(items: list[_Item], root: Path) -> list[str]:
 
 def _items(root: Path) -> Iterator[_Item]:
     if root.is_dir():
-        files = ((p.relative_to(root).as_posix(), p) for p in root.rglob("*") if p.is_file())
-        for name, file in files:
-            yield from _item(name, file)
+        for place, folders, names in os.walk(root, followlinks=True):
+            here = Path(place).resolve()
+            way = (here, *here.parents)
+            folders[:] = [name for name in folders if Path(place, name).resolve() not in way]
+            for file in (Path(place, name) for name in names):
+                yield from _item(file.relative_to(root).as_posix(), file)
         for folder in root.glob("*/*"):
             _check_not_empty(folder, root)
         return
@@ -187,9 +209,7 @@ def _place(name: str) -> Optional[tuple[str, str]]:
     if path.suffix.lower() not in IMAGE_SUFFIXES or len(path.parts) < 3 or path.name[0] == ".":
         return None
     split, label = path.parts[-3:-1]
-    if split == "train":
-        return "train", label
-    return ("val", label) if split in VAL_NAMES else None
+    return (split, label) if split in ("train", *VAL_NAMES) else None
 
 
 @contextmanager
@@ -198,8 +218,14 @@ def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
         try:
             with tarfile.open(fileobj=_decompressed(file, path), mode="r|*") as archive:
                 yield archive
-        except tarfile.TarError as error:
+        except _damage() as error:
             raise DatasetError(f"{path}: neither a folder nor a tar file: {error}") from None
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What reading a damaged archive raises."""
+    zstandard = sys.modules.get("zstandard")
+    return (tarfile.TarError,) if zstandard is None else (tarfile.TarError, zstandard.ZstdError)
 
 
 def _decompressed(file: BinaryIO, path: Path) -> BinaryIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -33,7 +34,9 @@ def save_json(path: Path, value: object) -> None:
 
 def save_state(path: Path, state: object) -> None:
     """What `torch.load(weights_only=True)` can read, as `write_atomically`."""
-    write_atomically(path, lambda file: torch.save(state, file))
+    whole = io.BytesIO()  # torch has errors of its own for a full disk
+    torch.save(state, whole)
+    write_atomically(path, lambda file: file.write(whole.getbuffer()))
 
 
 def load_state(path: Path) -> Any:

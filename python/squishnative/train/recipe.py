@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Optional
 
 DTYPES = ("f32", "f16", "i8", "i4")  # of a file's weights
 # The weight decay that suits each: AdamW's is apart from the gradient (Loshchilov & Hutter 2019).
 OPTIMISERS = {"sgd": 1e-4, "adamw": 1e-2}
+# The peak learning rate that suits each, where nobody says another.
+LEARNING_RATES = {"sgd": 0.02, "adamw": 0.003}
+
+
+def rate(wanted: Optional[float], optimiser: str) -> float:
+    """The learning rate that is wanted, or the one that suits the optimiser."""
+    return LEARNING_RATES.get(optimiser, 0.0) if wanted is None else wanted
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`squish train` without its command line: a run folder, from settings to `net.squish`.
 
-settings.json   what was asked for, the version that ran it, the classes, images left out
+settings.json   what was asked for, and the version that ran it
+skipped.json    images left out, and why
 log.csv         a line an epoch; tensorboard/ the same, where tensorboard is installed
 checkpoint.pt   the state after the last whole epoch
 net.squish      the moving average of the weights, written at the end
@@ -25,8 +26,9 @@ from squishnative.net import load
 from squishnative.spec import NetSpec
 from squishnative.train.architecture import squeezenet, with_new_head
 from squishnative.train.dataset import Dataset, Split, hold_out, read_dataset
+from squishnative.train.device import check_device
 from squishnative.train.files import load_state, save_json, save_state, write_atomically
-from squishnative.train.folders import SKIPPED, begin_run, read_settings
+from squishnative.train.folders import SKIPPED, alone_in, begin_run, read_settings
 from squishnative.train.geometry import as_input
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
@@ -46,6 +48,7 @@ class Settings:
     data: str
     init: Optional[str] = None  # a checkpoint or .squish file; None: from scratch
     teacher: Optional[str] = None
+    torch_threads: int = 0  # PyTorch's, on which results depend; 0: its own choice
     version: str = "1.1"  # of the SqueezeNet, from scratch
     width: float = 1.0
     size: int = 128
@@ -74,8 +77,12 @@ class Progress:
 
 
 def begin(folder: Path, settings: Settings) -> None:
-    """Makes the folder of a new run. Raises FileExistsError where one has come to something."""
-    begin_run(folder, FORMAT, settings.to_dict(), (folder / CHECKPOINT, folder / "net.squish"))
+    """Makes the folder of a new run.
+
+    Raises FileExistsError where one has come to something, ValueError on a device that is not here.
+    """
+    check_device(settings.device)
+    begin_run(folder, FORMAT, settings.to_dict())
 
 
 def saved_settings(folder: Path) -> Settings:
@@ -89,7 +96,13 @@ def train(
     """Runs, or continues, the run that `begin` made, and returns the path of its net.
 
     report is called after each epoch. data: the dataset, where the caller has read it already.
+    Raises RuntimeError where another process continues the run.
     """
+    with alone_in(folder):
+        return _train(folder, report, data)
+
+
+def _train(folder: Path, report: Callable[[Progress], None], data: Optional[Dataset]) -> Path:
     settings = saved_settings(folder)
     spec = initial_net(settings)
     dataset = data or read_dataset(settings.data, spec.input)
@@ -97,7 +110,8 @@ def train(
     images = dataset.train
     if settings.held_out:
         images, _ = hold_out(images, settings.held_out, settings.seed)
-    headed = with_new_head(spec, dataset.labels, settings.seed)
+    known = spec.labels == dataset.labels
+    headed = spec if known else with_new_head(spec, dataset.labels, settings.seed)
     count = min(CALIBRATION_IMAGES, len(images))
     chosen = np.random.default_rng(settings.seed).choice(len(images), count, replace=False)
     network = prepare(headed, as_input(images.images[chosen], spec.input))
@@ -106,20 +120,28 @@ def train(
         images,
         settings.recipe,
         settings.seed,
-        teacher=_teacher(settings),
+        teacher=_teacher(settings, headed),
         device=settings.device,
     )
     log = Log(folder)
     checkpoint = folder / CHECKPOINT
     if checkpoint.exists():
         state = load_state(checkpoint)
+        if state["labels"] != dataset.labels:
+            raise ValueError(
+                f"'{settings.data}': the classes are {dataset.labels}, the run began with "
+                f"{state['labels']}"
+            )
         trainer.restore(state["trainer"])
         log.rows = state["log"]
     while trainer.epochs_done < settings.recipe.epochs:
         epoch = trainer.run_epoch()
         share = evaluate(trainer.averaged, dataset.val, settings.device)
         log.add(Progress(epoch, share))
-        save_state(checkpoint, {"trainer": trainer.state(), "log": log.rows})
+        save_state(
+            checkpoint,
+            {"trainer": trainer.state(), "log": log.rows, "labels": dataset.labels},
+        )
         report(Progress(epoch, share))
     net = folder / "net.squish"
     made = trainer.averaged.to_spec()
@@ -163,10 +185,20 @@ def evaluate(network: Network, split: Split, device: str = "cpu") -> float:
     return accuracy(logits_of(network, split.images, device), split.classes)
 
 
-def _teacher(settings: Settings) -> Optional[Teacher]:
+def _teacher(settings: Settings, pupil: NetSpec) -> Optional[Teacher]:
     if settings.teacher is None:
         return None
-    return teacher_of(read_net(settings.teacher), settings.device)
+    spec = read_net(settings.teacher)
+    if (spec.labels or pupil.labels) != pupil.labels or spec.classes != pupil.classes:
+        raise ValueError(
+            f"'{settings.teacher}': the teacher's classes are {spec.labels or spec.classes}, "
+            f"the data's {pupil.labels}"
+        )
+    for name in ("channels", "mean", "std"):
+        got, wanted = (np.array(getattr(net.input, name)) for net in (spec, pupil))
+        if not np.allclose(got, wanted, rtol=1e-4):
+            raise ValueError(f"'{settings.teacher}': {name}: got {got}, the net has {wanted}")
+    return teacher_of(spec, settings.device)
 
 
 class Log:

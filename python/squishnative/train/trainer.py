@@ -92,17 +92,23 @@ class Trainer:
         return self.recipe.epochs * self.steps_per_epoch
 
     def run_epoch(self) -> Epoch:
-        """Trains for one epoch."""
+        """Trains for one epoch. Raises ValueError where the loss is no number any more."""
         begin = time.perf_counter()
         generator = torch.Generator().manual_seed(mix(self.seed, self.epochs_done))
         order = torch.randperm(len(self._images), generator=generator)
         batches = order.split(self.recipe.batch)[: self.steps_per_epoch]
         total = 0.0
-        with torch.random.fork_rng():
+        cuda = torch.device(self.device).type == "cuda"
+        with torch.random.fork_rng(devices=[torch.device(self.device)] if cuda else []):
             torch.manual_seed(mix(self.seed, self.epochs_done) + 1)  # dropout's
             self.network.train()
             for chosen in batches:
                 total += self._step(chosen, generator) * len(chosen)
+        if not math.isfinite(total):
+            raise ValueError(
+                f"epoch {self.epochs_done + 1}: the loss is {total}; wanted a lower learning rate "
+                f"than {self.recipe.lr:g}"
+            )
         self.epochs_done += 1
         seconds = time.perf_counter() - begin
         lr = self.lr_of(self.step - 1)
