@@ -105,9 +105,12 @@ def _moved(trainer: Trainer, counts: Counts, share: float) -> Genome:
     moving = {
         name: min(round(share * count), int((~alive[name]).sum())) for name, count in counts.items()
     }
-    kept = _strongest(
-        magnitudes(trainer.network), {name: counts[name] - moving[name] for name in counts}
-    )
+    # Never a dead one, not in place of living ones whose weights are still zero either.
+    weights = {
+        name: np.where(alive[name], magnitude, -1.0)
+        for name, magnitude in magnitudes(trainer.network).items()
+    }
+    kept = _strongest(weights, {name: counts[name] - moving[name] for name in counts})
     wanted = {
         name: np.where(alive[name], -1.0, gradient)  # below the dead that have no gradient
         for name, gradient in _dense_gradients(trainer).items()
