@@ -15,7 +15,7 @@ from squishnative.report.summary import Member
 
 NETS = Path(__file__).parents[2] / "python" / "squishnative" / "nets"
 BEGIN = "<!-- results: replaced by tools/reproduce/ship.py -->"
-NAMES = {2: "imagenette-l", 4: "imagenette-m", 6: "imagenette-s", 8: "imagenette-xs"}  # generation
+NAMES = {4: "imagenette-l", 6: "imagenette-m", 8: "imagenette-s", 10: "imagenette-xs"}  # generation
 
 
 def card(shipped: dict[str, Member], dense: Member) -> str:
