@@ -161,6 +161,28 @@ def test_who_comes_too_late_is_named_but_ours_never_is(tmp_path: Path) -> None:
     assert [entry.rival for entry in contest.measure(0)] == [ours.name]
 
 
+def test_everybody_is_timed_in_a_precision_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make = TorchRival.make
+    seen: dict[str, set[bool]] = {"f32": set(), "tf32": set()}
+
+    def watched(self: TorchRival, problem: gpu_problems.Problem, images: torch.Tensor) -> Any:
+        run = make(self, problem, images)
+
+        def call() -> Any:
+            seen[self.precision].add(torch.backends.cudnn.allow_tf32)
+            return run()
+
+        return call
+
+    monkeypatch.setattr(TorchRival, "make", watched)
+    problem = gpu_problems.squeezenet_1_1("dense", 1, 48)
+    rivals = [TorchRival("eager", precision, channels_last=True) for precision in seen]
+    compare_gpu.Contest(problem, rivals, "cpu", tmp_path, time.monotonic() + 600).measure(0)
+    assert seen == {"f32": {False}, "tf32": {True}}
+
+
 def test_compiled_rivals_have_a_pass_of_their_own() -> None:
     problem = gpu_problems.squeezenet_1_1("dense", 1, 48)
     names = [rival.name for rival in compare_gpu.rivals_of(problem)]

@@ -32,7 +32,7 @@ import numpy as np
 import squishnative
 import torch
 from gpu_problems import DENSITIES, Problem
-from gpu_rivals import Clock, OurRival, RivalError, Run, TorchRival
+from gpu_rivals import Clock, OurRival, RivalError, Run, TorchRival, use_precision
 from squishnative.spec import FloatArray
 from squishnative.timing import format_seconds
 
@@ -128,12 +128,13 @@ class Contest:
 
     def measure(self, seconds: float) -> list[Entry]:
         """seconds: for each rival. In turn, so that a GPU that grows hot slows all of them."""
-        calls = [max(1, round(TURN_SECONDS / self._once(run))) for _, _, run in self._ready]
+        calls = [max(1, round(TURN_SECONDS / self._once(*ready))) for ready in self._ready]
         means: list[list[float]] = [[] for _ in self._ready]
         latencies: list[list[float]] = [[] for _ in self._ready]
         end = time.monotonic() + seconds * len(self._ready)
         while time.monotonic() < end or any(len(taken) < ROUNDS for taken in means):
-            for k, (_, _, run) in enumerate(self._ready):
+            for k, (rival, _, run) in enumerate(self._ready):
+                use_precision(rival.precision)
                 run()
                 latencies[k].append(self._clock.latency(run))
                 means[k].append(self._clock.throughput(run, calls[k]))
@@ -151,7 +152,8 @@ class Contest:
             for k, (rival, difference, _) in enumerate(self._ready)
         ]
 
-    def _once(self, run: Run) -> float:
+    def _once(self, rival: Rival, _: float, run: Run) -> float:
+        use_precision(rival.precision)
         for _ in range(3):
             run()
         return self._clock.latency(run)
