@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,24 @@ def test_the_file_is_written_after_each_problem(
         run_main(monkeypatch, *CONTEST, "3", "--seconds", "0", "--json", str(file))
     assert [entry["batch"] for entry in json.loads(file.read_text())["entries"]] == [2]
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_problem_is_forgotten_before_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare_gpu, "rivals_of", lambda *_: [OurRival(on_device=False)])
+    contests: list[weakref.ref[compare_gpu.Contest]] = []
+    measure = compare_gpu.Contest.measure
+
+    def watched(self: compare_gpu.Contest, seconds: float) -> list[compare_gpu.Entry]:
+        assert [contest() for contest in contests] == [None] * len(contests)
+        contests.append(weakref.ref(self))
+        if self.problem.batch == 2:
+            raise RuntimeError("an error keeps the frames that it came through")
+        return measure(self, seconds)
+
+    monkeypatch.setattr(compare_gpu.Contest, "measure", watched)
+    with pytest.raises(SystemExit):
+        run_main(monkeypatch, *CONTEST, "3", "4", "--seconds", "0")
+    assert len(contests) == 3
 
 
 def test_who_comes_too_late_is_named_but_ours_never_is(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ so is who fails, and the exit status is then 1. The JSON file is written after e
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import platform
 import subprocess
@@ -262,6 +263,7 @@ def compete(problem: Problem, options: argparse.Namespace, deadline: float, repo
     left_out: dict[str, str] = {}
     found: list[Entry] = []
     try:
+        forget()
         with tempfile.TemporaryDirectory() as folder:
             rivals = rivals_of(problem, options.compiled)
             contest = Contest(problem, rivals, options.device, Path(folder), deadline)
@@ -273,6 +275,15 @@ def compete(problem: Problem, options: argparse.Namespace, deadline: float, repo
         traceback.print_exc()
     report.add(problem, found, left_out)
     return not failed
+
+
+def forget() -> None:
+    """Gives back what the problem before took: KernelBench's 17 needs gigabytes of the device."""
+    if "torch._dynamo" in sys.modules:  # takes seconds to import
+        torch._dynamo.reset()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def main() -> None:
