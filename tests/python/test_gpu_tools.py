@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -225,3 +226,21 @@ def test_the_check_needs_a_gpu_and_leaves_nothing(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "no GPU: nvidia-smi says" in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_the_check_says_what_it_has_no_time_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake = tmp_path / "nvidia-smi"
+    fake.write_text("#!/bin/sh\necho 'NVIDIA Nothing'\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("GPU_CHECK_SECONDS", "0")
+    results = tmp_path / "results"
+    done = subprocess.run([TOOLS / "gpu_check.sh", results], capture_output=True, text=True)
+    assert done.returncode == 1
+    name, *parts = (results / "summary.txt").read_text().splitlines()
+    assert name == "NVIDIA Nothing"
+    for part in ("configure", "kernels and nets", "the package", "memcheck", "beside PyTorch"):
+        assert any(line.startswith(part) and "LEFT OUT: " in line for line in parts), part
+    assert all("LEFT OUT: " in line for line in parts)
