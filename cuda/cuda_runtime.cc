@@ -2,7 +2,11 @@
 // for.
 #include <cuda_runtime_api.h>
 
+#include <exception>
+#include <map>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include "cuda/runtime.h"
 #include "cuda/runtime_check.h"
@@ -20,6 +24,11 @@ void check(cudaError_t status, const char* what) {
 }
 
 namespace {
+
+// Of what destructors call: nobody can be told, and the caller's next cudaGetLastError() is not to find it.
+void ignore(cudaError_t status) noexcept {
+  if (status != cudaSuccess) cudaGetLastError();
+}
 
 // The calling thread's device is the caller's own business: it is put back.
 class DeviceScope {
@@ -41,14 +50,62 @@ class DeviceScope {
   bool changed_ = false;
 };
 
+// While it lives, launches of its thread become nodes of a graph, each behind the one before. A stream is not captured for it:
+// what other threads do to the device meanwhile, as waiting for all of it, breaks captures.
+class GraphBuilder {
+ public:
+  GraphBuilder() : outer_(current) {
+    check(cudaGraphCreate(&graph_, 0), "cudaGraphCreate");
+    current = this;
+  }
+  ~GraphBuilder() {
+    current = outer_;
+    ignore(cudaGraphDestroy(graph_));
+  }
+  GraphBuilder(const GraphBuilder&) = delete;
+  GraphBuilder& operator=(const GraphBuilder&) = delete;
+
+  static GraphBuilder* of_this_thread() { return current; }
+
+  // The arguments are copied.
+  void add(const void* kernel, dim3 grid, unsigned threads, size_t dynamic_bytes, void** arguments) {
+    cudaKernelNodeParams node{};
+    node.func = const_cast<void*>(kernel);
+    node.gridDim = grid;
+    node.blockDim = dim3(threads);
+    node.sharedMemBytes = static_cast<unsigned>(dynamic_bytes);
+    node.kernelParams = arguments;
+    cudaGraphNode_t before = last_;
+    check(cudaGraphAddKernelNode(&last_, graph_, &before, before != nullptr ? 1 : 0, &node),
+          "cudaGraphAddKernelNode");
+  }
+
+  cudaGraphExec_t instantiate() const {
+    cudaGraphExec_t executable = nullptr;
+#if CUDART_VERSION >= 11040
+    const cudaError_t status = cudaGraphInstantiateWithFlags(&executable, graph_, 0);
+#else  // JetPack 4 has CUDA 10.2
+    const cudaError_t status = cudaGraphInstantiate(&executable, graph_, nullptr, nullptr, 0);
+#endif
+    check(status, "cudaGraphInstantiate");
+    return executable;
+  }
+
+ private:
+  static thread_local GraphBuilder* current;
+
+  GraphBuilder* outer_;
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphNode_t last_ = nullptr;
+};
+
+thread_local GraphBuilder* GraphBuilder::current = nullptr;
+
 class CudaGraph final : public Recording {
  public:
-  CudaGraph(int ordinal, cudaGraph_t graph) : ordinal_(ordinal) {
-    const cudaError_t status = cudaGraphInstantiateWithFlags(&executable_, graph, 0);
-    cudaGraphDestroy(graph);
-    check(status, "cudaGraphInstantiate");
-  }
-  ~CudaGraph() override { cudaGraphExecDestroy(executable_); }
+  CudaGraph(int ordinal, const GraphBuilder& builder)
+      : ordinal_(ordinal), executable_(builder.instantiate()) {}
+  ~CudaGraph() override { ignore(cudaGraphExecDestroy(executable_)); }
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
 
@@ -59,7 +116,7 @@ class CudaGraph final : public Recording {
 
  private:
   int ordinal_;
-  cudaGraphExec_t executable_ = nullptr;
+  cudaGraphExec_t executable_;
 };
 
 class CudaEvent final : public Event {
@@ -100,6 +157,40 @@ int check_ordinal(int ordinal) {
                     std::to_string(devices) + " CUDA device" + (devices == 1 ? "" : "s"));
 }
 
+// Memory that others were given, and which could not be freed yet. By device.
+struct Unfreed {
+  std::mutex mutex;
+  std::map<int, std::vector<void*>> memory;
+};
+
+Unfreed& unfreed() {
+  static auto* const of_this_process = new Unfreed;  // outlives whatever is freed at exit
+  return *of_this_process;
+}
+
+// Frees the memory, if any, and all that is still to be freed on this device, the current one: after waiting for all work of
+// the device, as one of its streams may use it. Where that fails, as it does while somebody captures a stream, the memory is
+// kept for a later call. Returns whether any was freed.
+bool free_idle(int ordinal, void* memory) {
+  std::vector<void*> all;
+  {
+    const std::lock_guard<std::mutex> lock(unfreed().mutex);
+    all.swap(unfreed().memory[ordinal]);
+  }
+  if (memory != nullptr) all.push_back(memory);
+  if (all.empty()) return false;
+  const cudaError_t status = cudaDeviceSynchronize();
+  if (status == cudaSuccess) {
+    for (void* each : all) ignore(cudaFree(each));
+    return true;
+  }
+  ignore(status);
+  const std::lock_guard<std::mutex> lock(unfreed().mutex);
+  auto& kept = unfreed().memory[ordinal];
+  kept.insert(kept.end(), all.begin(), all.end());
+  return false;
+}
+
 class CudaRuntime final : public Runtime {
  public:
   explicit CudaRuntime(int ordinal) : ordinal_(check_ordinal(ordinal)) {
@@ -123,7 +214,11 @@ class CudaRuntime final : public Runtime {
   void* allocate(size_t bytes) override {
     const DeviceScope scope(ordinal_);
     void* memory = nullptr;
-    const cudaError_t status = cudaMalloc(&memory, bytes);
+    cudaError_t status = cudaMalloc(&memory, bytes);
+    if (status == cudaErrorMemoryAllocation && free_idle(ordinal_, nullptr)) {
+      cudaGetLastError();
+      status = cudaMalloc(&memory, bytes);
+    }
     if (status != cudaSuccess) {
       size_t free = 0, all = 0;
       cudaMemGetInfo(&free, &all);
@@ -137,10 +232,9 @@ class CudaRuntime final : public Runtime {
   void free_shared(void* memory) noexcept override {
     try {
       const DeviceScope scope(ordinal_);
-      check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-    } catch (const DeviceError&) {  // NOLINT(bugprone-empty-catch): a device that is lost uses no memory
+      free_idle(ordinal_, memory);
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): it stays allocated, perhaps in use
     }
-    cudaFree(memory);
   }
   std::string elsewhere(const void* memory) const override {
     const DeviceScope scope(ordinal_);
@@ -195,19 +289,9 @@ class CudaRuntime final : public Runtime {
   }
   std::unique_ptr<Recording> record(const std::function<void(Stream)>& work) override {
     const DeviceScope scope(ordinal_);
-    // Other threads may go on using the device meanwhile.
-    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
-    cudaGraph_t graph = nullptr;
-    try {
-      work(stream_);
-    } catch (...) {
-      cudaStreamEndCapture(stream_, &graph);
-      if (graph != nullptr) cudaGraphDestroy(graph);
-      cudaGetLastError();
-      throw;
-    }
-    check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
-    return std::make_unique<CudaGraph>(ordinal_, graph);
+    GraphBuilder builder;
+    work(stream_);
+    return std::make_unique<CudaGraph>(ordinal_, builder);
   }
 
  private:
@@ -217,6 +301,16 @@ class CudaRuntime final : public Runtime {
 };
 
 }  // namespace
+
+void launch_kernel(const void* kernel, dim3 grid, unsigned threads, size_t dynamic_bytes, void** arguments,
+                   void* stream) {
+  if (GraphBuilder* const recording = GraphBuilder::of_this_thread()) {
+    return recording->add(kernel, grid, threads, dynamic_bytes, arguments);
+  }
+  check(cudaLaunchKernel(kernel, grid, dim3(threads), arguments, dynamic_bytes,
+                         static_cast<cudaStream_t>(stream)),
+        "launch");
+}
 
 std::unique_ptr<Runtime> make_cuda_runtime(int ordinal) { return std::make_unique<CudaRuntime>(ordinal); }
 
