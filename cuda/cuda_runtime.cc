@@ -5,6 +5,7 @@
 #include <exception>
 #include <map>
 #include <mutex>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -30,24 +31,33 @@ void ignore(cudaError_t status) noexcept {
   if (status != cudaSuccess) cudaGetLastError();
 }
 
-// The calling thread's device is the caller's own business: it is put back.
+// On the runtime's device, and in the relaxed mode of capture: while somebody captures a stream in CUDA's global mode, an
+// allocation of any other thread would fail, and break that capture. Both are the thread's own business and are put back.
 class DeviceScope {
  public:
-  explicit DeviceScope(int ordinal) {
-    check(cudaGetDevice(&before_), "cudaGetDevice");
-    if (before_ == ordinal) return;
-    check(cudaSetDevice(ordinal), "cudaSetDevice");
-    changed_ = true;
+  explicit DeviceScope(int ordinal) : DeviceScope(ordinal, std::nothrow) { check(status_, "cudaSetDevice"); }
+  // For destructors, which do what they can.
+  DeviceScope(int ordinal, std::nothrow_t) noexcept {
+    exchanged_ = cudaThreadExchangeStreamCaptureMode(&mode_) == cudaSuccess;
+    status_ = cudaGetDevice(&before_);
+    if (status_ == cudaSuccess && before_ != ordinal) {
+      status_ = cudaSetDevice(ordinal);
+      changed_ = status_ == cudaSuccess;
+    }
+    if (status_ != cudaSuccess || !exchanged_) cudaGetLastError();
   }
   ~DeviceScope() {
-    if (changed_) cudaSetDevice(before_);
+    if (changed_) ignore(cudaSetDevice(before_));
+    if (exchanged_) ignore(cudaThreadExchangeStreamCaptureMode(&mode_));
   }
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
 
  private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;  // becomes the thread's own
   int before_ = 0;
-  bool changed_ = false;
+  cudaError_t status_ = cudaSuccess;
+  bool exchanged_ = false, changed_ = false;
 };
 
 // While it lives, launches of its thread become nodes of a graph, each behind the one before. A stream is not captured for it:
@@ -105,7 +115,10 @@ class CudaGraph final : public Recording {
  public:
   CudaGraph(int ordinal, const GraphBuilder& builder)
       : ordinal_(ordinal), executable_(builder.instantiate()) {}
-  ~CudaGraph() override { ignore(cudaGraphExecDestroy(executable_)); }
+  ~CudaGraph() override {
+    const DeviceScope scope(ordinal_, std::nothrow);
+    ignore(cudaGraphExecDestroy(executable_));
+  }
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
 
@@ -125,7 +138,10 @@ class CudaEvent final : public Event {
     const DeviceScope scope(ordinal_);
     check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
   }
-  ~CudaEvent() override { cudaEventDestroy(event_); }
+  ~CudaEvent() override {
+    const DeviceScope scope(ordinal_, std::nothrow);
+    ignore(cudaEventDestroy(event_));
+  }
   CudaEvent(const CudaEvent&) = delete;
   CudaEvent& operator=(const CudaEvent&) = delete;
 
@@ -204,7 +220,10 @@ class CudaRuntime final : public Runtime {
     check(kernel_status(), what.c_str());
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
   }
-  ~CudaRuntime() override { cudaStreamDestroy(stream_); }
+  ~CudaRuntime() override {
+    const DeviceScope scope(ordinal_, std::nothrow);
+    ignore(cudaStreamDestroy(stream_));
+  }
   CudaRuntime(const CudaRuntime&) = delete;
   CudaRuntime& operator=(const CudaRuntime&) = delete;
 
@@ -228,7 +247,10 @@ class CudaRuntime final : public Runtime {
     }
     return memory;
   }
-  void free(void* memory) noexcept override { cudaFree(memory); }
+  void free(void* memory) noexcept override {
+    const DeviceScope scope(ordinal_, std::nothrow);
+    ignore(cudaFree(memory));
+  }
   void free_shared(void* memory) noexcept override {
     try {
       const DeviceScope scope(ordinal_);

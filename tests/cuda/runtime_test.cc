@@ -121,5 +121,57 @@ TEST_F(CudaRuntimeCalls, MemoryThatIsStillToBeFreedIsTriedWhereThereIsTooLittle)
   EXPECT_EQ(tries, 2);
 }
 
+// Whatever is asked for, by a thread that is on another device and captures.
+TEST_F(CudaRuntimeCalls, EverythingRunsOnItsDeviceAndBreaksNoCapture) {
+  FakeCuda& fake = fake_cuda();
+  fake.device = 1;
+  const auto expect_put_back = [&](const std::string& what) {
+    EXPECT_EQ(fake.device, 1) << what;
+    EXPECT_EQ(fake.mode, cudaStreamCaptureModeGlobal) << what;
+    EXPECT_FALSE(fake.calls.empty()) << what;
+    for (const FakeCuda::Call& call : fake.calls) {
+      EXPECT_EQ(call.device, 0) << what << ": " << call.name;
+      EXPECT_EQ(call.mode, cudaStreamCaptureModeRelaxed) << what << ": " << call.name;
+    }
+    fake.calls.clear();
+  };
+  char host[4];
+  runtime->allocate(4), expect_put_back("allocate");
+  runtime->free(address(1)), expect_put_back("free");
+  runtime->free_shared(address(1)), expect_put_back("free_shared");
+  runtime->elsewhere(host), expect_put_back("elsewhere");
+  runtime->upload(address(1), host, 4), expect_put_back("upload");
+  runtime->download(host, address(1), 4), expect_put_back("download");
+  runtime->clear(address(1), 4), expect_put_back("clear");
+  runtime->synchronise(), expect_put_back("synchronise");
+  runtime->check_stream(nullptr), expect_put_back("check_stream");
+  auto event = runtime->make_event();
+  expect_put_back("make_event");
+  event->record(nullptr), expect_put_back("record an event");
+  event->hold(nullptr), expect_put_back("hold");
+  event->synchronise(), expect_put_back("synchronise with an event");
+  event.reset(), expect_put_back("an event that goes");
+  runtime->launch(nullptr, [](Stream s) { launch(0, 10, s); }), expect_put_back("launch");
+  auto recording = runtime->record([](Stream s) { launch(0, 10, s); });
+  expect_put_back("record");
+  recording->replay(nullptr), expect_put_back("replay");
+  recording.reset(), expect_put_back("a recording that goes");
+  fake.fails = {{"cudaMemsetAsync", cudaErrorInvalidValue}};
+  EXPECT_THROW(runtime->clear(address(1), 4), DeviceError);
+  expect_put_back("an error");
+  auto other = make_cuda_runtime(0);
+  expect_put_back("make_cuda_runtime");
+  other.reset(), expect_put_back("a runtime that goes");
+}
+
+TEST_F(CudaRuntimeCalls, ADeviceThatCannotBeChosenIsSaidAndLeavesTheThreadAsItWas) {
+  FakeCuda& fake = fake_cuda();
+  fake.device = 1;
+  fake.fails = {{"cudaSetDevice", cudaErrorDevicesUnavailable}};
+  EXPECT_TRUE(throws<DeviceError>([&] { runtime->synchronise(); }, "cudaSetDevice"));
+  EXPECT_EQ(fake.mode, cudaStreamCaptureModeGlobal);
+  EXPECT_EQ(fake.last_error, cudaSuccess);
+}
+
 }  // namespace
 }  // namespace squish::cuda
