@@ -12,8 +12,8 @@ namespace {
 
 // Of an image size and batch size each. A recording costs milliseconds to make.
 constexpr size_t kMaxPlans = 8;
-// Beyond it larger batches gain nothing, and the memory is the caller's to use.
-constexpr int64_t kMaxSliceImages = 256, kMaxSliceBytes = int64_t{4} << 30;
+// Beyond it larger batches gain nothing, and the memory is the caller's to use: of small devices, most of it.
+constexpr int64_t kMaxSliceImages = 256, kMaxSliceBytes = int64_t{4} << 30, kMaxSliceShare = 8;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -83,7 +83,8 @@ int64_t CudaBackend::slice_limit(int height, int width) const {
     if (plan.height == height && plan.width == width) return bound->slice_limit;
   }
   const auto bytes = static_cast<int64_t>(Arena::bytes(blueprint(height, width, 1)));
-  return std::clamp<int64_t>(kMaxSliceBytes / bytes, 1, kMaxSliceImages);
+  const int64_t most = std::min(kMaxSliceBytes, runtime_->properties().memory / kMaxSliceShare);
+  return std::clamp<int64_t>(most / bytes, 1, kMaxSliceImages);
 }
 
 void CudaBackend::reserve(size_t bytes) {

@@ -213,7 +213,8 @@ class CudaRuntime final : public Runtime {
     const DeviceScope scope(ordinal_);
     cudaDeviceProp device{};
     check(cudaGetDeviceProperties(&device, ordinal_), "cudaGetDeviceProperties");
-    properties_ = {device.name, ordinal_, device.multiProcessorCount};
+    properties_ = {device.name, ordinal_, device.multiProcessorCount,
+                   static_cast<int64_t>(device.totalGlobalMem)};
     const std::string architecture = std::to_string(device.major) + "." + std::to_string(device.minor);
     const std::string what = properties_.name + ", compute capability " + architecture +
                              ", is not among this build's architectures";

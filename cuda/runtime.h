@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@ struct DeviceProperties {
   std::string name;  // "NVIDIA H200"
   int ordinal = 0;
   int multiprocessors = 1;
+  int64_t memory = 0;  // bytes in all, whoever uses them
 };
 
 // Launches that were recorded once, to be started together.

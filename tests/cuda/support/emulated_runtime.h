@@ -12,7 +12,8 @@ namespace squish::cuda {
 
 class EmulatedRuntime final : public Runtime {
  public:
-  explicit EmulatedRuntime(int multiprocessors = 4) : properties_{"emulator", 0, multiprocessors} {}
+  explicit EmulatedRuntime(int multiprocessors = 4, int64_t memory = int64_t{64} << 30)
+      : properties_{"emulator", 0, multiprocessors, memory} {}
   ~EmulatedRuntime() override;
 
   const DeviceProperties& properties() const override { return properties_; }
