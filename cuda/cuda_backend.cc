@@ -245,11 +245,12 @@ void CudaBackend::check_reaches(const void* memory, const char* what) const {
 }
 
 void CudaBackend::enqueue(const ImageBatch& input, float* output, Stream stream) {
+  check_stream(stream);
   check_reaches(input.data, "batch");
   check_reaches(output, "out");
   if (input.format == PixelFormat::kF32Nchw) check_aligned(input.data, "batch");
   check_aligned(output, "out");
-  runtime_->check_stream(stream);
+  prepare(input.height, input.width, input.count);  // all of it, before anything is put on the stream
   auto* const not_finite = reinterpret_cast<int*>(not_finite_.data());
   each_slice(input, output, std::min(input.count, slice_limit(input.height, input.width)),
              [&](const BoundPlan& bound, const ImageBatch& images, float* result) {

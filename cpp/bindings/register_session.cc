@@ -99,6 +99,12 @@ void wait_for_writers(Session& session, const DeviceView& view, StreamHandle str
 }
 
 py::object enqueue(GuardedSession& session, const py::object& batch, py::object out, StreamHandle stream) {
+  // First of all: to make the stream wait or to ask for memory could break a capture.
+  const std::optional<int> device = session.call([&](Session& s) {
+    const std::optional<int> number = s.device_number();
+    if (number) s.check_stream(pointer(stream));
+    return number;
+  });
   const DeviceView in = device_view(batch, "batch", stream);
   const ImageBatch images = image_batch(in.array, session.model()->input_shape().channels);
   const Sizes sizes = output_sizes(*session.model(), images);
@@ -107,7 +113,6 @@ py::object enqueue(GuardedSession& session, const py::object& batch, py::object 
     given = device_view(out, "out", stream);
     check_out(given->array, sizes, in.array);
   }
-  const std::optional<int> device = session.call([](Session& s) { return s.device_number(); });
   if (!device) {
     throw InvalidArgument("batch: is on a CUDA device, the net on '" + session.options().device +
                           "': load it with device=\"cuda\", or copy the batch to the host");

@@ -53,9 +53,7 @@ class Device {
     backend = std::make_unique<CudaBackend>(model_, std::move(emulated), policy);
   }
 
-  // What Session::enqueue() does.
   void enqueue(const ImageBatch& batch, float* output, Stream stream) {
-    backend->prepare(batch.height, batch.width, batch.count);
     backend->enqueue(batch, output, stream);
   }
   std::vector<float> run(const ImageBatch& batch) {
@@ -308,8 +306,13 @@ TEST(CudaEnqueue, RejectsAStreamThatIsBeingCaptured) {
   const DeviceBatch there(device, images(15, 2).batch());
   emulator::Stream stream;
   device.runtime->captured = &stream;
-  EXPECT_TRUE(throws<DeviceError>([&] { device.enqueue(there.batch, there.output(), &stream); }, "captured"));
+  const auto enqueue = [&] { device.enqueue(there.batch, there.output(), &stream); };
+  EXPECT_TRUE(throws<DeviceError>(enqueue, "stream: is being captured")) << "before memory is asked for";
+  EXPECT_TRUE(
+      throws<DeviceError>([&] { device.backend->check_stream(&stream); }, "stream: is being captured"));
   EXPECT_TRUE(stream.idle());
+  device.runtime->captured = nullptr;
+  EXPECT_NO_THROW(enqueue());
 }
 
 // Each call to the device in turn is the one that fails, from planning to the end of the run.

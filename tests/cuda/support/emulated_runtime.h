@@ -40,7 +40,7 @@ class EmulatedRuntime final : public Runtime {
   int allocations = 0, recordings = 0, replays = 0, launches = 0;
   int synchronisations = 0;                          // calls that waited for a stream or an event
   int calls_left = std::numeric_limits<int>::max();  // that succeed; the one after them fails
-  const void* captured = nullptr;                    // a stream that somebody captures
+  const void* captured = nullptr;                    // a stream that somebody captures; no memory meanwhile
   std::vector<emulator::Stream*> streams;            // that free_shared() finishes
 
  private:
