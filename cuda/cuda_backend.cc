@@ -40,7 +40,10 @@ class CudaBuffer final : public DeviceBuffer {
 
   void* data() const override { return data_; }
   void written_on(Stream stream) override { written_->record(stream); }
-  void hold(Stream stream) override { written_->hold(stream); }
+  void hold(Stream stream) override {
+    runtime_->check_stream(stream);  // waiting would break a capture
+    written_->hold(stream);
+  }
 
  private:
   std::shared_ptr<Runtime> runtime_;

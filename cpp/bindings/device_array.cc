@@ -198,19 +198,18 @@ py::typing::Tuple<py::int_, py::ellipsis> DeviceArray::shape() const {
   return shape;
 }
 
-void DeviceArray::written_on(StreamHandle stream) {
-  buffer_->written_on(pointer(stream));
-  stream_ = stream;
-}
+void DeviceArray::written_on(StreamHandle stream) { buffer_->written_on(pointer(stream)); }
 
 py::typing::Dict<py::str, py::object> DeviceArray::cuda_array_interface() const {
+  // Consumers wait for the stream that is named. The one that wrote may be gone by then; the legacy stream never is.
+  buffer_->hold(pointer(0));
   py::typing::Dict<py::str, py::object> interface;
   interface["shape"] = shape();
   interface["typestr"] = "<f4";
   interface["data"] = py::make_tuple(reinterpret_cast<uintptr_t>(data()), false);
   interface["strides"] = py::none();
   interface["version"] = 3;
-  interface["stream"] = stream_ == 0 ? static_cast<StreamHandle>(dlpack::kLegacyStream) : stream_;
+  interface["stream"] = static_cast<StreamHandle>(dlpack::kLegacyStream);
   return interface;
 }
 

@@ -46,6 +46,7 @@ class DeviceArray {
   // Called when work on the stream that fills it is under way.
   void written_on(StreamHandle stream);
 
+  // Makes the legacy stream wait.
   pybind11::typing::Dict<pybind11::str, pybind11::object> cuda_array_interface() const;
   // Makes the consumer's stream wait. Throws as DLPack's specification says: BufferError.
   pybind11::object dlpack(std::optional<int64_t> stream, std::optional<pybind11::tuple> device,
@@ -55,7 +56,6 @@ class DeviceArray {
   std::shared_ptr<DeviceBuffer> buffer_;
   Sizes sizes_;
   int device_;
-  StreamHandle stream_ = 0;
 };
 
 }  // namespace squish::bindings

@@ -270,6 +270,9 @@ TEST(CudaEnqueue, BuffersKnowWhenTheyAreWritten) {
   EXPECT_EQ(seen, 7);
   writer.reset();
   EXPECT_NO_THROW(buffer->hold(&reader)) << "though the stream that wrote it is gone";
+  device.runtime->captured = &reader;
+  EXPECT_TRUE(throws<DeviceError>([&] { buffer->hold(&reader); }, "stream: is being captured"));
+  device.runtime->captured = nullptr;
 }
 
 TEST(CudaEnqueue, BuffersGoWhenTheDeviceIsDoneWithThem) {

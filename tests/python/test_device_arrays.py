@@ -240,6 +240,12 @@ class TestOnAGpu:
             made = cuda_net.infer(tensor, stream=ours)
         np.testing.assert_array_equal(from_dlpack(made).cpu().numpy(), cuda_net.infer(batch))
 
+    def test_the_stream_that_wrote_need_not_be_there_any_more(self, cuda_net: Net) -> None:
+        batch = floats(3)
+        tensor = torch.from_numpy(batch).cuda()
+        made = cuda_net.infer(tensor, stream=torch.cuda.Stream())
+        assert made.__cuda_array_interface__["stream"] == 1  # the legacy stream, which never goes
+
     def test_input_that_is_not_finite_is_told_once(self, cuda_net: Net) -> None:
         cuda_net.infer(torch.full((1, 3, SIZE, SIZE), float("nan"), device="cuda"))
         with pytest.raises(ValueError, match="not finite"):

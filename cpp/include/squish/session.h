@@ -65,7 +65,8 @@ class DeviceBuffer {
   virtual void* data() const = 0;
   // What the stream's work so far writes is the buffer's content ...
   virtual void written_on(void* stream) = 0;
-  // ... for which all that comes later on this stream waits. The stream of written_on() may be gone by then.
+  // ... for which all that comes later on this stream waits. The stream of written_on() may be gone by then. Throws
+  // DeviceError where this one is being captured.
   virtual void hold(void* stream) = 0;
 };
 
