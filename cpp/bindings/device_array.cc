@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bindings/dlpack.h"
+#include "bindings/released_gil.h"
 #include "squish/error.h"
 
 namespace py = pybind11;
@@ -169,7 +170,12 @@ struct Export {
   std::vector<int64_t> sizes;
 };
 
-void delete_export(dlpack::ManagedTensor* managed) { delete static_cast<Export*>(managed->owner); }
+// Consumers call it on any thread, with the GIL or without.
+void delete_export(dlpack::ManagedTensor* managed) {
+  std::optional<ReleasedGil> released;
+  if (Py_IsInitialized() != 0 && PyGILState_Check() != 0) released.emplace();
+  delete static_cast<Export*>(managed->owner);
+}
 
 void delete_capsule(PyObject* capsule) {
   if (PyCapsule_IsValid(capsule, dlpack::kCapsule) == 0) return;  // somebody took the tensor
@@ -190,6 +196,12 @@ DeviceView device_view(py::handle array, const char* what, StreamHandle stream) 
   throw py::type_error(std::string(what) + ": got " +
                        std::string(py::str(py::type::of(array).attr("__name__"))) +
                        ", wanted an array of a CUDA device: __dlpack__ or __cuda_array_interface__");
+}
+
+DeviceArray::~DeviceArray() {
+  if (buffer_ == nullptr) return;  // moved away
+  const ReleasedGil released;      // the last to hold it waits for all work of the device
+  buffer_.reset();
 }
 
 py::typing::Tuple<py::int_, py::ellipsis> DeviceArray::shape() const {

@@ -39,6 +39,8 @@ class DeviceArray {
  public:
   DeviceArray(std::shared_ptr<DeviceBuffer> buffer, Sizes sizes, int device)
       : buffer_(std::move(buffer)), sizes_(std::move(sizes)), device_(device) {}
+  ~DeviceArray();
+  DeviceArray(DeviceArray&&) = default;
 
   float* data() const { return static_cast<float*>(buffer_->data()); }
   pybind11::typing::Tuple<pybind11::int_, pybind11::ellipsis> shape() const;

@@ -24,11 +24,16 @@ class GuardedSession {
   GuardedSession(std::shared_ptr<const Model> model, const SessionOptions& options)
       : model_(model), process_(getpid()), session_(std::make_unique<Session>(std::move(model), options)) {}
 
-  // A child that was forked has the pool's handles but not its threads: joining them would wait for ever.
   ~GuardedSession() {
-    if (!forked()) return;
-    [[maybe_unused]] const Session* leaked = session_.release();
+    if (forked()) {  // the child has the pool's handles but not its threads: joining them would wait for ever
+      [[maybe_unused]] const Session* leaked = session_.release();
+      return;
+    }
+    const ReleasedGil released;  // it waits for its threads, or for the device
+    session_.reset();
   }
+  GuardedSession(const GuardedSession&) = delete;
+  GuardedSession& operator=(const GuardedSession&) = delete;
 
   const std::shared_ptr<const Model>& model() const { return model_; }
   const SessionOptions& options() const { return session_->options(); }
