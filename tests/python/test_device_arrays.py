@@ -11,7 +11,7 @@ import pytest
 import squishnative
 import torch
 from squishnative import Net, _core
-from squishnative.arrays import is_on_cuda, stream_handle
+from squishnative.arrays import is_on_cuda, on_its_device, stream_handle
 from tiny_net import CLASSES, SIZE, floats, pixels
 from torch.utils.dlpack import from_dlpack
 
@@ -208,6 +208,31 @@ def test_where_arrays_are() -> None:
     assert is_on_cuda(Dlpack(floats(1)))
     for array in (floats(1), torch.zeros(1), torch.zeros(1, device="meta"), [1.0]):
         assert not is_on_cuda(array)
+
+
+def test_torch_is_on_the_tensors_device_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tensor(torch.Tensor):
+        is_cuda = True
+        device = torch.device("cuda:3")
+
+    class Device:
+        def __init__(self, device: torch.device) -> None:
+            self.device = device
+
+        def __enter__(self) -> None:
+            entered.append(self.device)
+
+        def __exit__(self, *_: object) -> None:
+            entered.append(None)
+
+    entered: list[Optional[torch.device]] = []
+    monkeypatch.setattr(torch.cuda, "device", Device)
+    with on_its_device(torch.zeros(1).as_subclass(Tensor)):
+        assert entered == [torch.device("cuda:3")]
+    assert entered.pop() is None
+    for other in (torch.zeros(1), Interface(floats(1)), Dlpack(floats(1))):
+        with on_its_device(other):
+            assert len(entered) == 1
 
 
 @needs_gpu
