@@ -26,8 +26,9 @@ class Backend {
 
   // The n of "cuda:n". Session calls what follows only where there is one.
   virtual std::optional<int> device_number() const { return {}; }
-  // prepare() has been called for this batch.
+  // Prepares, too, once it has seen that the stream takes work.
   virtual void enqueue(const ImageBatch& /*input*/, float* /*output*/, void* /*stream*/) {}
+  virtual void check_stream(void* /*stream*/) const {}
   virtual void synchronise() {}
   virtual std::unique_ptr<DeviceBuffer> allocate(size_t /*bytes*/) { return nullptr; }
   virtual void order(void* /*stream*/, void* /*earlier*/) {}

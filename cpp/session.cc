@@ -94,8 +94,12 @@ std::optional<int> Session::device_number() const { return impl_->backend->devic
 void Session::enqueue(const ImageBatch& input, float* output, void* stream) {
   impl_->check_has_streams("enqueue");
   check_batch(input, output);
-  impl_->backend->prepare(input.height, input.width, input.count);
   impl_->backend->enqueue(input, output, stream);
+}
+
+void Session::check_stream(void* stream) const {
+  impl_->check_has_streams("check_stream");
+  impl_->backend->check_stream(stream);
 }
 
 void Session::synchronise() {

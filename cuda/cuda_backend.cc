@@ -12,8 +12,8 @@ namespace {
 
 // Of an image size and batch size each. A recording costs milliseconds to make.
 constexpr size_t kMaxPlans = 8;
-// Beyond it larger batches gain nothing, and the memory is the caller's to use.
-constexpr int64_t kMaxSliceImages = 256, kMaxSliceBytes = int64_t{4} << 30;
+// Beyond it larger batches gain nothing, and the memory is the caller's to use: of small devices, most of it.
+constexpr int64_t kMaxSliceImages = 256, kMaxSliceBytes = int64_t{4} << 30, kMaxSliceShare = 8;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -40,7 +40,10 @@ class CudaBuffer final : public DeviceBuffer {
 
   void* data() const override { return data_; }
   void written_on(Stream stream) override { written_->record(stream); }
-  void hold(Stream stream) override { written_->hold(stream); }
+  void hold(Stream stream) override {
+    runtime_->check_stream(stream);  // waiting would break a capture
+    written_->hold(stream);
+  }
 
  private:
   std::shared_ptr<Runtime> runtime_;
@@ -83,7 +86,8 @@ int64_t CudaBackend::slice_limit(int height, int width) const {
     if (plan.height == height && plan.width == width) return bound->slice_limit;
   }
   const auto bytes = static_cast<int64_t>(Arena::bytes(blueprint(height, width, 1)));
-  return std::clamp<int64_t>(kMaxSliceBytes / bytes, 1, kMaxSliceImages);
+  const int64_t most = std::min(kMaxSliceBytes, runtime_->properties().memory / kMaxSliceShare);
+  return std::clamp<int64_t>(most / bytes, 1, kMaxSliceImages);
 }
 
 void CudaBackend::reserve(size_t bytes) {
@@ -244,11 +248,12 @@ void CudaBackend::check_reaches(const void* memory, const char* what) const {
 }
 
 void CudaBackend::enqueue(const ImageBatch& input, float* output, Stream stream) {
+  check_stream(stream);
   check_reaches(input.data, "batch");
   check_reaches(output, "out");
   if (input.format == PixelFormat::kF32Nchw) check_aligned(input.data, "batch");
   check_aligned(output, "out");
-  runtime_->check_stream(stream);
+  prepare(input.height, input.width, input.count);  // all of it, before anything is put on the stream
   auto* const not_finite = reinterpret_cast<int*>(not_finite_.data());
   each_slice(input, output, std::min(input.count, slice_limit(input.height, input.width)),
              [&](const BoundPlan& bound, const ImageBatch& images, float* result) {

@@ -23,6 +23,7 @@ class CudaBackend final : public Backend {
   void run(const ImageBatch& input, float* output, double* seconds) override;
   std::optional<int> device_number() const override { return runtime_->properties().ordinal; }
   void enqueue(const ImageBatch& input, float* output, Stream stream) override;
+  void check_stream(Stream stream) const override { runtime_->check_stream(stream); }
   void synchronise() override;
   std::unique_ptr<DeviceBuffer> allocate(size_t bytes) override;
   void order(Stream stream, Stream earlier) override;

@@ -2,7 +2,12 @@
 // for.
 #include <cuda_runtime_api.h>
 
+#include <exception>
+#include <map>
+#include <mutex>
+#include <new>
 #include <utility>
+#include <vector>
 
 #include "cuda/runtime.h"
 #include "cuda/runtime_check.h"
@@ -21,34 +26,99 @@ void check(cudaError_t status, const char* what) {
 
 namespace {
 
-// The calling thread's device is the caller's own business: it is put back.
+// Of what destructors call: nobody can be told, and the caller's next cudaGetLastError() is not to find it.
+void ignore(cudaError_t status) noexcept {
+  if (status != cudaSuccess) cudaGetLastError();
+}
+
+// On the runtime's device, and in the relaxed mode of capture: while somebody captures a stream in CUDA's global mode, an
+// allocation of any other thread would fail, and break that capture. Both are the thread's own business and are put back.
 class DeviceScope {
  public:
-  explicit DeviceScope(int ordinal) {
-    check(cudaGetDevice(&before_), "cudaGetDevice");
-    if (before_ == ordinal) return;
-    check(cudaSetDevice(ordinal), "cudaSetDevice");
-    changed_ = true;
+  explicit DeviceScope(int ordinal) : DeviceScope(ordinal, std::nothrow) { check(status_, "cudaSetDevice"); }
+  // For destructors, which do what they can.
+  DeviceScope(int ordinal, std::nothrow_t) noexcept {
+    exchanged_ = cudaThreadExchangeStreamCaptureMode(&mode_) == cudaSuccess;
+    status_ = cudaGetDevice(&before_);
+    if (status_ == cudaSuccess && before_ != ordinal) {
+      status_ = cudaSetDevice(ordinal);
+      changed_ = status_ == cudaSuccess;
+    }
+    if (status_ != cudaSuccess || !exchanged_) cudaGetLastError();
   }
   ~DeviceScope() {
-    if (changed_) cudaSetDevice(before_);
+    if (changed_) ignore(cudaSetDevice(before_));
+    if (exchanged_) ignore(cudaThreadExchangeStreamCaptureMode(&mode_));
   }
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
 
  private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;  // becomes the thread's own
   int before_ = 0;
-  bool changed_ = false;
+  cudaError_t status_ = cudaSuccess;
+  bool exchanged_ = false, changed_ = false;
 };
+
+// While it lives, launches of its thread become nodes of a graph, each behind the one before. A stream is not captured for it:
+// what other threads do to the device meanwhile, as waiting for all of it, breaks captures.
+class GraphBuilder {
+ public:
+  GraphBuilder() : outer_(current) {
+    check(cudaGraphCreate(&graph_, 0), "cudaGraphCreate");
+    current = this;
+  }
+  ~GraphBuilder() {
+    current = outer_;
+    ignore(cudaGraphDestroy(graph_));
+  }
+  GraphBuilder(const GraphBuilder&) = delete;
+  GraphBuilder& operator=(const GraphBuilder&) = delete;
+
+  static GraphBuilder* of_this_thread() { return current; }
+
+  // The arguments are copied.
+  void add(const void* kernel, dim3 grid, unsigned threads, size_t dynamic_bytes, void** arguments) {
+    cudaKernelNodeParams node{};
+    node.func = const_cast<void*>(kernel);
+    node.gridDim = grid;
+    node.blockDim = dim3(threads);
+    node.sharedMemBytes = static_cast<unsigned>(dynamic_bytes);
+    node.kernelParams = arguments;
+    cudaGraphNode_t before = last_;
+    check(cudaGraphAddKernelNode(&last_, graph_, &before, before != nullptr ? 1 : 0, &node),
+          "cudaGraphAddKernelNode");
+  }
+
+  cudaGraphExec_t instantiate() const {
+    cudaGraphExec_t executable = nullptr;
+#if CUDART_VERSION >= 11040
+    const cudaError_t status = cudaGraphInstantiateWithFlags(&executable, graph_, 0);
+#else  // JetPack 4 has CUDA 10.2
+    const cudaError_t status = cudaGraphInstantiate(&executable, graph_, nullptr, nullptr, 0);
+#endif
+    check(status, "cudaGraphInstantiate");
+    return executable;
+  }
+
+ private:
+  static thread_local GraphBuilder* current;
+
+  GraphBuilder* outer_;
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphNode_t last_ = nullptr;
+};
+
+thread_local GraphBuilder* GraphBuilder::current = nullptr;
 
 class CudaGraph final : public Recording {
  public:
-  CudaGraph(int ordinal, cudaGraph_t graph) : ordinal_(ordinal) {
-    const cudaError_t status = cudaGraphInstantiateWithFlags(&executable_, graph, 0);
-    cudaGraphDestroy(graph);
-    check(status, "cudaGraphInstantiate");
+  CudaGraph(int ordinal, const GraphBuilder& builder)
+      : ordinal_(ordinal), executable_(builder.instantiate()) {}
+  ~CudaGraph() override {
+    const DeviceScope scope(ordinal_, std::nothrow);
+    ignore(cudaGraphExecDestroy(executable_));
   }
-  ~CudaGraph() override { cudaGraphExecDestroy(executable_); }
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
 
@@ -59,7 +129,7 @@ class CudaGraph final : public Recording {
 
  private:
   int ordinal_;
-  cudaGraphExec_t executable_ = nullptr;
+  cudaGraphExec_t executable_;
 };
 
 class CudaEvent final : public Event {
@@ -68,7 +138,10 @@ class CudaEvent final : public Event {
     const DeviceScope scope(ordinal_);
     check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
   }
-  ~CudaEvent() override { cudaEventDestroy(event_); }
+  ~CudaEvent() override {
+    const DeviceScope scope(ordinal_, std::nothrow);
+    ignore(cudaEventDestroy(event_));
+  }
   CudaEvent(const CudaEvent&) = delete;
   CudaEvent& operator=(const CudaEvent&) = delete;
 
@@ -100,20 +173,58 @@ int check_ordinal(int ordinal) {
                     std::to_string(devices) + " CUDA device" + (devices == 1 ? "" : "s"));
 }
 
+// Memory that others were given, and which could not be freed yet. By device.
+struct Unfreed {
+  std::mutex mutex;
+  std::map<int, std::vector<void*>> memory;
+};
+
+Unfreed& unfreed() {
+  static auto* const of_this_process = new Unfreed;  // outlives whatever is freed at exit
+  return *of_this_process;
+}
+
+// Frees the memory, if any, and all that is still to be freed on this device, the current one: after waiting for all work of
+// the device, as one of its streams may use it. Where that fails, as it does while somebody captures a stream, the memory is
+// kept for a later call. Returns whether any was freed.
+bool free_idle(int ordinal, void* memory) {
+  std::vector<void*> all;
+  {
+    const std::lock_guard<std::mutex> lock(unfreed().mutex);
+    all.swap(unfreed().memory[ordinal]);
+  }
+  if (memory != nullptr) all.push_back(memory);
+  if (all.empty()) return false;
+  const cudaError_t status = cudaDeviceSynchronize();
+  if (status == cudaSuccess) {
+    for (void* each : all) ignore(cudaFree(each));
+    return true;
+  }
+  ignore(status);
+  const std::lock_guard<std::mutex> lock(unfreed().mutex);
+  auto& kept = unfreed().memory[ordinal];
+  kept.insert(kept.end(), all.begin(), all.end());
+  return false;
+}
+
 class CudaRuntime final : public Runtime {
  public:
   explicit CudaRuntime(int ordinal) : ordinal_(check_ordinal(ordinal)) {
     const DeviceScope scope(ordinal_);
     cudaDeviceProp device{};
     check(cudaGetDeviceProperties(&device, ordinal_), "cudaGetDeviceProperties");
-    properties_ = {device.name, ordinal_, device.multiProcessorCount};
+    properties_ = {device.name, ordinal_, device.multiProcessorCount,
+                   static_cast<int64_t>(device.totalGlobalMem)};
     const std::string architecture = std::to_string(device.major) + "." + std::to_string(device.minor);
     const std::string what = properties_.name + ", compute capability " + architecture +
                              ", is not among this build's architectures";
     check(kernel_status(), what.c_str());
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
   }
-  ~CudaRuntime() override { cudaStreamDestroy(stream_); }
+  ~CudaRuntime() override {
+    const DeviceScope scope(ordinal_, std::nothrow);
+    ignore(cudaStreamDestroy(stream_));
+  }
   CudaRuntime(const CudaRuntime&) = delete;
   CudaRuntime& operator=(const CudaRuntime&) = delete;
 
@@ -123,7 +234,11 @@ class CudaRuntime final : public Runtime {
   void* allocate(size_t bytes) override {
     const DeviceScope scope(ordinal_);
     void* memory = nullptr;
-    const cudaError_t status = cudaMalloc(&memory, bytes);
+    cudaError_t status = cudaMalloc(&memory, bytes);
+    if (status == cudaErrorMemoryAllocation && free_idle(ordinal_, nullptr)) {
+      cudaGetLastError();
+      status = cudaMalloc(&memory, bytes);
+    }
     if (status != cudaSuccess) {
       size_t free = 0, all = 0;
       cudaMemGetInfo(&free, &all);
@@ -133,14 +248,16 @@ class CudaRuntime final : public Runtime {
     }
     return memory;
   }
-  void free(void* memory) noexcept override { cudaFree(memory); }
+  void free(void* memory) noexcept override {
+    const DeviceScope scope(ordinal_, std::nothrow);
+    ignore(cudaFree(memory));
+  }
   void free_shared(void* memory) noexcept override {
     try {
       const DeviceScope scope(ordinal_);
-      check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-    } catch (const DeviceError&) {  // NOLINT(bugprone-empty-catch): a device that is lost uses no memory
+      free_idle(ordinal_, memory);
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): it stays allocated, perhaps in use
     }
-    cudaFree(memory);
   }
   std::string elsewhere(const void* memory) const override {
     const DeviceScope scope(ordinal_);
@@ -195,19 +312,9 @@ class CudaRuntime final : public Runtime {
   }
   std::unique_ptr<Recording> record(const std::function<void(Stream)>& work) override {
     const DeviceScope scope(ordinal_);
-    // Other threads may go on using the device meanwhile.
-    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
-    cudaGraph_t graph = nullptr;
-    try {
-      work(stream_);
-    } catch (...) {
-      cudaStreamEndCapture(stream_, &graph);
-      if (graph != nullptr) cudaGraphDestroy(graph);
-      cudaGetLastError();
-      throw;
-    }
-    check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
-    return std::make_unique<CudaGraph>(ordinal_, graph);
+    GraphBuilder builder;
+    work(stream_);
+    return std::make_unique<CudaGraph>(ordinal_, builder);
   }
 
  private:
@@ -217,6 +324,16 @@ class CudaRuntime final : public Runtime {
 };
 
 }  // namespace
+
+void launch_kernel(const void* kernel, dim3 grid, unsigned threads, size_t dynamic_bytes, void** arguments,
+                   void* stream) {
+  if (GraphBuilder* const recording = GraphBuilder::of_this_thread()) {
+    return recording->add(kernel, grid, threads, dynamic_bytes, arguments);
+  }
+  check(cudaLaunchKernel(kernel, grid, dim3(threads), arguments, dynamic_bytes,
+                         static_cast<cudaStream_t>(stream)),
+        "launch");
+}
 
 std::unique_ptr<Runtime> make_cuda_runtime(int ordinal) { return std::make_unique<CudaRuntime>(ordinal); }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@ struct DeviceProperties {
   std::string name;  // "NVIDIA H200"
   int ordinal = 0;
   int multiprocessors = 1;
+  int64_t memory = 0;  // bytes in all, whoever uses them
 };
 
 // Launches that were recorded once, to be started together.
@@ -43,7 +45,8 @@ class Runtime {
   // Device memory; not null. Where there is not enough left, everything else stays as it was.
   virtual void* allocate(size_t bytes) = 0;
   virtual void free(void* memory) noexcept = 0;
-  // The same for memory that others were given: first waits for all work of the device, whoever's it is.
+  // The same for memory that others were given: first waits for all work of the device, whoever's it is. Where it cannot
+  // be waited for, the memory is kept for a later try.
   virtual void free_shared(void* memory) noexcept = 0;
   // Where memory lies that kernels cannot read and write: "in host memory", "on cuda:1"; empty where they can.
   virtual std::string elsewhere(const void* memory) const = 0;
@@ -60,7 +63,7 @@ class Runtime {
   virtual std::unique_ptr<Event> make_event() = 0;
   // Starts the work on it.
   virtual void launch(Stream stream, const std::function<void(Stream)>& work) = 0;
-  // Keeps the launches of the work for later. The memory that they use must outlive the recording.
+  // Keeps the launches of the work, which are this thread's, for later. The memory that they use must outlive the recording.
   virtual std::unique_ptr<Recording> record(const std::function<void(Stream)>& work) = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bindings/dlpack.h"
+#include "bindings/released_gil.h"
 #include "squish/error.h"
 
 namespace py = pybind11;
@@ -169,7 +170,12 @@ struct Export {
   std::vector<int64_t> sizes;
 };
 
-void delete_export(dlpack::ManagedTensor* managed) { delete static_cast<Export*>(managed->owner); }
+// Consumers call it on any thread, with the GIL or without.
+void delete_export(dlpack::ManagedTensor* managed) {
+  std::optional<ReleasedGil> released;
+  if (Py_IsInitialized() != 0 && PyGILState_Check() != 0) released.emplace();
+  delete static_cast<Export*>(managed->owner);
+}
 
 void delete_capsule(PyObject* capsule) {
   if (PyCapsule_IsValid(capsule, dlpack::kCapsule) == 0) return;  // somebody took the tensor
@@ -192,25 +198,30 @@ DeviceView device_view(py::handle array, const char* what, StreamHandle stream) 
                        ", wanted an array of a CUDA device: __dlpack__ or __cuda_array_interface__");
 }
 
+DeviceArray::~DeviceArray() {
+  if (buffer_ == nullptr) return;  // moved away
+  const ReleasedGil released;      // the last to hold it waits for all work of the device
+  buffer_.reset();
+}
+
 py::typing::Tuple<py::int_, py::ellipsis> DeviceArray::shape() const {
   py::typing::Tuple<py::int_, py::ellipsis> shape(sizes_.size());
   for (size_t axis = 0; axis < sizes_.size(); ++axis) shape[axis] = sizes_[axis];
   return shape;
 }
 
-void DeviceArray::written_on(StreamHandle stream) {
-  buffer_->written_on(pointer(stream));
-  stream_ = stream;
-}
+void DeviceArray::written_on(StreamHandle stream) { buffer_->written_on(pointer(stream)); }
 
 py::typing::Dict<py::str, py::object> DeviceArray::cuda_array_interface() const {
+  // Consumers wait for the stream that is named. The one that wrote may be gone by then; the legacy stream never is.
+  buffer_->hold(pointer(0));
   py::typing::Dict<py::str, py::object> interface;
   interface["shape"] = shape();
   interface["typestr"] = "<f4";
   interface["data"] = py::make_tuple(reinterpret_cast<uintptr_t>(data()), false);
   interface["strides"] = py::none();
   interface["version"] = 3;
-  interface["stream"] = stream_ == 0 ? static_cast<StreamHandle>(dlpack::kLegacyStream) : stream_;
+  interface["stream"] = static_cast<StreamHandle>(dlpack::kLegacyStream);
   return interface;
 }
 

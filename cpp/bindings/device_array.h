@@ -39,6 +39,8 @@ class DeviceArray {
  public:
   DeviceArray(std::shared_ptr<DeviceBuffer> buffer, Sizes sizes, int device)
       : buffer_(std::move(buffer)), sizes_(std::move(sizes)), device_(device) {}
+  ~DeviceArray();
+  DeviceArray(DeviceArray&&) = default;
 
   float* data() const { return static_cast<float*>(buffer_->data()); }
   pybind11::typing::Tuple<pybind11::int_, pybind11::ellipsis> shape() const;
@@ -46,6 +48,7 @@ class DeviceArray {
   // Called when work on the stream that fills it is under way.
   void written_on(StreamHandle stream);
 
+  // Makes the legacy stream wait.
   pybind11::typing::Dict<pybind11::str, pybind11::object> cuda_array_interface() const;
   // Makes the consumer's stream wait. Throws as DLPack's specification says: BufferError.
   pybind11::object dlpack(std::optional<int64_t> stream, std::optional<pybind11::tuple> device,
@@ -55,7 +58,6 @@ class DeviceArray {
   std::shared_ptr<DeviceBuffer> buffer_;
   Sizes sizes_;
   int device_;
-  StreamHandle stream_ = 0;
 };
 
 }  // namespace squish::bindings

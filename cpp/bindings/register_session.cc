@@ -24,11 +24,16 @@ class GuardedSession {
   GuardedSession(std::shared_ptr<const Model> model, const SessionOptions& options)
       : model_(model), process_(getpid()), session_(std::make_unique<Session>(std::move(model), options)) {}
 
-  // A child that was forked has the pool's handles but not its threads: joining them would wait for ever.
   ~GuardedSession() {
-    if (!forked()) return;
-    [[maybe_unused]] const Session* leaked = session_.release();
+    if (forked()) {  // the child has the pool's handles but not its threads: joining them would wait for ever
+      [[maybe_unused]] const Session* leaked = session_.release();
+      return;
+    }
+    const ReleasedGil released;  // it waits for its threads, or for the device
+    session_.reset();
   }
+  GuardedSession(const GuardedSession&) = delete;
+  GuardedSession& operator=(const GuardedSession&) = delete;
 
   const std::shared_ptr<const Model>& model() const { return model_; }
   const SessionOptions& options() const { return session_->options(); }
@@ -99,6 +104,12 @@ void wait_for_writers(Session& session, const DeviceView& view, StreamHandle str
 }
 
 py::object enqueue(GuardedSession& session, const py::object& batch, py::object out, StreamHandle stream) {
+  // First of all: to make the stream wait or to ask for memory could break a capture.
+  const std::optional<int> device = session.call([&](Session& s) {
+    const std::optional<int> number = s.device_number();
+    if (number) s.check_stream(pointer(stream));
+    return number;
+  });
   const DeviceView in = device_view(batch, "batch", stream);
   const ImageBatch images = image_batch(in.array, session.model()->input_shape().channels);
   const Sizes sizes = output_sizes(*session.model(), images);
@@ -107,7 +118,6 @@ py::object enqueue(GuardedSession& session, const py::object& batch, py::object 
     given = device_view(out, "out", stream);
     check_out(given->array, sizes, in.array);
   }
-  const std::optional<int> device = session.call([](Session& s) { return s.device_number(); });
   if (!device) {
     throw InvalidArgument("batch: is on a CUDA device, the net on '" + session.options().device +
                           "': load it with device=\"cuda\", or copy the batch to the host");

@@ -27,8 +27,8 @@ namespace cuda {
 template <typename Task>
 void launch(void (*kernel)(Task), dim3 grid, unsigned threads, size_t dynamic_bytes, void* stream,
             const Task& task) {
-  kernel<<<grid, threads, dynamic_bytes, static_cast<cudaStream_t>(stream)>>>(task);
-  check(cudaGetLastError(), "launch");
+  void* arguments[] = {const_cast<Task*>(&task)};
+  launch_kernel(reinterpret_cast<const void*>(kernel), grid, threads, dynamic_bytes, arguments, stream);
 }
 
 }  // namespace cuda

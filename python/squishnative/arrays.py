@@ -6,6 +6,8 @@ protocol.
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,16 @@ def is_on_cuda(array: Any) -> bool:
         except ValueError:  # torch's "meta"
             return False
     return hasattr(array, "__cuda_array_interface__")
+
+
+def on_its_device(array: Any) -> AbstractContextManager[object]:
+    """Within it a torch tensor's device is torch's current one: others have no `__dlpack__`."""
+    torch = sys.modules.get("torch")  # who has a tensor has imported it
+    tensor: Any = getattr(torch, "Tensor", ())
+    if torch is not None and isinstance(array, tensor) and array.is_cuda:
+        device: AbstractContextManager[object] = torch.cuda.device(array.device)
+        return device
+    return nullcontext()
 
 
 def stream_handle(stream: Any) -> int:

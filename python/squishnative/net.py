@@ -15,7 +15,7 @@ from PIL import Image
 
 from squishnative import _core, nets
 from squishnative.arguments import MOST_THREADS, image_size, whole_number
-from squishnative.arrays import as_array, is_on_cuda, stream_handle
+from squishnative.arrays import as_array, is_on_cuda, on_its_device, stream_handle
 from squishnative.plan_table import explain_table, profile_table
 from squishnative.preprocess import ImageSource, Preprocessing
 from squishnative.ranking import Prediction, top_k
@@ -125,7 +125,8 @@ class Net:
         """
         session = self._open()
         if session.device.startswith("cuda") and is_on_cuda(batch):
-            return session.enqueue(batch, out, stream_handle(stream))
+            with on_its_device(batch):
+                return session.enqueue(batch, out, stream_handle(stream))
         if stream is not None:
             raise TypeError("stream: the batch is in host memory, which is run at once")
         if out is not None and not isinstance(out, np.ndarray):

@@ -122,6 +122,23 @@ TEST(CudaBackend, CutsBatchesThatAreLargerThanItTakesAtOnce) {
   EXPECT_TRUE(throws<InvalidArgument>([&] { device.run(many.batch()); }, "batch: image 258, channel 2"));
 }
 
+// One whose memory a batch would fill, as a Jetson's, which its CPU shares.
+TEST(CudaBackend, CutsBatchesThatTakeMuchOfTheDevice) {
+  constexpr int64_t kMemory = 1 << 20;
+  const auto runtime = std::make_shared<EmulatedRuntime>(4, kMemory);
+  CudaBackend backend(small_model(), runtime);
+  const size_t before = runtime->allocated();
+  const Images many = images(40, 40, 12);
+  std::vector<float> output(12 * kClasses);
+  backend.prepare(40, 40, 12);
+  backend.run(many.batch(), output.data(), nullptr);
+  EXPECT_GT(runtime->replays, 1);
+  EXPECT_LT(runtime->allocated() - before, size_t{kMemory / 8 * 5 / 4}) << "with taps";
+  EXPECT_TRUE(all_equal(output, Device().run(many.batch())));
+  const auto tiny = std::make_shared<EmulatedRuntime>(4, 1);
+  CudaBackend(small_model(), tiny).run(many.part(0, 1), output.data(), nullptr);  // one image at least
+}
+
 TEST(CudaBackend, RejectsSizesThatTheNetDoesNotAdmit) {
   Device device;
   EXPECT_TRUE(

@@ -53,9 +53,7 @@ class Device {
     backend = std::make_unique<CudaBackend>(model_, std::move(emulated), policy);
   }
 
-  // What Session::enqueue() does.
   void enqueue(const ImageBatch& batch, float* output, Stream stream) {
-    backend->prepare(batch.height, batch.width, batch.count);
     backend->enqueue(batch, output, stream);
   }
   std::vector<float> run(const ImageBatch& batch) {
@@ -272,6 +270,9 @@ TEST(CudaEnqueue, BuffersKnowWhenTheyAreWritten) {
   EXPECT_EQ(seen, 7);
   writer.reset();
   EXPECT_NO_THROW(buffer->hold(&reader)) << "though the stream that wrote it is gone";
+  device.runtime->captured = &reader;
+  EXPECT_TRUE(throws<DeviceError>([&] { buffer->hold(&reader); }, "stream: is being captured"));
+  device.runtime->captured = nullptr;
 }
 
 TEST(CudaEnqueue, BuffersGoWhenTheDeviceIsDoneWithThem) {
@@ -308,8 +309,13 @@ TEST(CudaEnqueue, RejectsAStreamThatIsBeingCaptured) {
   const DeviceBatch there(device, images(15, 2).batch());
   emulator::Stream stream;
   device.runtime->captured = &stream;
-  EXPECT_TRUE(throws<DeviceError>([&] { device.enqueue(there.batch, there.output(), &stream); }, "captured"));
+  const auto enqueue = [&] { device.enqueue(there.batch, there.output(), &stream); };
+  EXPECT_TRUE(throws<DeviceError>(enqueue, "stream: is being captured")) << "before memory is asked for";
+  EXPECT_TRUE(
+      throws<DeviceError>([&] { device.backend->check_stream(&stream); }, "stream: is being captured"));
   EXPECT_TRUE(stream.idle());
+  device.runtime->captured = nullptr;
+  EXPECT_NO_THROW(enqueue());
 }
 
 // Each call to the device in turn is the one that fails, from planning to the end of the run.

@@ -11,7 +11,7 @@ import pytest
 import squishnative
 import torch
 from squishnative import Net, _core
-from squishnative.arrays import is_on_cuda, stream_handle
+from squishnative.arrays import is_on_cuda, on_its_device, stream_handle
 from tiny_net import CLASSES, SIZE, floats, pixels
 from torch.utils.dlpack import from_dlpack
 
@@ -210,6 +210,31 @@ def test_where_arrays_are() -> None:
         assert not is_on_cuda(array)
 
 
+def test_torch_is_on_the_tensors_device_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tensor(torch.Tensor):
+        is_cuda = True
+        device = torch.device("cuda:3")
+
+    class Device:
+        def __init__(self, device: torch.device) -> None:
+            self.device = device
+
+        def __enter__(self) -> None:
+            entered.append(self.device)
+
+        def __exit__(self, *_: object) -> None:
+            entered.append(None)
+
+    entered: list[Optional[torch.device]] = []
+    monkeypatch.setattr(torch.cuda, "device", Device)
+    with on_its_device(torch.zeros(1).as_subclass(Tensor)):
+        assert entered == [torch.device("cuda:3")]
+    assert entered.pop() is None
+    for other in (torch.zeros(1), Interface(floats(1)), Dlpack(floats(1))):
+        with on_its_device(other):
+            assert len(entered) == 1
+
+
 @needs_gpu
 class TestOnAGpu:
     @pytest.fixture
@@ -239,6 +264,12 @@ class TestOnAGpu:
             tensor = torch.from_numpy(batch).cuda(non_blocking=True)
             made = cuda_net.infer(tensor, stream=ours)
         np.testing.assert_array_equal(from_dlpack(made).cpu().numpy(), cuda_net.infer(batch))
+
+    def test_the_stream_that_wrote_need_not_be_there_any_more(self, cuda_net: Net) -> None:
+        batch = floats(3)
+        tensor = torch.from_numpy(batch).cuda()
+        made = cuda_net.infer(tensor, stream=torch.cuda.Stream())
+        assert made.__cuda_array_interface__["stream"] == 1  # the legacy stream, which never goes
 
     def test_input_that_is_not_finite_is_told_once(self, cuda_net: Net) -> None:
         cuda_net.infer(torch.full((1, 3, SIZE, SIZE), float("nan"), device="cuda"))

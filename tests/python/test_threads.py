@@ -97,6 +97,12 @@ def test_load_releases_the_gil(big_file: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_forced_switches")
+def test_close_releases_the_gil(net_file: Path) -> None:
+    nets = [squishnative.load(net_file, threads=32) for _ in range(20)]
+    assert ticks_during(lambda: nets.pop().close(), attempts=20) > 0
+
+
+@pytest.mark.usefixtures("no_forced_switches")
 def test_two_nets_run_at_the_same_time(net_file: Path) -> None:
     def span(net: Net) -> tuple[float, float]:
         begin = time.perf_counter()
@@ -186,8 +192,17 @@ def in_child(net_file: Path, code: str) -> subprocess.CompletedProcess[str]:
             threading.Thread(target=loop, daemon=True).start()
         time.sleep(0.1)
         """,
+        # Daemon threads that close nets.
+        """
+        def loop():
+            while True:
+                squishnative.load(path, threads=2).close()
+        for _ in range(3):
+            threading.Thread(target=loop, daemon=True).start()
+        time.sleep(0.1)
+        """,
     ],
-    ids=["live net", "late destruction", "call at exit", "daemon threads"],
+    ids=["live net", "late destruction", "call at exit", "daemon threads", "daemons that close"],
 )
 def test_the_interpreter_exits_cleanly(net_file: Path, code: str) -> None:
     done = in_child(net_file, code)

@@ -1,24 +1,28 @@
 """Measures this engine and PyTorch on a GPU, interleaved in one run; prints Markdown, writes JSON.
 
     python tools/bench/compare_gpu.py --json results.json
+    python tools/bench/compare_gpu.py --compiled --json compiled.json
     python tools/bench/compare_gpu.py --device cpu --extent 64 --batch 1 --seconds 0   # a rehearsal
 
 The nets: SqueezeNet 1.1 with 10 classes, dense and with 33 and 15 % of its clusters, and the
-problems 17 and 18 of KernelBench's level 3. Before anything is timed, everybody's logits are
-compared with those of this engine on the CPU. Who cannot run, or whose turn would come too late, is
-named and left out.
+problems 17 and 18 of KernelBench's level 3. torch.compile, which may take minutes to be ready, has
+a pass of its own: --compiled. Before anything is timed, everybody's logits are compared with those
+of this engine on the CPU. Who cannot run, or whose turn would come too late, is named and left out;
+so is who fails, and the exit status is then 1. The JSON file is written after each problem.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -29,7 +33,7 @@ import numpy as np
 import squishnative
 import torch
 from gpu_problems import DENSITIES, Problem
-from gpu_rivals import Clock, OurRival, RivalError, Run, TorchRival
+from gpu_rivals import Clock, OurRival, RivalError, Run, TorchRival, use_precision
 from squishnative.spec import FloatArray
 from squishnative.timing import format_seconds
 
@@ -57,8 +61,16 @@ class Entry:
     throughput_median: float
 
 
-def rivals_of(problem: Problem) -> Iterator[Rival]:
+def rivals_of(problem: Problem, compiled: bool = False) -> Iterator[Rival]:
     """Ours first; PyTorch on dense nets alone, as it runs sparse ones no faster."""
+    if compiled:
+        yield OurRival()
+        yield OurRival("f16", "f16")
+        for precision in ("f16", "f32"):  # the quicker to compile first
+            yield TorchRival("reduce-overhead", precision, channels_last=True)
+        for precision in ("f16", "tf32"):
+            yield TorchRival("max-autotune", precision, channels_last=True)
+        return
     yield OurRival()
     yield OurRival(weights="i8")
     yield OurRival("f16", "f16")
@@ -70,28 +82,28 @@ def rivals_of(problem: Problem) -> Iterator[Rival]:
         yield TorchRival("graph", precision, channels_last=True)
     for precision in ("f32", "f16"):
         yield TorchRival("eager", precision, channels_last=True)
-        yield TorchRival("reduce-overhead", precision, channels_last=True)
     yield TorchRival("eager", "f32", channels_last=False)
-    yield TorchRival("max-autotune", "f16", channels_last=True)
-    yield TorchRival("max-autotune", "tf32", channels_last=True)
 
 
 class Contest:
     """All rivals on one problem."""
 
-    def __init__(self, problem: Problem, device: str, folder: Path, deadline: float) -> None:
-        """deadline: of time.monotonic(); rivals are made ready until then."""
+    def __init__(
+        self, problem: Problem, rivals: Iterable[Rival], device: str, folder: Path, deadline: float
+    ) -> None:
+        """deadline: of time.monotonic(); other engines than ours are made ready until then."""
         self.problem, self._clock = problem, Clock(device)
         self.left_out: dict[str, str] = {}
+        self.failed = False  # somebody computes something else, which is nobody's choice
         rng = np.random.default_rng(0)
         host = rng.standard_normal(problem.shape, np.float32)
         images = torch.from_numpy(host).to(device)
         # By what weights are stored as: that their rounding moves logits is nobody's error.
         wanted = {w: _on_cpu(problem, host[:CHECKED_IMAGES], w, folder) for w in WEIGHTS}
         self._ready: list[tuple[Rival, float, Run]] = []
-        for rival in rivals_of(problem):
+        for rival in rivals:
             name = f"{rival.name}, {rival.precision}"
-            if time.monotonic() > deadline:
+            if isinstance(rival, TorchRival) and time.monotonic() > deadline:
                 self.left_out[name] = "no time left"
                 continue
             try:
@@ -104,23 +116,26 @@ class Contest:
                 self.left_out[name] = str(error)
                 continue
             except (RuntimeError, MemoryError) as error:  # torch: out of memory, no compiler, ...
-                self.left_out[name] = str(error).splitlines()[0]
+                self.left_out[name] = _first_line(error)
                 continue
             if not difference <= PARITY[rival.precision]:
-                raise ValueError(
-                    f"{name} on {problem.name}, batch {problem.batch}: logits differ by "
-                    f"{difference:.2g} of the largest, rounding is below {PARITY[rival.precision]}"
+                self.left_out[name] = (
+                    f"logits differ by {difference:.2g} of the largest, rounding is below "
+                    f"{PARITY[rival.precision]}"
                 )
+                self.failed = True
+                continue
             self._ready.append((rival, difference, made))
 
     def measure(self, seconds: float) -> list[Entry]:
         """seconds: for each rival. In turn, so that a GPU that grows hot slows all of them."""
-        calls = [max(1, round(TURN_SECONDS / self._once(run))) for _, _, run in self._ready]
+        calls = [max(1, round(TURN_SECONDS / self._once(*ready))) for ready in self._ready]
         means: list[list[float]] = [[] for _ in self._ready]
         latencies: list[list[float]] = [[] for _ in self._ready]
         end = time.monotonic() + seconds * len(self._ready)
         while time.monotonic() < end or any(len(taken) < ROUNDS for taken in means):
-            for k, (_, _, run) in enumerate(self._ready):
+            for k, (rival, _, run) in enumerate(self._ready):
+                use_precision(rival.precision)
                 run()
                 latencies[k].append(self._clock.latency(run))
                 means[k].append(self._clock.throughput(run, calls[k]))
@@ -138,10 +153,15 @@ class Contest:
             for k, (rival, difference, _) in enumerate(self._ready)
         ]
 
-    def _once(self, run: Run) -> float:
+    def _once(self, rival: Rival, _: float, run: Run) -> float:
+        use_precision(rival.precision)
         for _ in range(3):
             run()
         return self._clock.latency(run)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _on_cpu(problem: Problem, images: FloatArray, weights: str, folder: Path) -> FloatArray:
@@ -209,6 +229,63 @@ def _said(*command: str) -> Optional[str]:
     return done.stdout.strip().splitlines()[0]
 
 
+class Report:
+    """Everything that was found so far, on paper and in a file."""
+
+    def __init__(self, device: str, file: Optional[Path]) -> None:
+        self._file, self._machine = file, machine(device)
+        self._entries: list[Entry] = []
+        self._left_out: list[dict[str, Any]] = []
+
+    def add(self, problem: Problem, entries: Sequence[Entry], left_out: Mapping[str, str]) -> None:
+        """Of one problem. The file is whole whenever somebody ends this program."""
+        self._entries += entries
+        print(markdown(entries), flush=True)
+        for rival, why in left_out.items():
+            self._left_out.append(
+                {"problem": problem.name, "batch": problem.batch, "rival": rival, "why": why}
+            )
+            print(f"\nLeft out: {rival}: {why}.", flush=True)
+        if self._file is None:
+            return
+        report = {
+            "machine": self._machine,
+            "entries": [asdict(entry) for entry in self._entries],
+            "left_out": self._left_out,
+        }
+        scratch = self._file.with_name(self._file.name + ".part")
+        scratch.write_text(json.dumps(report, indent=2) + "\n")
+        scratch.replace(self._file)
+
+
+def compete(problem: Problem, options: argparse.Namespace, deadline: float, report: Report) -> bool:
+    """One problem; whether all went well. Whatever goes wrong with it is its own affair."""
+    left_out: dict[str, str] = {}
+    found: list[Entry] = []
+    try:
+        forget()
+        with tempfile.TemporaryDirectory() as folder:
+            rivals = rivals_of(problem, options.compiled)
+            contest = Contest(problem, rivals, options.device, Path(folder), deadline)
+            left_out, failed = contest.left_out, contest.failed
+            found = contest.measure(options.seconds)
+    except Exception as error:
+        left_out = {**left_out, "everybody": _first_line(error)}
+        failed = True
+        traceback.print_exc()
+    report.add(problem, found, left_out)
+    return not failed
+
+
+def forget() -> None:
+    """Gives back what the problem before took: KernelBench's 17 needs gigabytes of the device."""
+    if "torch._dynamo" in sys.modules:  # takes seconds to import
+        torch._dynamo.reset()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -216,43 +293,31 @@ def main() -> None:
     )
     names = [*DENSITIES, "kernelbench17", "kernelbench18"]
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--problems", nargs="+", choices=names, default=names)
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 64, 256])
+    parser.add_argument(
+        "--compiled", action="store_true", help="beside torch.compile: dense, batches 1 and 64"
+    )
+    parser.add_argument("--problems", nargs="+", choices=names)
+    parser.add_argument("--batch", type=int, nargs="+", help="[1 8 64 256]")
     parser.add_argument("--extent", type=int, default=224, help="pixels of a side [224]")
     parser.add_argument("--seconds", type=float, default=0.3, help="for each rival [0.3]")
     parser.add_argument(
-        "--limit", type=float, default=300, help="seconds after which no more are made ready [300]"
+        "--limit", type=float, default=300, help="seconds after which only ours is made ready [300]"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     options = parser.parse_args()
-    if min(options.batch) < 1 or options.seconds < 0:
+    wanted = options.problems or (["dense"] if options.compiled else names)
+    batches = options.batch or ([1, 64] if options.compiled else [1, 8, 64, 256])
+    if min(batches) < 1 or options.seconds < 0:
         parser.error("--batch must be at least 1, --seconds not negative")
     if options.device == "cuda" and not torch.cuda.is_available():
         sys.exit("compare_gpu.py: PyTorch sees no CUDA device; --device cpu is a rehearsal")
     deadline = time.monotonic() + options.limit
-    entries: list[Entry] = []
-    left_out: list[dict[str, Any]] = []
-    for problem in problems(options.problems, options.batch, options.extent):
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                contest = Contest(problem, options.device, Path(folder), deadline)
-            except (OSError, ValueError) as error:
-                sys.exit(f"compare_gpu.py: {error}")
-            found = contest.measure(options.seconds)
-        entries += found
-        print(markdown(found), flush=True)
-        for rival, why in contest.left_out.items():
-            left_out.append(
-                {"problem": problem.name, "batch": problem.batch, "rival": rival, "why": why}
-            )
-            print(f"\nLeft out: {rival}: {why}.", flush=True)
-    if options.json:
-        report = {
-            "machine": machine(options.device),
-            "entries": [asdict(entry) for entry in entries],
-            "left_out": left_out,
-        }
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    report = Report(options.device, options.json)
+    well = True
+    for problem in problems(wanted, batches, options.extent):
+        well &= compete(problem, options, deadline, report)
+    if not well:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,11 @@ class RivalError(Exception):
 
 
 def use_precision(precision: str) -> None:
-    """Whether PyTorch's float32 convolutions may round their operands to TF32: a global switch."""
+    """Whether PyTorch's float32 convolutions may round their operands to TF32.
+
+    A switch of the whole process, which calls look at, not only makers; compiled nets are compiled
+    again where it has changed.
+    """
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 

@@ -65,7 +65,8 @@ class DeviceBuffer {
   virtual void* data() const = 0;
   // What the stream's work so far writes is the buffer's content ...
   virtual void written_on(void* stream) = 0;
-  // ... for which all that comes later on this stream waits. The stream of written_on() may be gone by then.
+  // ... for which all that comes later on this stream waits. The stream of written_on() may be gone by then. Throws
+  // DeviceError where this one is being captured.
   virtual void hold(void* stream) = 0;
 };
 
@@ -110,6 +111,9 @@ class Session {
   // anything is put on the stream; DeviceError where the device fails or the stream is being captured. The session stays
   // usable, unless the device itself is lost. Input that is not finite is seen by synchronise().
   void enqueue(const ImageBatch& input, float* output, void* stream);
+  // Throws DeviceError where enqueue() would, as the stream is being captured. For who does something with the stream or
+  // asks for memory before, which could break the capture.
+  void check_stream(void* stream) const;
   // Waits for all that was enqueued. Throws InvalidArgument if a value of its input was not finite, of any batch since
   // the call before.
   void synchronise();

@@ -8,7 +8,7 @@
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
   if (GTEST_FLAG_GET(list_tests)) return RUN_ALL_TESTS();
-  // Tests look at a kernel's output when its launch returns, as the emulator lets them.
+  // Tests of kernels look at the output when the launch returns, as the emulator lets them. Whole nets may be run with 0.
   setenv("CUDA_LAUNCH_BLOCKING", "1", 0);
   int devices = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);

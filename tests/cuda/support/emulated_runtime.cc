@@ -77,6 +77,7 @@ const KernelTable<float>& EmulatedRuntime::kernels() const { return emulated_ker
 
 void* EmulatedRuntime::allocate(size_t bytes) {
   call("allocate");
+  if (captured != nullptr) throw DeviceError("emulator: asked for memory while a stream is captured");
   if (allocated_ + bytes > limit) throw DeviceError("emulator: out of memory");
   constexpr size_t kAlignment = 256;  // as cudaMalloc's
   void* memory = nullptr;

@@ -12,7 +12,8 @@ namespace squish::cuda {
 
 class EmulatedRuntime final : public Runtime {
  public:
-  explicit EmulatedRuntime(int multiprocessors = 4) : properties_{"emulator", 0, multiprocessors} {}
+  explicit EmulatedRuntime(int multiprocessors = 4, int64_t memory = int64_t{64} << 30)
+      : properties_{"emulator", 0, multiprocessors, memory} {}
   ~EmulatedRuntime() override;
 
   const DeviceProperties& properties() const override { return properties_; }
@@ -39,7 +40,7 @@ class EmulatedRuntime final : public Runtime {
   int allocations = 0, recordings = 0, replays = 0, launches = 0;
   int synchronisations = 0;                          // calls that waited for a stream or an event
   int calls_left = std::numeric_limits<int>::max();  // that succeed; the one after them fails
-  const void* captured = nullptr;                    // a stream that somebody captures
+  const void* captured = nullptr;                    // a stream that somebody captures; no memory meanwhile
   std::vector<emulator::Stream*> streams;            // that free_shared() finishes
 
  private:
