@@ -15,7 +15,7 @@ from squishnative.report.summary import Member
 
 NETS = Path(__file__).parents[2] / "python" / "squishnative" / "nets"
 BEGIN = "<!-- results: replaced by tools/reproduce/ship.py -->"
-NAMES = {4: "imagenette-l", 6: "imagenette-m", 8: "imagenette-s", 10: "imagenette-xs"}  # generation
+NAMES = {4: "imagenette-l", 6: "imagenette-m", 8: "imagenette-s"}  # generation
 
 
 def card(shipped: dict[str, Member], dense: Member) -> str:
