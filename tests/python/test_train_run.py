@@ -12,39 +12,22 @@ import numpy as np
 import pytest
 import squishnative
 import torch
-from pictures import LABELS, make_pictures
+from pictures import LABELS, SIZE, make_pictures
 from squishnative.cli.main import app
-from squishnative.spec import InputSpec
 from squishnative.train import run
 from squishnative.train.architecture import squeezenet
 from squishnative.train.augment import normalise
 from squishnative.train.dataset import Dataset, Split, hold_out
 from squishnative.train.files import save_state, write_atomically
-from squishnative.train.folders import alone_in
-from squishnative.train.geometry import as_input
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
-from squishnative.train.run import Settings, begin, prepare, train
+from squishnative.train.run import begin, train
 from squishnative.train.teacher import teacher_of
 from squishnative.train.trainer import Trainer, accuracy, logits_of
+from training import settings, trainer_of
 from typer.testing import CliRunner
 
-SIZE = 32
-
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def settings(pictures: Path, **recipe: object) -> Settings:
-    wanted = {"epochs": 6, "batch": 12, "lr": 0.05, **recipe}
-    return Settings(str(pictures), width=0.25, size=SIZE, resize=SIZE, recipe=Recipe(**wanted))  # type: ignore[arg-type]
-
-
-def trainer_of(data: Dataset, seed: int = 0, **recipe: object) -> Trainer:
-    spec = squeezenet("1.1", 3, width=0.25)
-    spec.input = InputSpec(height=SIZE, width=SIZE, resize=SIZE)
-    network = prepare(spec, as_input(data.train.images[::3], spec.input))
-    wanted = {"epochs": 4, "batch": 12, "lr": 0.05, **recipe}
-    return Trainer(network, data.train, Recipe(**wanted), seed)  # type: ignore[arg-type]
 
 
 def same(a: Network, b: Network) -> bool:
@@ -235,111 +218,6 @@ def test_held_out_images_are_not_trained_on(
     left, taken = hold_out(data.train, 0.25, 3)
     assert seen == left.names
     assert not set(seen) & set(taken.names)
-
-
-class TestRefuses:
-    def test_a_second_run_in_one_folder(self, pictures: Path, tmp_path: Path) -> None:
-        begin(tmp_path, settings(pictures))
-        begin(tmp_path, settings(pictures))  # the first one came to nothing
-        (tmp_path / "checkpoint.pt").write_bytes(b"progress")
-        with pytest.raises(FileExistsError, match="--resume continues it"):
-            begin(tmp_path, settings(pictures))
-
-    def test_a_run_of_another_version(self, pictures: Path, tmp_path: Path) -> None:
-        begin(tmp_path, settings(pictures))
-        file = tmp_path / "settings.json"
-        file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
-        with pytest.raises(ValueError, match="run format 99, made by another command"):
-            train(tmp_path, lambda _: None)
-
-    def test_a_folder_of_evolution(self, pictures: Path, tmp_path: Path) -> None:
-        (tmp_path / "generation-00").mkdir()
-        (tmp_path / "generation-00" / "member-0.json").write_text("{}")
-        with pytest.raises(FileExistsError, match="--resume continues it"):
-            begin(tmp_path, settings(pictures))
-
-    def test_settings_of_something_else(self, pictures: Path, tmp_path: Path) -> None:
-        file = tmp_path / "settings.json"
-        file.write_text('{"theme": "dark"}')
-        with pytest.raises(FileExistsError, match="not the settings of a run"):
-            begin(tmp_path, settings(pictures))
-        assert file.read_text() == '{"theme": "dark"}'
-
-    def test_other_classes_than_the_run_began_with(
-        self, pictures: Path, data: Dataset, tmp_path: Path
-    ) -> None:
-        begin(tmp_path, settings(pictures, epochs=1))
-        train(tmp_path, lambda _: None, data=data)
-        renamed = replace(data, labels=["across", "down", "zigzag"])
-        with pytest.raises(ValueError, match=r"zigzag.*the run began with .*plain"):
-            train(tmp_path, lambda _: None, data=renamed)
-
-    def test_two_processes_in_one_folder(
-        self, pictures: Path, data: Dataset, tmp_path: Path
-    ) -> None:
-        begin(tmp_path, settings(pictures))
-        with alone_in(tmp_path), pytest.raises(RuntimeError, match="another process"):
-            train(tmp_path, lambda _: None, data=data)
-
-    @pytest.mark.parametrize(
-        ("classes", "labels", "mean", "message"),
-        [
-            (4, [], (0.485, 0.456, 0.406), "teacher's classes are 4"),
-            (3, ["a", "b", "c"], (0.485, 0.456, 0.406), r"teacher's classes are \['a'"),
-            (3, [], (0.5, 0.5, 0.5), r"mean: got \[0\.5"),
-        ],
-    )
-    def test_a_teacher_of_other_things(
-        self,
-        classes: int,
-        labels: list[str],
-        mean: tuple[float, float, float],
-        message: str,
-        pictures: Path,
-        data: Dataset,
-        tmp_path: Path,
-    ) -> None:
-        teacher = squeezenet("1.1", classes, width=0.25)
-        teacher.labels = labels
-        teacher.input = replace(teacher.input, mean=mean)
-        teacher.save(tmp_path / "teacher.squish")
-        wanted = replace(settings(pictures), teacher=str(tmp_path / "teacher.squish"))
-        begin(tmp_path / "run", wanted)
-        with pytest.raises(ValueError, match=message):
-            train(tmp_path / "run", lambda _: None, data=data)
-
-    def test_a_device_that_is_not_here(self, pictures: Path, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="device 'cuda:99'"):
-            begin(tmp_path / "run", replace(settings(pictures), device="cuda:99"))
-        assert not (tmp_path / "run").exists()
-
-    def test_a_loss_that_is_no_number(self, data: Dataset) -> None:
-        trainer = trainer_of(data, lr=0.5)
-        with torch.no_grad():
-            next(trainer.network.parameters()).fill_(torch.nan)
-        with pytest.raises(ValueError, match=r"epoch 1: the loss is nan.* than 0\.5"):
-            trainer.run_epoch()
-
-    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "squishnative": "0"}'])
-    def test_settings_that_are_none(self, tmp_path: Path, text: str) -> None:
-        (tmp_path / "settings.json").write_text(text)
-        with pytest.raises(ValueError, match="not the settings of a run"):
-            train(tmp_path, lambda _: None)
-
-    def test_a_checkpoint_that_is_damaged(
-        self, pictures: Path, data: Dataset, tmp_path: Path
-    ) -> None:
-        begin(tmp_path, settings(pictures))
-        (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 and then nothing")
-        with pytest.raises(ValueError, match="no checkpoint that can be read"):
-            train(tmp_path, lambda _: None, data=data)
-
-    @pytest.mark.parametrize(
-        ("name", "value"), [("epochs", 0), ("batch", 1), ("ema", 1.5), ("distillation", -0.1)]
-    )
-    def test_settings_out_of_range(self, name: str, value: float) -> None:
-        with pytest.raises(ValueError, match=f"{name}: got {value}, must be at least"):
-            Recipe(**{name: value})  # type: ignore[arg-type]
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""What training refuses, and what it says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from squishnative.train.architecture import squeezenet
+from squishnative.train.dataset import Dataset
+from squishnative.train.folders import alone_in
+from squishnative.train.recipe import Recipe
+from squishnative.train.run import begin, train
+from training import settings, trainer_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_a_second_run_in_one_folder(pictures: Path, tmp_path: Path) -> None:
+    begin(tmp_path, settings(pictures))
+    begin(tmp_path, settings(pictures))  # the first one came to nothing
+    (tmp_path / "checkpoint.pt").write_bytes(b"progress")
+    with pytest.raises(FileExistsError, match="--resume continues it"):
+        begin(tmp_path, settings(pictures))
+
+
+def test_a_run_of_another_version(pictures: Path, tmp_path: Path) -> None:
+    begin(tmp_path, settings(pictures))
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+    with pytest.raises(ValueError, match="run format 99, made by another command"):
+        train(tmp_path, lambda _: None)
+
+
+def test_a_folder_of_evolution(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "generation-00").mkdir()
+    (tmp_path / "generation-00" / "member-0.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="--resume continues it"):
+        begin(tmp_path, settings(pictures))
+
+
+def test_settings_of_something_else(pictures: Path, tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text('{"theme": "dark"}')
+    with pytest.raises(FileExistsError, match="not the settings of a run"):
+        begin(tmp_path, settings(pictures))
+    assert file.read_text() == '{"theme": "dark"}'
+
+
+def test_other_classes_than_the_run_began_with(
+    pictures: Path, data: Dataset, tmp_path: Path
+) -> None:
+    begin(tmp_path, settings(pictures, epochs=1))
+    train(tmp_path, lambda _: None, data=data)
+    renamed = replace(data, labels=["across", "down", "zigzag"])
+    with pytest.raises(ValueError, match=r"zigzag.*the run began with .*plain"):
+        train(tmp_path, lambda _: None, data=renamed)
+
+
+def test_two_processes_in_one_folder(pictures: Path, data: Dataset, tmp_path: Path) -> None:
+    begin(tmp_path, settings(pictures))
+    with alone_in(tmp_path), pytest.raises(RuntimeError, match="another process"):
+        train(tmp_path, lambda _: None, data=data)
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "mean", "message"),
+    [
+        (4, [], (0.485, 0.456, 0.406), "teacher's classes are 4"),
+        (3, ["a", "b", "c"], (0.485, 0.456, 0.406), r"teacher's classes are \['a'"),
+        (3, [], (0.5, 0.5, 0.5), r"mean: got \[0\.5"),
+    ],
+)
+def test_a_teacher_of_other_things(
+    classes: int,
+    labels: list[str],
+    mean: tuple[float, float, float],
+    message: str,
+    pictures: Path,
+    data: Dataset,
+    tmp_path: Path,
+) -> None:
+    teacher = squeezenet("1.1", classes, width=0.25)
+    teacher.labels = labels
+    teacher.input = replace(teacher.input, mean=mean)
+    teacher.save(tmp_path / "teacher.squish")
+    wanted = replace(settings(pictures), teacher=str(tmp_path / "teacher.squish"))
+    begin(tmp_path / "run", wanted)
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path / "run", lambda _: None, data=data)
+
+
+def test_a_device_that_is_not_here(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="device 'cuda:99'"):
+        begin(tmp_path / "run", replace(settings(pictures), device="cuda:99"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_no_number(data: Dataset) -> None:
+    trainer = trainer_of(data, lr=0.5)
+    with torch.no_grad():
+        next(trainer.network.parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"epoch 1: the loss is nan.* than 0\.5"):
+        trainer.run_epoch()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "squishnative": "0"}'])
+def test_settings_that_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(ValueError, match="not the settings of a run"):
+        train(tmp_path, lambda _: None)
+
+
+def test_a_checkpoint_that_is_damaged(pictures: Path, data: Dataset, tmp_path: Path) -> None:
+    begin(tmp_path, settings(pictures))
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 and then nothing")
+    with pytest.raises(ValueError, match="no checkpoint that can be read"):
+        train(tmp_path, lambda _: None, data=data)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 0), ("batch", 1), ("ema", 1.5), ("distillation", -0.1)]
+)
+def test_settings_out_of_range(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name}: got {value}, must be at least"):
+        Recipe(**{name: value})  # type: ignore[arg-type]
