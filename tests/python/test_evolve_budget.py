@@ -15,15 +15,19 @@ from squishnative.train.architecture import squeezenet
 class TestPlanner:
     @pytest.mark.parametrize("dtype", ["f32", "f16", "i8", "i4"])
     @pytest.mark.parametrize("share", [0.6, 0.3, 0.2])
-    def test_the_file_has_the_bytes_that_were_planned(self, dtype: str, share: float) -> None:
-        spec = small()
+    @pytest.mark.parametrize("width", [0.25, 0.4])  # 0.4: blocks that are not whole
+    def test_the_file_has_the_bytes_that_were_planned(
+        self, dtype: str, share: float, width: float
+    ) -> None:
+        spec = squeezenet("1.1", 3, width=width)
         dense = len(spec.to_bytes(dtype, "cluster16x1"))
         most = share * dense
         counts = planner(spec, dtype).counts(Budget(bytes=most), {})
         keep(spec, counts)
+        spec.about = "squishnative 10.10.10: squish one-shot, seed 1234567890, family/member-0"
         got = len(spec.to_bytes(dtype, "cluster16x1"))
-        assert got <= most * 1.005  # alignment of sections
-        assert got >= most * 0.93  # clusters are whole, and 26 convolutions round down
+        assert got <= most
+        assert got >= most * 0.9  # clusters are whole, and 26 convolutions round up
 
     def test_time_is_a_budget_too(self) -> None:
         plan = planner(small())

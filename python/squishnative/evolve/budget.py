@@ -16,6 +16,7 @@ from squishnative.spec import ConvSpec, NetSpec
 
 BYTES = {"f32": 4, "f16": 2, "i8": 1, "i4": 0.5}  # of a weight
 
+_ALIGNMENT = 16  # of a convolution's bytes in the file (cpp/format/layout.h)
 _ABOUT = 96  # characters, as many as runs write at most about a net
 
 Genes = dict[str, float]  # of each convolution: the logarithm of what its density is multiplied by
@@ -36,7 +37,8 @@ class Shape:
     """A convolution as the budget sees it."""
 
     clusters: int
-    cluster_bytes: float
+    cluster_bytes: float  # of a whole one
+    bytes: float  # of all
     share: float  # its density, up to a factor that all have in common
 
 
@@ -49,8 +51,8 @@ class Planner:
         for layer in spec.layers:
             for name, conv in layer.named_convs():
                 self._shapes[name] = _shape(conv, BYTES[dtype])
-        living = sum(shape.clusters * shape.cluster_bytes for shape in self._shapes.values())
         spec = replace(spec, about=spec.about.ljust(_ABOUT))
+        living = sum(shape.bytes // _ALIGNMENT * _ALIGNMENT for shape in self._shapes.values())
         self._fixed_bytes = len(spec.to_bytes(dtype, "cluster16x1")) - living
 
     @property
@@ -64,10 +66,13 @@ class Planner:
         return {name: shape.clusters for name, shape in self._shapes.items()}
 
     def bytes(self, counts: Counts) -> float:
-        """Of the file, as cluster16x1."""
-        return self._fixed_bytes + sum(
-            self._shapes[name].cluster_bytes * count for name, count in counts.items()
-        )
+        """Of the file, as cluster16x1: no less than it takes, by a few bytes a convolution more."""
+        total = self._fixed_bytes
+        for name, count in counts.items():
+            shape = self._shapes[name]
+            size = min(count * shape.cluster_bytes, shape.bytes)
+            total += math.ceil(size / _ALIGNMENT) * _ALIGNMENT
+        return total
 
     def seconds(self, counts: Counts) -> float:
         """Predicted latency of one image."""
@@ -114,6 +119,7 @@ def _shape(conv: ConvSpec, weight_bytes: float) -> Shape:
     outputs, inputs, height, width = conv.weight.shape
     blocks = -(-outputs // HEIGHT)
     clusters = blocks * inputs * height * width
-    # The last block's clusters are as high as there are channels left (cpp/format/layout.h).
     share = (outputs + inputs + height + width) / (outputs * inputs * height * width)
-    return Shape(clusters, weight_bytes * outputs / blocks, share)
+    # The last block's clusters are as high as there are channels left (cpp/format/layout.h).
+    whole = weight_bytes * min(HEIGHT, outputs)
+    return Shape(clusters, whole, weight_bytes * conv.weight.size, share)
