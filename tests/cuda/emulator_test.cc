@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "cuda/kernels/device.h"
@@ -291,9 +293,14 @@ TEST(EmulatorDeathTest, ReportsAMissingAtomicAsARace) {
   }
 }
 
-// Two blocks, one value: on two workers nothing orders them.
+// Two blocks, one value: on two workers nothing orders them. They wait for each other in a way that does not order them
+// either: ThreadSanitizer may forget a worker that has ended before the next one begins.
+std::atomic<unsigned> begun{0};
 __global__ void first_threads_count(Count task) {
-  if (threadIdx.x == 0) *task.counter += 1;
+  if (threadIdx.x != 0) return;
+  begun.fetch_add(1, std::memory_order_relaxed);
+  while (begun.load(std::memory_order_relaxed) < 2) std::this_thread::yield();
+  *task.counter += 1;
 }
 
 TEST(EmulatorDeathTest, ReportsARaceBetweenBlocks) {
