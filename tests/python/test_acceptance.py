@@ -38,7 +38,12 @@ from test_convert_onnx import export as torch_export
 pytestmark = pytest.mark.slow
 
 PHOTOGRAPHS = 40
-ARM_BINARY = Path(__file__).parents[2] / "build" / "aarch64" / "tools" / "infer" / "squish-infer"
+# Of the preset that `make test-aarch64` could build: with the device cuda or without.
+ARM_BINARIES = [
+    Path(__file__).parents[2] / "build" / preset / "tools" / "infer" / "squish-infer"
+    for preset in ("aarch64-cuda", "aarch64")
+]
+ARM_BINARY = next((file for file in ARM_BINARIES if file.is_file()), None)
 ARM_RUN = ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"]
 
 
@@ -126,7 +131,7 @@ def test_photographs_through_onnx(
 
 @needs_shared_data
 @pytest.mark.skipif(
-    not ARM_BINARY.is_file() or shutil.which(ARM_RUN[0]) is None,
+    ARM_BINARY is None or shutil.which(ARM_RUN[0]) is None,
     reason="needs `make test-aarch64` and qemu-aarch64-static",
 )
 @pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
