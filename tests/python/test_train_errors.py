@@ -106,7 +106,7 @@ def test_a_loss_that_is_no_number(data: Dataset) -> None:
         trainer.run_epoch()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "squishnative": "0"}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 3, "squishnative": "0"}'])
 def test_settings_that_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "settings.json").write_text(text)
     with pytest.raises(ValueError, match="not the settings of a run"):

@@ -13,7 +13,7 @@ from squishnative.train.device import check_device
 from squishnative.train.folders import begin_run, read_settings
 from squishnative.train.recipe import Recipe
 
-FORMAT = 2  # of the run folder
+FORMAT = 4  # of the run folder; no two commands have the same
 EVOLVE = "evolve"
 PAPER = "paper"
 

@@ -37,7 +37,7 @@ from squishnative.train.teacher import Teacher, teacher_of
 from squishnative.train.trainer import Epoch, Trainer, accuracy, logits_of
 
 CALIBRATION_IMAGES = 256
-FORMAT = 1  # of the run folder
+FORMAT = 3  # of the run folder; no two commands have the same
 CHECKPOINT = "checkpoint.pt"
 
 

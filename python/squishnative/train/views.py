@@ -1,8 +1,8 @@
 """Training images as steps take them, and what the teacher says of them.
 
-A teacher has to see the very crop that its student sees. For small nets it costs more than they do:
-64 crops of 128 pixels take it 85 ms, cutting them 35 ms and a step of a net of a tenth of its size
-190 ms (one thread, Zen 4). A student that meets the same few crops again and again needs neither.
+A teacher has to see the very crop that its student sees, which is a third of the time of a small
+student's step: 303 ms for 64 crops of 128 pixels and a net of 0.6 of the widths, 210 where they
+were cut and taught before (one thread, Zen 4).
 """
 
 from __future__ import annotations
