@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   }
   const std::string folder = argv[1];
   const bool done = write_file(folder + "/everything.squish", squish::testing::golden_file()) &&
-                    write_file(folder + "/int4.squish", squish::testing::golden_int4_file());
+                    write_file(folder + "/int4.squish", squish::testing::golden_int4_file()) &&
+                    write_file(folder + "/compressed.squish", squish::testing::golden_compressed_file());
   return done ? 0 : 1;
 }

@@ -12,9 +12,8 @@ int NetWriter::append(LayerDescription layer, const std::vector<ConvSource>& sou
 
 ConvDescription NetWriter::encode_conv(const std::string& layer, const ConvSource& source) {
   try {
-    EncodedConv encoded = encode(source);
-    payloads_.push_back(std::move(encoded.payload));  // a vector that moves keeps its bytes where they are
-    return encoded.description;
+    convs_.push_back(encode(source));  // a vector that moves keeps its bytes where they are
+    return convs_.back().description;
   } catch (const InvalidArgument& error) {
     throw InvalidArgument("layer '" + layer + "': " + error.what());
   }

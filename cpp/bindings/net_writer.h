@@ -27,7 +27,7 @@ class NetWriter {
   ConvDescription encode_conv(const std::string& layer, const ConvSource& source);
 
   NetDescription net_;
-  std::vector<std::vector<uint8_t>> payloads_;  // net_'s spans point into them
+  std::vector<EncodedConv> convs_;  // own the bytes of net_'s
 };
 
 }  // namespace squish::bindings

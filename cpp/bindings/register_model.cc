@@ -80,6 +80,7 @@ void register_conv_info(py::module_& m) {
       .def_property_readonly("relu", [](const ConvInfo& i) { return i.conv->relu; })
       .def_property_readonly("encoding", [](const ConvInfo& i) { return name_of(i.conv->encoding); })
       .def_property_readonly("dtype", [](const ConvInfo& i) { return name_of(i.conv->type); })
+      .def_property_readonly("compressed", [](const ConvInfo& i) { return i.conv->is_compressed(); })
       .def_property_readonly("payload_bytes", [](const ConvInfo& i) { return i.conv->payload_bytes(); })
       .def_property_readonly("live_weights", [](const ConvInfo& i) { return count_live_weights(*i.conv); })
       .def_property_readonly("live_clusters", [](const ConvInfo& i) { return count_live_clusters(*i.conv); })

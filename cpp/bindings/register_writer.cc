@@ -41,6 +41,7 @@ std::vector<float> floats(const py::array& array, py::ssize_t rank, const std::s
 struct Storage {
   WeightType type;
   EncodingChoice encoding;
+  bool compress;
 };
 
 ConvSource conv_source(const std::string& what, const py::array& weight, const std::optional<py::array>& bias,
@@ -55,6 +56,7 @@ ConvSource conv_source(const std::string& what, const py::array& weight, const s
   source.relu = relu;
   source.type = storage.type;
   source.encoding = storage.encoding;
+  source.compress = storage.compress;
   return source;
 }
 
@@ -94,8 +96,8 @@ NetWriter make_writer(int channels, int height, int width, std::vector<float> me
 
 int conv(NetWriter& writer, const std::string& name, int input, const py::array& weight,
          const std::optional<py::array>& bias, Pair stride, Padding padding, bool relu,
-         const std::string& dtype, const std::string& encoding) {
-  const Storage storage{weight_type(dtype), encoding_choice(encoding)};
+         const std::string& dtype, const std::string& encoding, bool compress) {
+  const Storage storage{weight_type(dtype), encoding_choice(encoding), compress};
   const std::string what = "layer '" + name + "'";
   return writer.append(layer(LayerKind::kConv, name, {input}),
                        {conv_source(what, weight, bias, stride, padding, relu, storage)});
@@ -103,8 +105,8 @@ int conv(NetWriter& writer, const std::string& name, int input, const py::array&
 
 int fire(NetWriter& writer, const std::string& name, int input, const Filters& squeeze,
          const std::optional<Filters>& expand1x1, const std::optional<Filters>& expand3x3,
-         const std::string& dtype, const std::string& encoding) {
-  const Storage storage{weight_type(dtype), encoding_choice(encoding)};
+         const std::string& dtype, const std::string& encoding, bool compress) {
+  const Storage storage{weight_type(dtype), encoding_choice(encoding), compress};
   const std::string what = "layer '" + name + "': ";
   std::vector<ConvSource> sources = {fire_source(what + "squeeze", squeeze, 0, 1, storage)};
   const int squeezed = sources[0].out_channels;
@@ -146,9 +148,10 @@ void register_writer(py::module_& m) {
            py::arg("std"), py::arg("resize") = 0, py::arg("interpolation") = "bilinear")
       .def("conv", &conv, py::arg("name"), py::arg("input"), py::arg("weight"), py::arg("bias"),
            py::arg("stride") = one, py::arg("padding") = none, py::arg("relu") = true,
-           py::arg("dtype") = "f32", py::arg("encoding") = "smallest")
+           py::arg("dtype") = "f32", py::arg("encoding") = "smallest", py::arg("compress") = true)
       .def("fire", &fire, py::arg("name"), py::arg("input"), py::arg("squeeze"), py::arg("expand1x1"),
-           py::arg("expand3x3"), py::arg("dtype") = "f32", py::arg("encoding") = "smallest")
+           py::arg("expand3x3"), py::arg("dtype") = "f32", py::arg("encoding") = "smallest",
+           py::arg("compress") = true)
       .def("max_pool", &max_pool, py::arg("name"), py::arg("input"), py::arg("kernel"), py::arg("stride"),
            py::arg("padding") = none, py::arg("ceil_mode") = false)
       .def("add", &add, py::arg("name"), py::arg("inputs"), py::arg("relu") = false)

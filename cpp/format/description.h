@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -37,10 +38,17 @@ struct ConvDescription {
   float activation_scale = 0;
   // The parts of the payload, views into the file's bytes, not necessarily aligned in memory: read with memcpy.
   ByteSpan bias, scale, occupancy, values;
+  // Of a compressed payload: its bytes in the file, and the bytes that the parts above are views into.
+  ByteSpan compressed;
+  std::shared_ptr<const std::vector<uint8_t>> decompressed;
 
   int64_t kernel_area() const { return int64_t{window.kernel_h} * window.kernel_w; }
   int64_t weight_count() const { return int64_t{out_channels} * in_channels * kernel_area(); }  // as if dense
-  size_t payload_bytes() const { return bias.size + scale.size + occupancy.size + values.size; }
+  // In the file, without padding.
+  size_t payload_bytes() const {
+    return is_compressed() ? compressed.size : bias.size + scale.size + occupancy.size + values.size;
+  }
+  bool is_compressed() const { return compressed.size != 0; }
 };
 
 struct LayerDescription {

@@ -3,6 +3,7 @@
 
 #include "format/byte_writer.h"
 #include "format/cluster.h"
+#include "format/compression.h"
 #include "format/half.h"
 #include "format/write.h"
 
@@ -195,6 +196,19 @@ EncodedConv encode_as(WeightEncoding encoding, ConvDescription conv, const Quant
   return result;
 }
 
+// Instead of the payload, where that is less.
+void compress(EncodedConv& conv) {
+  if (!has_scale(conv.description.type)) return;
+  std::vector<uint8_t> compressed = compress_payload(conv.description);
+  if (compressed.size() >= conv.payload.size() || !may_expand(conv.payload.size(), compressed.size())) return;
+  conv.compressed = std::move(compressed);
+  conv.description.compressed = as_bytes(conv.compressed);
+}
+
+size_t size_in_file(const EncodedConv& conv) {
+  return conv.compressed.empty() ? conv.payload.size() : conv.compressed.size();
+}
+
 std::vector<WeightEncoding> candidates(EncodingChoice choice) {
   switch (choice) {
     case EncodingChoice::kDense:
@@ -214,12 +228,14 @@ std::vector<WeightEncoding> candidates(EncodingChoice choice) {
 
 // Encodes in every way there is to choose from: a size that was computed could be wrong, this one cannot.
 template <typename T>
-EncodedConv encode_smallest(EncodingChoice choice, const ConvDescription& conv, const Quantized<T>& weights) {
+EncodedConv encode_smallest(const ConvSource& source, const ConvDescription& conv,
+                            const Quantized<T>& weights) {
   EncodedConv smallest;
-  for (WeightEncoding encoding : candidates(choice)) {
+  for (WeightEncoding encoding : candidates(source.encoding)) {
     EncodedConv encoded = encode_as(encoding, conv, weights);
+    if (source.compress) compress(encoded);
     const bool first = smallest.payload.empty();
-    if (first || encoded.payload.size() < smallest.payload.size()) smallest = std::move(encoded);
+    if (first || size_in_file(encoded) < size_in_file(smallest)) smallest = std::move(encoded);
   }
   return smallest;
 }
@@ -239,15 +255,15 @@ EncodedConv encode(const ConvSource& source) {
   switch (conv.type) {
     case WeightType::kF16:
       return encode_smallest(
-          source.encoding, conv,
+          source, conv,
           Quantized<uint16_t>{to_halves("bias", bias_of(source)), {}, to_halves("weight", source.weight)});
     case WeightType::kI8:
     case WeightType::kI4:
-      return encode_smallest(source.encoding, conv, quantize(source));
+      return encode_smallest(source, conv, quantize(source));
     case WeightType::kF32:
       break;
   }
-  return encode_smallest(source.encoding, conv, Quantized<float>{bias_of(source), {}, source.weight});
+  return encode_smallest(source, conv, Quantized<float>{bias_of(source), {}, source.weight});
 }
 
 }  // namespace squish

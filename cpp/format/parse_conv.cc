@@ -1,6 +1,7 @@
 #include <cfloat>
 
 #include "format/cluster.h"
+#include "format/compression.h"
 #include "format/half.h"
 #include "format/parse_layers.h"
 
@@ -97,8 +98,29 @@ void read_payload(ByteReader payload, ConvDescription& conv) {
   payload.expect_end();
 }
 
+void read_compressed(ByteReader payload, ConvDescription& conv) {
+  const ByteSpan compressed = payload.take(payload.left(), "compressed payload");
+  auto plain = std::make_shared<const std::vector<uint8_t>>(decompress_payload(compressed, conv, payload));
+  ByteReader parts({plain->data(), plain->size()}, 0, "decompressed payload");
+  parts.set_place(concat(payload.place(), ": decompressed payload"));
+  read_payload(std::move(parts), conv);
+  conv.compressed = compressed;
+  conv.decompressed = std::move(plain);
+}
+
+Compression read_compression(ByteReader& convs, const ConvDescription& conv) {
+  const bool allowed = conv.out_channels != 0 && has_scale(conv.type);
+  return static_cast<Compression>(convs.read_int<uint8_t>(
+      "compression", 0, static_cast<int>(allowed ? Compression::kAns : Compression::kNone)));
+}
+
+struct Fields {
+  ConvDescription conv;
+  Compression compression;
+};
+
 // The record's fields up to the payload's.
-ConvDescription read_fields(ByteReader& convs, bool may_be_absent) {
+Fields read_fields(ByteReader& convs, bool may_be_absent) {
   ConvDescription conv;
   conv.out_channels = convs.read_int<uint16_t>("out_channels", may_be_absent ? 0 : 1, UINT16_MAX);
   conv.in_channels = convs.read_int<uint16_t>("in_channels", 1, UINT16_MAX);
@@ -109,30 +131,36 @@ ConvDescription read_fields(ByteReader& convs, bool may_be_absent) {
       convs.read_int<uint8_t>("encoding", 0, absent ? 0 : static_cast<int>(WeightEncoding::kSynapse)));
   conv.type = static_cast<WeightType>(
       convs.read_int<uint8_t>("type", 0, absent ? 0 : static_cast<int>(WeightType::kI4)));
-  convs.skip_zeros(1, "reserved");
+  const Compression compression = read_compression(convs, conv);
   conv.activation_scale = convs.read<float>("activation_scale");
   if (!(conv.activation_scale >= 0 && conv.activation_scale <= (absent ? 0 : FLT_MAX))) {
     convs.fail(concat("activation_scale is ", conv.activation_scale,
                       absent ? ", must be 0 for an absent conv" : ", must be finite and not negative"));
   }
   convs.skip_zeros(4, "reserved");
-  return conv;
+  return {std::move(conv), compression};
 }
 
 }  // namespace
 
 ConvDescription parse_conv(ByteReader& convs, ByteReader& weights, bool may_be_absent) {
-  ConvDescription conv = read_fields(convs, may_be_absent);
-  const bool absent = conv.out_channels == 0;
+  auto [conv, compression] = read_fields(convs, may_be_absent);
+  const bool absent = conv.out_channels == 0, compressed = compression == Compression::kAns;
   weights.set_place(convs.place());
-  if (!absent) weights.skip_padding(kPayloadAlignment);
+  if (!absent && !compressed) weights.skip_padding(kPayloadAlignment);
   const uint64_t want = absent ? 0 : weights.position();
   const uint64_t offset = convs.read<uint64_t>("payload_offset");
   if (offset != want) convs.fail(concat("payload_offset is ", offset, ", must be ", want));
   const uint64_t bytes = convs.read<uint64_t>("payload_bytes");
   if (absent && bytes != 0) convs.fail(concat("payload_bytes is ", bytes, ", must be 0 for an absent conv"));
-  if (!absent) read_payload(weights.take_part(bytes, "payload"), conv);
-  return conv;
+  if (absent) return std::move(conv);
+  ByteReader payload = weights.take_part(bytes, "payload");
+  if (compressed) {
+    read_compressed(std::move(payload), conv);
+  } else {
+    read_payload(std::move(payload), conv);
+  }
+  return std::move(conv);
 }
 
 }  // namespace squish

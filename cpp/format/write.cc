@@ -50,6 +50,11 @@ struct LayerWriters {
 
 // The payload's offset in kWeights.
 size_t put_payload(ByteWriter& weights, const ConvDescription& conv) {
+  if (conv.is_compressed()) {
+    const size_t offset = weights.size();
+    weights.put_bytes(conv.compressed);
+    return offset;
+  }
   weights.align(kPayloadAlignment);
   const size_t offset = weights.size();
   for (ByteSpan part : {conv.bias, conv.scale, conv.occupancy, conv.values}) {
@@ -68,7 +73,7 @@ void put_conv(LayerWriters& out, const ConvDescription& conv) {
   out.convs.put(conv.relu ? kFlagRelu : uint8_t{0});
   out.convs.put(static_cast<uint8_t>(conv.encoding));
   out.convs.put(static_cast<uint8_t>(conv.type));
-  out.convs.put_zeros(1);
+  out.convs.put(static_cast<uint8_t>(conv.is_compressed() ? Compression::kAns : Compression::kNone));
   out.convs.put(conv.activation_scale);
   out.convs.put_zeros(4);
   out.convs.put(uint64_t{offset});
@@ -167,18 +172,26 @@ std::vector<uint8_t> assemble(const std::vector<SectionContents>& sections) {
   return file.take();
 }
 
-// A part of the wrong size could still make bytes that parse, as something else.
+bool is_written_as(ByteSpan part, ByteSpan wanted, bool compressed) {
+  if (part.size != wanted.size) return false;
+  return !compressed || part.size == 0 || std::memcmp(part.data, wanted.data, part.size) == 0;
+}
+
+// A part of the wrong size could still make bytes that parse, as something else. So could a compressed payload that is
+// another one's.
 void check_parts(const NetDescription& want, const NetDescription& got) {
   for (size_t k = 0; k < want.layers.size(); ++k) {
     for (size_t c = 0; c < want.layers[k].convs.size(); ++c) {
       const ConvDescription &w = want.layers[k].convs[c], &g = got.layers[k].convs[c];
-      if (w.bias.size == g.bias.size && w.scale.size == g.scale.size &&
-          w.occupancy.size == g.occupancy.size && w.values.size == g.values.size) {
+      const bool compressed = w.is_compressed();
+      if (is_written_as(g.bias, w.bias, compressed) && is_written_as(g.scale, w.scale, compressed) &&
+          is_written_as(g.occupancy, w.occupancy, compressed) &&
+          is_written_as(g.values, w.values, compressed)) {
         continue;
       }
-      throw InvalidArgument(
-          concat("layer ", k, " '", want.layers[k].name, "': conv ", c,
-                 ": the parts of its payload do not have the sizes that its shape implies"));
+      throw InvalidArgument(concat(
+          "layer ", k, " '", want.layers[k].name, "': conv ", c, ": the parts of its payload ",
+          compressed ? "are not those that are compressed" : "do not have the sizes that its shape implies"));
     }
   }
 }

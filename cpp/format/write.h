@@ -22,9 +22,10 @@ struct ConvSource {
   std::vector<float> bias;    // [O], finite; empty: zeros
   WeightType type = WeightType::kF32;
   EncodingChoice encoding = EncodingChoice::kSmallest;
+  bool compress = true;  // integer types, where that takes fewer bytes
 };
 
-// An encoded conv that owns its bytes; `description`'s spans point into `payload`. Moves, but does not copy: the
+// An encoded conv that owns its bytes; `description`'s spans point into `payload` and `compressed`. Moves, but does not copy: the
 // spans of a copy would point into the original.
 struct EncodedConv {
   EncodedConv() = default;
@@ -32,10 +33,12 @@ struct EncodedConv {
   EncodedConv& operator=(EncodedConv&&) = default;
 
   ConvDescription description;
-  std::vector<uint8_t> payload;
+  std::vector<uint8_t> payload;     // as it is without compression
+  std::vector<uint8_t> compressed;  // empty, or what the file holds instead
 };
 
-// Encodes one conv. kSmallest takes the encoding with the fewest bytes (the first named in WeightEncoding on a tie).
+// Encodes one conv. kSmallest takes the encoding with the fewest bytes (the first named in WeightEncoding on a tie),
+// compression included.
 // A weight lives if it is not zero in its stored type; a sparse encoding drops the sign of a zero.
 // kF16: round to nearest even. kI8: scale[o] is the smallest f16 from max|w[o]| / 127 on, and value = round to
 // nearest even(w / scale), so that |value| <= 127 and |scale * value - w| <= scale / 2. kI4: the same with 7 instead

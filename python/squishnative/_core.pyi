@@ -58,6 +58,9 @@ class ConvInfo:
     def dtype(self) -> str:
         """One of "f32", "f16", "i8" or "i4"."""
     @property
+    def compressed(self) -> bool:
+        """Whether the weights are entropy-coded."""
+    @property
     def payload_bytes(self) -> int: ...
     @property
     def live_weights(self) -> int: ...
@@ -199,12 +202,14 @@ class NetWriter:
         relu: bool = ...,
         dtype: str = ...,
         encoding: str = ...,
+        compress: bool = ...,
     ) -> int:
         """Returns the layer's number.
 
         dtype: "f32", "f16", "i8" or "i4". The last three store biases as f16: ValueError from 65520
         on.
         encoding: "smallest", "dense", "cluster16x1", "cluster16x4" or "synapse".
+        compress: entropy-code integer weights where that takes fewer bytes.
         """
     def fire(
         self,
@@ -215,6 +220,7 @@ class NetWriter:
         expand3x3: Optional[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]],
         dtype: str = ...,
         encoding: str = ...,
+        compress: bool = ...,
     ) -> int:
         """Each pair is (weight OIHW, bias). All three are followed by ReLU."""
     def max_pool(

@@ -24,6 +24,7 @@ class LayerRow(NamedTuple):
     kernel: Optional[tuple[int, int]]
     stride: Optional[tuple[int, int]]
     encoding: Optional[str] = None
+    compressed: bool = False
     dtype: Optional[str] = None
     density: float = 1.0  # weights that live / all
     weights: int = 0  # as if dense
@@ -68,6 +69,7 @@ def _rows(layer: _core.LayerInfo, shape: tuple[int, int, int]) -> Iterator[Layer
             kernel=conv.kernel,
             stride=conv.stride,
             encoding=conv.encoding,
+            compressed=conv.compressed,
             dtype=conv.dtype,
             density=conv.live_weights / weights if weights else 1.0,
             weights=weights,
@@ -82,7 +84,7 @@ def _cells(row: LayerRow) -> list[str]:
     return [
         row.name,
         row.kind,
-        row.encoding or "",
+        f"{row.encoding or ''}{' ans' if row.compressed else ''}",
         row.dtype or "",
         f"{shape_text(row.kernel)} / {shape_text(row.stride)}" if row.kernel and row.stride else "",
         shape_text(row.output),

@@ -118,22 +118,31 @@ class NetSpec:
                 channels = self.input.channels
                 raise ValueError(f"{what} has {len(values)} values for {channels} channels")
 
-    def to_bytes(self, dtype: str = "f32", encoding: str = "smallest") -> bytes:
+    def to_bytes(
+        self, dtype: str = "f32", encoding: str = "smallest", compress: bool = True
+    ) -> bytes:
         """The bytes of a `.squish` file.
 
         dtype: "f32", "f16", "i8" or "i4". Integers have a scale for each output channel. Scales,
         and biases of other types than f32, are f16.
         encoding: "smallest" chooses for each convolution; "dense", "cluster16x1", "cluster16x4" and
         "synapse" are for all.
+        compress: entropy-code integer weights where that takes fewer bytes.
         Raises ValueError on a net that does not fit together and on another dtype or encoding.
         """
-        return self._writer(dtype, encoding).to_bytes()
+        return self._writer(dtype, encoding, compress).to_bytes()
 
-    def save(self, path: PathLike, dtype: str = "f32", encoding: str = "smallest") -> None:
+    def save(
+        self,
+        path: PathLike,
+        dtype: str = "f32",
+        encoding: str = "smallest",
+        compress: bool = True,
+    ) -> None:
         """Writes a `.squish` file. As `to_bytes`; OSError where it cannot be written."""
-        self._writer(dtype, encoding).save(os.fspath(path))
+        self._writer(dtype, encoding, compress).save(os.fspath(path))
 
-    def _writer(self, dtype: str, encoding: str) -> _core.NetWriter:
+    def _writer(self, dtype: str, encoding: str, compress: bool) -> _core.NetWriter:
         self.validate()
         writer = _core.NetWriter(
             self.input.channels,
@@ -145,7 +154,7 @@ class NetSpec:
             self.input.interpolation,
         )
         for layer in self.layers:
-            _write_layer(writer, layer, dtype, encoding)
+            _write_layer(writer, layer, (dtype, encoding, compress))
         writer.set_labels(self.labels)
         writer.set_about(self.about)
         return writer
@@ -179,11 +188,11 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _write_layer(writer: _core.NetWriter, layer: Layer, dtype: str, encoding: str) -> None:
+def _write_layer(writer: _core.NetWriter, layer: Layer, storage: tuple[str, str, bool]) -> None:
     if isinstance(layer, Conv):
         c = layer.conv
         writer.conv(
-            layer.name, layer.input, c.weight, c.bias, c.stride, c.padding, c.relu, dtype, encoding
+            layer.name, layer.input, c.weight, c.bias, c.stride, c.padding, c.relu, *storage
         )
     elif isinstance(layer, Fire):
         squeeze, expand1x1, expand3x3 = (
@@ -191,7 +200,7 @@ def _write_layer(writer: _core.NetWriter, layer: Layer, dtype: str, encoding: st
             for c in (layer.squeeze, layer.expand1x1, layer.expand3x3)
         )
         assert squeeze is not None
-        writer.fire(layer.name, layer.input, squeeze, expand1x1, expand3x3, dtype, encoding)
+        writer.fire(layer.name, layer.input, squeeze, expand1x1, expand3x3, *storage)
     elif isinstance(layer, MaxPool):
         writer.max_pool(
             layer.name, layer.input, layer.kernel, layer.stride, layer.padding, layer.ceil_mode

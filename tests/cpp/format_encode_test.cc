@@ -236,21 +236,28 @@ TEST(Encode, Int4ValuesComeBackInEveryEncoding) {
   }
 }
 
+size_t size_in_file(const EncodedConv& conv) {
+  return conv.compressed.empty() ? conv.payload.size() : conv.compressed.size();
+}
+
 TEST(Encode, SmallestIsTheSmallestOfTheFour) {
   for (WeightType type : kTypes) {
     for (const Sparsity& sparsity : kSparsities) {
-      ConvSource source = random_conv(40, 9, 3, sparsity);
-      source.type = type;
-      std::vector<size_t> sizes;
-      for (EncodingChoice encoding : kChoices) {
-        source.encoding = encoding;
-        sizes.push_back(encode(source).payload.size());
+      for (bool compress : {false, true}) {
+        ConvSource source = random_conv(40, 9, 3, sparsity);
+        source.type = type;
+        source.compress = compress;
+        std::vector<size_t> sizes;
+        for (EncodingChoice encoding : kChoices) {
+          source.encoding = encoding;
+          sizes.push_back(size_in_file(encode(source)));
+        }
+        source.encoding = EncodingChoice::kSmallest;
+        const EncodedConv smallest = encode(source);
+        const auto first = std::min_element(sizes.begin(), sizes.end());
+        EXPECT_EQ(size_in_file(smallest), *first);
+        EXPECT_EQ(static_cast<int>(smallest.description.encoding), first - sizes.begin());
       }
-      source.encoding = EncodingChoice::kSmallest;
-      const EncodedConv smallest = encode(source);
-      const auto first = std::min_element(sizes.begin(), sizes.end());
-      EXPECT_EQ(smallest.payload.size(), *first);
-      EXPECT_EQ(static_cast<int>(smallest.description.encoding), first - sizes.begin());
     }
   }
 }
@@ -258,6 +265,7 @@ TEST(Encode, SmallestIsTheSmallestOfTheFour) {
 TEST(Encode, SmallestIsTheFirstOfEqualOnes) {
   // Behind bias and scale, each padded: 8 values dense; sparse 1 byte of occupancy, 3 of padding, 4 values.
   ConvSource source = conv_of({1, 2, 3, 4, 0, 0, 0, 0}, WeightType::kI8);
+  source.compress = false;
   for (EncodingChoice encoding : kChoices) {
     source.encoding = encoding;
     EXPECT_EQ(encode(source).payload.size(), 4u + 4u + 8u);

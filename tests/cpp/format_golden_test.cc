@@ -29,7 +29,9 @@ class FormatGolden : public ::testing::TestWithParam<Golden> {};
 INSTANTIATE_TEST_SUITE_P(
     , FormatGolden,
     ::testing::Values(Golden{"everything", testing::golden_layers(), testing::golden_file()},
-                      Golden{"int4", testing::golden_int4_layers(), testing::golden_int4_file()}),
+                      Golden{"int4", testing::golden_int4_layers(), testing::golden_int4_file()},
+                      Golden{"compressed", testing::golden_compressed_layers(),
+                             testing::golden_compressed_file()}),
     [](const auto& golden) { return golden.param.name; });
 
 TEST_P(FormatGolden, Version1Loads) {

@@ -1,5 +1,7 @@
 #include "golden_net.h"
 
+#include <cmath>
+
 #include "format/cluster.h"
 
 namespace squish::testing {
@@ -42,6 +44,7 @@ class Maker {
     source.relu = true;
     source.encoding = encoding;
     source.type = type;
+    source.compress = false;
     fill(source);
     return source;
   }
@@ -187,6 +190,32 @@ std::vector<LayerSource> golden_int4_layers() {
   net.layers.back().convs[0].relu = false;
   net.add(LayerKind::kGlobalAveragePool, "pool3", {3});
   return net.layers;
+}
+
+std::vector<LayerSource> golden_compressed_layers() {
+  std::vector<LayerSource> layers = golden_int4_layers();
+  constexpr WeightType kTypes[] = {WeightType::kI4, WeightType::kI8, WeightType::kF16, WeightType::kI4,
+                                   WeightType::kI8};
+  size_t next = 0;
+  for (LayerSource& layer : layers) {
+    for (ConvSource& conv : layer.convs) {
+      conv.compress = true;
+      conv.type = kTypes[next++];
+      // Most of a filter's weights are small: that is what there is to win.
+      const int n = conv.type == WeightType::kI8 ? 127 : 7;
+      for (float& weight : conv.weight) {
+        const bool large = std::fabs(weight) > 0.8f;
+        const float level = large ? std::copysign(static_cast<float>(n), weight)
+                                  : std::round(weight * 0.3f * static_cast<float>(n));
+        weight = level == 0 ? 0 : level / static_cast<float>(n + 1);
+      }
+    }
+  }
+  return layers;
+}
+
+std::vector<uint8_t> golden_compressed_file() {
+  return file_of(golden_compressed_layers(), "Compressed int4 and int8. Made by tools/make_golden.");
 }
 
 std::vector<uint8_t> golden_int4_file() {

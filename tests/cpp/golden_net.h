@@ -31,4 +31,8 @@ std::vector<uint8_t> golden_file();
 std::vector<LayerSource> golden_int4_layers();
 std::vector<uint8_t> golden_int4_file();
 
+// The same net with int8 and f16 among int4 and most weights small; all that are integers are compressed.
+std::vector<LayerSource> golden_compressed_layers();
+std::vector<uint8_t> golden_compressed_file();
+
 }  // namespace squish::testing

@@ -33,7 +33,7 @@ _HEADER = struct.Struct("<8sIIQII")
 _SECTION = struct.Struct("<IIQQ")
 _INPUT = struct.Struct("<HHHHB3x")
 _LAYER = struct.Struct("<BBHIHHHBx8B8x")
-_CONV = struct.Struct("<HH8BBBBxfIQQ")
+_CONV = struct.Struct("<HH8BBBBBfIQQ")
 
 _OPTIONAL = 0x80000000
 _SECTION_INPUT, _STRINGS, _LAYERS, _CONVS, _WEIGHTS = 1, 2, 3, 4, 5
@@ -42,6 +42,7 @@ _LABELS, _ABOUT = 6 | _OPTIONAL, 7 | _OPTIONAL
 _LAYER_CONV, _LAYER_FIRE, _LAYER_MAX_POOL, _LAYER_ADD, _LAYER_MEAN = 1, 2, 3, 4, 5
 _DENSE, _CLUSTER_16X1, _CLUSTER_16X4, _SYNAPSE = 0, 1, 2, 3
 _F32, _F16, _I8, _I4 = 0, 1, 2, 3
+_ANS = 1
 _DTYPES: dict[int, npt.DTypeLike] = {
     _F32: np.dtype("<f4"),
     _F16: np.dtype("<f2"),
@@ -121,18 +122,17 @@ def _layer(record: tuple[Any, ...], convs: list[ConvSpec], strings: bytes) -> La
 
 
 def _conv(record: tuple[Any, ...], weights: bytes) -> ConvSpec:
-    out_channels, in_channels, *window, flags, encoding, kind, _, _, offset, size = record
-    payload = _Payload(weights[offset : offset + size])
-    bias = payload.take("<f4" if kind == _F32 else "<f2", out_channels)
+    out_channels, in_channels, *window, flags, encoding, kind, compression, _, _, at, size = record
+    source = _CompressedPayload if compression == _ANS else _Payload
+    payload = source(weights[at : at + size])
+    bias = payload.take_channels("<f4" if kind == _F32 else "<f2", out_channels)
     scaled = kind in (_I8, _I4)
-    scale = payload.take("<f2", out_channels) if scaled else np.ones(out_channels, "<f2")
+    scale = payload.take_channels("<f2", out_channels) if scaled else np.ones(out_channels, "<f2")
     shape = (out_channels, in_channels, window[0], window[1])
-    where = _stored(encoding, np.arange(np.prod(shape)).reshape(shape), payload)
+    stored = _stored(encoding, np.arange(np.prod(shape)).reshape(shape), payload)
     weight = np.zeros(shape, np.float32)
-    count = len(where)
-    weight.ravel()[where] = (
-        payload.take_int4(count) if kind == _I4 else payload.take(_DTYPES[kind], count)
-    )
+    weight.ravel()[stored] = payload.take_values(kind, len(stored))
+    payload.expect_end()
     return ConvSpec(
         weight * scale[:, None, None, None],
         bias.astype(np.float32),
@@ -142,7 +142,7 @@ def _conv(record: tuple[Any, ...], weights: bytes) -> ConvSpec:
     )
 
 
-def _stored(encoding: int, index: Indices, payload: _Payload) -> Indices:
+def _stored(encoding: int, index: Indices, payload: _Payload | _CompressedPayload) -> Indices:
     """The flat indices of the weights that the payload holds, in its order.
 
     index: (O, I, H, W), each weight's own flat index.
@@ -175,20 +175,98 @@ class _Payload:
         self._data = data
         self._at = 0
 
-    def take(self, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
+    def take_channels(self, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
+        return self._take(dtype, count)
+
+    def take_values(self, kind: int, count: int) -> npt.NDArray[Any]:
+        return self._take_int4(count) if kind == _I4 else self._take(_DTYPES[kind], count)
+
+    def expect_end(self) -> None:
+        """A plain payload's size is checked by what is taken from it."""
+
+    def _take(self, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
         dtype = np.dtype(dtype)
         part = np.frombuffer(self._data, dtype, count, self._at)
         self._at += -(-part.nbytes // 4) * 4
         return part
 
-    def take_int4(self, count: int) -> npt.NDArray[np.int8]:
-        pairs = self.take(np.uint8, -(-count // 2))
+    def _take_int4(self, count: int) -> npt.NDArray[np.int8]:
+        pairs = self._take(np.uint8, -(-count // 2))
         # Each value at the top of a byte of its own, from where the shift brings its sign along.
         return (np.stack([pairs << 4, pairs], axis=1).view(np.int8) >> 4).ravel()[:count]
 
     def take_bits(self, count: int) -> Bits:
-        packed = self.take(np.uint8, -(-count // 8))
+        packed = self._take(np.uint8, -(-count // 8))
         return np.unpackbits(packed, count=count, bitorder="little").astype(np.bool_)
+
+
+class _AdaptiveBit:
+    """cpp/format/ans.h: how likely the next bit is a one, in 2**15."""
+
+    def __init__(self) -> None:
+        self.one, self._rate, self._left = 1 << 14, 1, 1
+
+    def learn(self, bit: bool) -> None:
+        if bit:
+            self.one += ((1 << 15) - self.one) >> self._rate
+        else:
+            self.one -= self.one >> self._rate
+        self._left -= 1
+        if self._left == 0 and self._rate < 7:
+            self._left = 1 << self._rate
+            self._rate += 1
+
+
+class _CompressedPayload:
+    """Decodes the parts of a compressed payload: rANS, bit by bit, as cpp/format/ans.h has it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._state = int.from_bytes(data[:4], "big")
+        self._rest = iter(data[4:])
+
+    def take_channels(self, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
+        high = [_AdaptiveBit() for _ in range(256)]
+        halves = bytearray()
+        for _ in range(count):
+            halves.append(self._state & 0xFF)
+            self._advance(self._state & 0xFF, 1, 8)
+            halves.append(self._number(high, 8))
+        return np.frombuffer(halves, dtype)
+
+    def take_values(self, kind: int, count: int) -> npt.NDArray[Any]:
+        bits = 4 if kind == _I4 else 8
+        tree = [_AdaptiveBit() for _ in range(1 << bits)]
+        return np.array([self._number(tree, bits) for _ in range(count)]) - (1 << (bits - 1))
+
+    def take_bits(self, count: int) -> Bits:
+        model = _AdaptiveBit()
+        return np.array([self._bit(model) for _ in range(count)], np.bool_)
+
+    def expect_end(self) -> None:
+        if self._state != 1 << 23 or next(self._rest, None) is not None:
+            raise ValueError("a compressed payload is damaged")
+
+    def _number(self, tree: list[_AdaptiveBit], bits: int) -> int:
+        node = 1
+        for _ in range(bits):
+            node = 2 * node + self._bit(tree[node])
+        return node - (1 << bits)
+
+    def _bit(self, model: _AdaptiveBit) -> bool:
+        one = model.one
+        bit = self._state & 0x7FFF < one
+        self._advance(0 if bit else one, one if bit else (1 << 15) - one, 15)
+        model.learn(bit)
+        return bit
+
+    def _advance(self, start: int, frequency: int, bits: int) -> None:
+        state = frequency * (self._state >> bits) + (self._state & ((1 << bits) - 1)) - start
+        while state < 1 << 23:
+            byte = next(self._rest, None)
+            if byte is None:
+                raise ValueError("a compressed payload ends too early")
+            state = state << 8 | byte
+        self._state = state
 
 
 def _labels(section: bytes) -> list[str]:
