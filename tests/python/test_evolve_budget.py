@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 from evolution import planner, small
-from squishnative.evolve.budget import Budget
-from squishnative.evolve.clusters import genome_of, members, sums
+from squishnative.evolve.budget import Budget, before_compression, file_bytes, within
+from squishnative.evolve.clusters import genome_of, members, sums, without_weakest
 from squishnative.evolve.environment import Environment, measure_environment
-from squishnative.spec import InputSpec, NetSpec
+from squishnative.spec import ConvSpec, InputSpec, NetSpec
 from squishnative.train.architecture import squeezenet
 
 
@@ -20,12 +20,12 @@ class TestPlanner:
         self, dtype: str, share: float, width: float
     ) -> None:
         spec = squeezenet("1.1", 3, width=width)
-        dense = len(spec.to_bytes(dtype, "cluster16x1"))
+        dense = len(spec.to_bytes(dtype, "cluster16x1", compress=False))
         most = share * dense
         counts = planner(spec, dtype).counts(Budget(bytes=most), {})
         keep(spec, counts)
         spec.about = "squishnative 10.10.10: squish one-shot, seed 1234567890, family/member-0"
-        got = len(spec.to_bytes(dtype, "cluster16x1"))
+        got = len(spec.to_bytes(dtype, "cluster16x1", compress=False))
         assert got <= most
         assert got >= most * 0.9  # clusters are whole, and 26 convolutions round up
 
@@ -71,3 +71,62 @@ def test_the_environment_predicts_what_the_engine_takes() -> None:
     fifth = {name: np.arange(a.size).reshape(a.shape) % 5 == 0 for name, a in full.items()}
     assert 1e-5 < found.seconds(fifth) < 0.6 * found.seconds(full)
     assert Environment(**json.loads(json.dumps(found.to_dict()))) == found
+
+
+class TestCompression:
+    def test_a_planner_may_spend_what_compression_saves(self) -> None:
+        spec = small()
+        for dtype in ("i8", "i4"):
+            left = len(spec.to_bytes(dtype)) / len(spec.to_bytes(dtype, compress=False))
+            assert left < 0.95
+            granted = before_compression(Budget(1e4, 2.0, dtype), spec)
+            assert 1e4 < (granted.bytes or 0) < 1e4 / left
+            assert (granted.seconds, granted.dtype) == (2.0, dtype)
+        for dtype in ("f32", "f16"):
+            assert before_compression(Budget(1e4, None, dtype), spec) == Budget(1e4, None, dtype)
+        assert before_compression(Budget(None, 2.0, "i4"), spec) == Budget(None, 2.0, "i4")
+
+    @pytest.mark.parametrize("dtype", ["f32", "i8", "i4"])
+    @pytest.mark.parametrize("share", [0.99, 0.7])
+    def test_a_file_that_is_too_large_loses_its_weakest_clusters(
+        self, dtype: str, share: float
+    ) -> None:
+        spec = small()
+        most = share * file_bytes(spec, dtype)
+        smaller = within(spec, Budget(most, None, dtype))
+        assert 0.97 * most <= file_bytes(smaller, dtype) <= most
+        assert within(smaller, Budget(most, None, dtype)) is smaller
+        weights = [sum(np.abs(c.weight).sum() for c in convs_of(net)) for net in (spec, smaller)]
+        clusters = [
+            sum(alive.sum() for alive in genome_of(net).values()) for net in (spec, smaller)
+        ]
+        assert clusters[1] / clusters[0] < weights[1] / weights[0] < 1
+
+    def test_no_budget_of_bytes_is_always_met(self) -> None:
+        spec = small()
+        assert within(spec, Budget(None, 1.0, "i8")) is spec
+
+    def test_a_size_that_the_emptiest_net_has_not_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="budget of 100 bytes: the emptiest net needs"):
+            within(small(), Budget(100, None, "i8"))
+
+
+class TestWithoutWeakest:
+    @pytest.mark.parametrize("count", [0, 1, 17, 200])
+    def test_so_many_die_and_nothing_else_changes(self, count: int) -> None:
+        spec = small()
+        weaker = without_weakest(spec, count)
+        died = 0
+        for before, after in zip(convs_of(spec), convs_of(weaker)):
+            lives = members(sums(after.weight != 0) > 0, after.out_channels)
+            np.testing.assert_array_equal(after.weight, before.weight * lives)
+            died += int((sums(before.weight != 0) > 0).sum() - (sums(after.weight != 0) > 0).sum())
+        assert died == count
+
+    def test_the_strongest_of_each_convolution_stays(self) -> None:
+        emptiest = without_weakest(small(), 10**6)
+        assert all((conv.weight != 0).any() for conv in convs_of(emptiest))
+
+
+def convs_of(spec: NetSpec) -> list[ConvSpec]:
+    return [conv for layer in spec.layers for _, conv in layer.named_convs()]

@@ -27,7 +27,8 @@ def test_every_experiment_is_a_call_that_squish_understands(
     given = context.params
     assert given["output"] == tmp_path / "runs" / experiment.name
     for name, value in experiment.options.items():
-        assert str(given[name.replace("-", "_")]) == str(value)
+        got = given[name.replace("-", "_")]
+        assert got == list(value) if isinstance(value, tuple) else str(got) == str(value)
 
 
 def test_ancestors_come_before_their_families() -> None:

@@ -22,7 +22,7 @@ from squishnative.train.files import save_state, write_atomically
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
 from squishnative.train.run import begin, train
-from squishnative.train.teacher import teacher_of
+from squishnative.train.teacher import Taught, teacher_of
 from squishnative.train.trainer import Trainer, accuracy, logits_of
 from training import settings, trainer_of
 from typer.testing import CliRunner
@@ -127,12 +127,12 @@ def test_distillation_pulls_towards_the_teacher(data: Dataset) -> None:
     """With the whole loss from it, labels do not matter: wrong ones leave the same weights."""
     spec = squeezenet("1.1", 3, width=0.25, seed=9)
     spec.input = replace(spec.input, height=SIZE, width=SIZE)
-    teacher = Network(spec, normed=False)
+    teacher = Network(spec, normed=False).eval()
     ends = []
     for shift in (0, 1):
         shifted = replace(data.train, classes=(data.train.classes + shift) % 3)
         trainer = trainer_of(replace(data, train=shifted), distillation=1.0)
-        trainer.teacher = teacher.eval()
+        trainer.teacher = lambda x: Taught(teacher(x))
         trainer.run_epoch()
         ends.append(trainer.network)
     assert same(*ends)
@@ -141,10 +141,13 @@ def test_distillation_pulls_towards_the_teacher(data: Dataset) -> None:
 def test_the_engine_teaches_what_the_net_says() -> None:
     spec = squeezenet("1.1", 3, width=0.25, seed=9)
     batch = torch.randn(5, 3, SIZE, SIZE).to(memory_format=torch.channels_last)
-    wanted = Network(spec, normed=False).eval()(batch)
-    taught = teacher_of(spec, "cpu")(batch)
-    assert not taught.requires_grad
-    torch.testing.assert_close(taught, wanted.detach(), rtol=1e-4, atol=1e-4)
+    logits, features = Network(spec, normed=False).eval().forward_with_features(batch)
+    taught = teacher_of(spec, "cpu", features=True)(batch)
+    assert taught.features is not None
+    assert not taught.logits.requires_grad
+    torch.testing.assert_close(taught.logits, logits.detach(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(taught.features, features.detach(), rtol=1e-4, atol=1e-4)
+    assert teacher_of(spec, "cpu")(batch).features is None
 
 
 def test_a_last_batch_of_one_image_is_left_out(data: Dataset) -> None:
@@ -181,10 +184,18 @@ def test_an_optimiser_that_is_none_is_refused() -> None:
         Recipe(optimiser="lion")
 
 
-def test_trains_on_crops_of_the_scale_that_was_asked_for(data: Dataset) -> None:
+def test_trains_on_crops_of_the_scale_that_was_asked_for(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = trainer_of(data, scale=0.95)
     seen: list[torch.Size] = []
-    trainer.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    forward = trainer.network.forward_with_features
+
+    def watched(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(x.shape)
+        return forward(x)
+
+    monkeypatch.setattr(trainer.network, "forward_with_features", watched)
     trainer.run_epoch()
     assert {shape[2:] for shape in seen} == {(30, 30)}
 

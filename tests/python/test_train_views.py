@@ -14,6 +14,7 @@ from squishnative.train.dataset import Dataset
 from squishnative.train.recipe import Recipe
 from squishnative.train.run import Settings, begin, train
 from squishnative.train.seeds import mix
+from squishnative.train.teacher import Taught
 from squishnative.train.views import Views
 
 SPEC = InputSpec(height=SIZE, width=SIZE, resize=SIZE)
@@ -27,9 +28,9 @@ class Looker:
     def __init__(self) -> None:
         self.images = 0
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor) -> Taught:
         self.images += len(x)
-        return x.mean((2, 3))
+        return Taught(x.mean((2, 3)), x.amax((2, 3)))
 
 
 def views_of(data: Dataset, teacher: Looker, count: int = 2, seed: int = 0) -> Views:
@@ -42,7 +43,9 @@ def test_a_teacher_looks_at_each_view_once(data: Dataset) -> None:
     for number, looked in ((0, 1), (0, 1), (1, 2), (2, 2), (7, 2)):
         x, taught = views.take(number, everyone)
         assert taught is not None
-        assert torch.equal(taught, x.mean((2, 3)))
+        assert torch.equal(taught.logits, x.mean((2, 3)))
+        assert taught.features is not None
+        assert torch.equal(taught.features, x.amax((2, 3)))
         assert teacher.images == looked * len(data.train)
 
 

@@ -10,7 +10,8 @@ PRETRAINED = "squeezenet1_1.pth"
 STRATEGIES = ("evolve", "one-shot", "gradual", "rigl")
 SEEDS = (0, 1, 2)
 
-Options = dict[str, object]  # "mature-epochs": 40 is --mature-epochs 40
+# "mature-epochs": 40 is --mature-epochs 40; a tuple is an option that is given so many times
+Options = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,10 @@ EXPERIMENTS = [
     _family(
         "imagenette",
         IMAGENETTE,
-        max_bytes="12.5kB",
-        generations=10,
-        epochs=2,
-        family=6,
-        mature_epochs=60,
+        max_bytes=("100kB", "50kB", "25kB", "12.5kB"),
+        generations=9,
+        epochs=3,
+        mature_epochs=100,
         scale=0.8,
         views=16,
         **_ALONE,
@@ -67,11 +67,10 @@ EXPERIMENTS = [
     _family(
         "imagenette-scratch",
         IMAGENETTE,
-        max_bytes="24.7kB",
-        generations=8,
-        epochs=2,
-        family=5,
-        mature_epochs=60,
+        max_bytes=("100kB", "50kB", "25kB"),
+        generations=7,
+        epochs=3,
+        mature_epochs=100,
         scale=0.8,
         views=16,
         **_ALONE,
@@ -85,10 +84,9 @@ EXPERIMENTS = [
     _family(
         "cifar10",
         CIFAR,
-        max_bytes="46.5kB",
-        generations=4,
+        max_bytes=("100kB", "50kB"),
+        generations=5,
         epochs=1,
-        family=3,
         mature_epochs=4,
         views=4,
         **_ALONE,
@@ -106,7 +104,7 @@ EXPERIMENTS = [
             {
                 "strategy": strategy,
                 "seed": seed,
-                "max-bytes": "93kB",  # a tenth of the clusters, as int8
+                "max-bytes": ("93kB",),  # a tenth of the clusters, as int8
                 "dtype": "i8",
                 "generations": 6,
                 "epochs": 2,

@@ -29,7 +29,10 @@ def command(experiment: Experiment, runs: Path, data: Path) -> list[str]:
         options["init"] = data / experiment.init
     if experiment.ancestor is not None:
         options["ancestor"] = runs / experiment.ancestor / "net.squish"
-    return begun + [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    for name, given in options.items():
+        for value in given if isinstance(given, tuple) else (given,):
+            begun += [f"--{name}", str(value)]
+    return begun
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from squishnative.cli.parameters import (
     Crop,
     Data,
     Distillation,
+    Hints,
     LearningRate,
     Mirror,
     Mixup,
@@ -45,8 +46,12 @@ def evolve(
         ),
     ] = None,
     max_bytes: Annotated[
-        Optional[str],
-        typer.Option(show_default=False, help="Of the last generation's file: 50kB, 0.1MB."),
+        Optional[list[str]],
+        typer.Option(
+            show_default=False,
+            help="Of the smallest file: 50kB, 0.1MB. Given more than once: a net of each size is "
+            "shipped, instead of --family.",
+        ),
     ] = None,
     max_latency: Annotated[
         Optional[str],
@@ -86,6 +91,7 @@ def evolve(
     optimiser: Optimiser = "adamw",
     distillation: Distillation = 1.0,
     temperature: Temperature = 4.0,
+    hints: Hints = 1.0,
     mixup: Mixup = 0.0,
     crop: Crop = 0.6,
     scale: Scale = 1.0,
@@ -111,6 +117,7 @@ def evolve(
     [train].
 
     squish evolve --data photos --ancestor run/net.squish --max-bytes 100kB -o family
+    squish evolve ... --max-bytes 100kB --max-bytes 50kB --max-bytes 25kB --dtype i4 -o family
     squish evolve --resume -o family
     """
     import torch  # takes seconds
@@ -124,11 +131,16 @@ def evolve(
         for option, value in (("--data", data), ("--ancestor", ancestor)):
             if value is None:
                 raise typer.BadParameter("wanted with a new run", param_hint=option)
+        latency = None
+        if max_latency is not None:
+            latency = _parse(max_latency, "seconds", "--max-latency")
+        sizes = sorted(_parse(text, "bytes", "--max-bytes") for text in max_bytes or [])
         settings = run.Settings(
             str(data),
             str(ancestor),
-            max_bytes=_parse(max_bytes, "bytes", "--max-bytes"),
-            max_seconds=_parse(max_latency, "seconds", "--max-latency"),
+            max_bytes=sizes[0] if sizes else None,
+            larger_bytes=tuple(sizes[1:]),
+            max_seconds=latency,
             max_drop=max_drop,
             dtype=dtype,
             strategy=strategy,
@@ -149,6 +161,7 @@ def evolve(
                 optimiser=optimiser,
                 distillation=distillation,
                 temperature=temperature,
+                hints=hints,
                 mixup=mixup,
                 crop=crop,
                 scale=scale,
@@ -187,9 +200,7 @@ def evolve(
     name_skipped(output)
 
 
-def _parse(text: Optional[str], kind: str, option: str) -> Optional[float]:
-    if text is None:
-        return None
+def _parse(text: str, kind: str, option: str) -> float:
     units = _UNITS[kind]
     match = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s*([a-z]*)", text.strip().lower())
     if match is None or match[2] not in units:

@@ -64,6 +64,12 @@ Mixup = Annotated[float, typer.Option(min=0, help="Alpha; 0 is off.")]
 Distillation = Annotated[
     float, typer.Option(min=0, max=1, help="The teacher's share of the loss; labels have the rest.")
 ]
+Hints = Annotated[
+    float,
+    typer.Option(
+        min=0, help="Weight of the loss by which features imitate the teacher's; 0 is off."
+    ),
+]
 Crop = Annotated[
     float, typer.Option(min=0.01, max=1, help="Least share of an image that a crop shows.")
 ]

@@ -6,6 +6,8 @@ convolution's clusters are an array (ceil(O / 16), I, H, W).
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,6 +30,25 @@ def sums(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 def members(alive: Alive, out_channels: int) -> npt.NDArray[np.bool_]:
     """The inverse of `sums`: (O, I, H, W), True for the weights of clusters that live."""
     return alive.repeat(HEIGHT, axis=0)[:out_channels]
+
+
+def without_weakest(spec: NetSpec, count: int) -> NetSpec:
+    """A copy without that many living clusters, but one of each convolution.
+
+    Weak are those whose norm is small beside the largest of their convolution.
+    """
+    weaker = copy.deepcopy(spec)
+    convs = [conv for layer in weaker.layers for _, conv in layer.named_convs()]
+    norms = [np.sqrt(sums(conv.weight.astype(np.float64) ** 2)) for conv in convs]
+    shares = [np.where(n > 0, n / max(n.max(), 1e-30), np.inf) for n in norms]
+    for share in shares:
+        share[share == 1] = np.inf  # the strongest stays
+    order = np.sort(np.concatenate([share.ravel() for share in shares]))
+    last = order[min(count, len(order)) - 1] if count else -1.0
+    for conv, share in zip(convs, shares):
+        dies = (share <= last) & np.isfinite(share)
+        conv.weight = conv.weight * ~members(dies, conv.out_channels)
+    return weaker
 
 
 def genome_of(spec: NetSpec) -> Genome:

@@ -36,7 +36,7 @@ from squishnative.evolve.individual import (
     measured_seconds,
     young,
 )
-from squishnative.evolve.selection import fittest, spread
+from squishnative.evolve.selection import fittest, fittest_of_each, spread
 from squishnative.evolve.settings import EVOLVE, PAPER, Settings, begin, saved_settings
 from squishnative.evolve.synthesis import Made, Synthesis
 from squishnative.net import load
@@ -113,11 +113,18 @@ class _Run:
                 self._individual(generation, number, False, make)
             if self._ends_with(generation):
                 break
-        grown_up = spread([i for i in young(self.folder) if not self._lost(i)], settings.family)
-        for one in reversed(grown_up):  # the one that was asked for first
+        for one in reversed(self._grown_up()):  # the one that was asked for first
             make = partial(synthesis.mature, one)
             self._individual(one.generation, one.number, True, make)
         return family(self.folder)
+
+    def _grown_up(self) -> list[Individual]:
+        """Those that are shipped, largest first."""
+        fit = [i for i in young(self.folder) if not self._lost(i)]
+        sizes = self.synthesis.sizes
+        if not sizes:
+            return spread(fit, self.settings.family)
+        return fittest_of_each([i for i in fit if i.generation in sizes])
 
     def _parents(self, generation: int) -> list[Individual]:
         before = [i for i in young(self.folder) if i.generation == generation - 1]

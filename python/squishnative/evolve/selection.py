@@ -47,14 +47,19 @@ def fittest(candidates: Sequence[C]) -> list[C]:
     return ranked
 
 
+def fittest_of_each(candidates: Sequence[C]) -> list[C]:
+    """One of each generation; candidates: whole generations in their order."""
+    generations = groupby(candidates, key=lambda c: c.generation)
+    return [max(members, key=lambda c: c.fitness) for _, members in generations]
+
+
 def spread(candidates: Sequence[C], count: int) -> list[C]:
     """At most `count` nets of different sizes, largest first: the fittest of their generations.
 
     candidates: whole generations in their order. The smallest and the largest are among them, the
     others as near to a geometric series of sizes between those as there are.
     """
-    generations = groupby(candidates, key=lambda c: c.generation)
-    best = [max(members, key=lambda c: c.fitness) for _, members in generations]
+    best = fittest_of_each(candidates)
     left = sorted(best, key=lambda c: c.shipped_bytes)  # how good they get, maturity shows
     chosen: list[C] = []
     for size in np.geomspace(left[0].shipped_bytes, left[-1].shipped_bytes, count):

@@ -13,7 +13,7 @@ from squishnative.train.device import check_device
 from squishnative.train.folders import begin_run, read_settings
 from squishnative.train.recipe import Recipe
 
-FORMAT = 4  # of the run folder; no two commands have the same
+FORMAT = 6  # of the run folder; no two commands have the same
 EVOLVE = "evolve"
 PAPER = "paper"
 
@@ -27,12 +27,14 @@ class Settings:
     generation may lose against the ancestor before the run ends. population: offspring a
     generation. parents: of each, at most. recipe: of one individual's training, at a learning rate
     that stays. family: how many nets are shipped. mature_epochs: of the training of each of those,
-    with weights rounded as the file's and a learning rate that falls to 0.
+    with weights rounded as the file's and a learning rate that falls to 0. larger_bytes: files that
+    are shipped besides max_bytes, instead of a family of nets of any sizes between.
     """
 
     data: str
     ancestor: str
     max_bytes: Optional[float] = None
+    larger_bytes: tuple[float, ...] = ()
     max_seconds: Optional[float] = None
     max_drop: Optional[float] = None
     dtype: str = "i8"
@@ -56,6 +58,10 @@ class Settings:
         """Raises ValueError on a setting out of range."""
         if self.strategy != PAPER and self.max_bytes is None and self.max_seconds is None:
             raise ValueError("wanted a budget: max_bytes, max_seconds or both")
+        if self.larger_bytes and self.strategy != EVOLVE:
+            raise ValueError(f"larger_bytes: the strategy {self.strategy!r} ships other nets")
+        if self.larger_bytes and not (self.max_bytes and self.max_bytes < min(self.larger_bytes)):
+            raise ValueError(f"larger_bytes: got {self.larger_bytes} beside {self.max_bytes}")
         for name, value, least in (
             ("generations", self.generations, 1),
             ("population", self.population, 1),
@@ -78,6 +84,8 @@ class Settings:
     def epochs(self) -> int:
         """Of training in the whole run, if nothing ends it early; a rival ships a family of one."""
         shipped = self.family if self.strategy in (EVOLVE, PAPER) else 1
+        if self.larger_bytes:
+            shipped = 1 + len(self.larger_bytes)
         young = self.generations * self.population * self.recipe.epochs
         return young + shipped * self.mature_epochs
 
@@ -89,7 +97,7 @@ class Settings:
     def from_dict(cls, values: dict[str, Any]) -> Settings:
         """The inverse. Raises TypeError or ValueError on names and values that are none."""
         nested = {"recipe": Recipe(**values["recipe"]), "heredity": Heredity(**values["heredity"])}
-        return cls(**{**values, **nested})
+        return cls(**{**values, **nested, "larger_bytes": tuple(values["larger_bytes"])})
 
 
 def begin(folder: Path, settings: Settings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,7 +13,15 @@ from typing import Optional
 import numpy as np
 import torch
 
-from squishnative.evolve.budget import Budget, Genes, Planner
+from squishnative.evolve.budget import (
+    Budget,
+    Counts,
+    Genes,
+    Planner,
+    before_compression,
+    file_bytes,
+    within,
+)
 from squishnative.evolve.clusters import HEIGHT, genome_of
 from squishnative.evolve.compact import compact
 from squishnative.evolve.encoding import draw_synapses
@@ -20,7 +30,7 @@ from squishnative.evolve.filters import importance, keep_blocks, sort_filters
 from squishnative.evolve.individual import Individual
 from squishnative.evolve.offspring import Sample, bear, planner_within, set_masks
 from squishnative.evolve.settings import EVOLVE, PAPER, Settings
-from squishnative.evolve.strategies import STRATEGIES
+from squishnative.evolve.strategies import STRATEGIES, one_shot
 from squishnative.spec import NetSpec
 from squishnative.train.dataset import Split
 from squishnative.train.files import load_state, save_state
@@ -67,11 +77,13 @@ class Synthesis:
         """
         self.folder, self.settings = folder, settings
         self.planner = Planner(ancestor, environment, settings.dtype)
+        self._ancestor_bytes = file_bytes(ancestor, settings.dtype)
+        self.sizes = self._generations_of_sizes()
         self._dense, self._environment, self._images = ancestor, environment, images
         self._after_epoch = after_epoch
         self.training_seconds = 0.0  # of the last individual, killed processes included
         self._check_budget()
-        self._teacher = teacher_of(ancestor, settings.device)
+        self._teacher = teacher_of(ancestor, settings.device, settings.recipe.hints > 0)
         self._views: Optional[Views] = None
         if settings.recipe.views:
             self._views = Views(
@@ -95,7 +107,8 @@ class Synthesis:
         rng = self._random(generation, number)
         pairs = [(self._read(parent), parent.genes) for parent in parents]
         sample = self._sample(rng)
-        budget, share = self._budget(generation), self._share(generation)
+        share = self._share(generation)
+        budget = before_compression(self._budget(generation), compact(pairs[0][0]))
         heredity = self.settings.heredity
         newborn = bear(pairs, self._environment, budget, share, heredity, sample, rng)
         spec, losses = self._young(newborn.network, rng)
@@ -134,6 +147,8 @@ class Synthesis:
         trainer = self._trainer(network, recipe, rng)
         losses = self._train(trainer)
         grown = compact(trainer.averaged.to_spec())  # rounding leaves whole clusters zero
+        if settings.strategy == EVOLVE and individual.generation > 0:  # the ancestor has no budget
+            grown = compact(within(grown, self._budget(individual.generation)))
         return Made(grown, settings.dtype, individual.genes, [individual.name], losses=losses)
 
     def rival(self) -> Made:
@@ -145,16 +160,22 @@ class Synthesis:
         rng = np.random.default_rng([settings.seed])
         sample = self._sample(rng)
         network = prepare(self._dense, sample.images)
-        counts = self.planner.counts(self._budget(settings.generations), {})
-        hook = STRATEGIES[settings.strategy](network, counts)
+        budget = self._budget(settings.generations)
+        hook = STRATEGIES[settings.strategy](network, self._rivals_counts(network, budget))
         network.refit_batch_norms(sample.images)
         before = settings.recipe.epochs * settings.generations * settings.population
         recipe = replace(settings.recipe, epochs=before + settings.mature_epochs)
         trainer = self._trainer(network, recipe, rng)
         trainer.before_step = hook
         losses = self._train(trainer, float_epochs=before)
-        grown = compact(trainer.averaged.to_spec())
+        grown = compact(within(compact(trainer.averaged.to_spec()), budget))
         return Made(grown, settings.dtype, parents=["generation-00/member-0"], losses=losses)
+
+    def _rivals_counts(self, network: Network, budget: Budget) -> Counts:
+        """For a net that compresses as the strongest clusters of this one do."""
+        pruned = copy.deepcopy(network)
+        one_shot(pruned, self.planner.counts(budget, {}))
+        return self.planner.counts(before_compression(budget, compact(pruned.to_spec())), {})
 
     def _young(self, network: Network, rng: np.random.Generator) -> tuple[NetSpec, list[float]]:
         recipe = replace(self.settings.recipe, annealed=False, warmup=_YOUNG_WARMUP)
@@ -217,14 +238,39 @@ class Synthesis:
         )
 
     def _budget(self, generation: int) -> Budget:
-        """Of a generation: geometric from the ancestor's cost to what was asked for."""
-        costs = [
+        """Of a generation: the size that was asked for, or on a geometric way to the last one."""
+        size, seconds = self._on_the_way(generation)
+        return Budget(self.sizes.get(generation, size), seconds, self.settings.dtype)
+
+    def _on_the_way(self, generation: int) -> list[Optional[float]]:
+        """Bytes and seconds, geometric from the ancestor's cost to the last generation's."""
+        return [
             None
             if last is None
             else first * (last / first) ** (generation / self.settings.generations)
             for first, last in self._first_and_last()
         ]
-        return Budget(costs[0], costs[1], self.settings.dtype)
+
+    def _generations_of_sizes(self) -> dict[int, float]:
+        """Which generation has each of the sizes that were asked for; none for a single one.
+
+        Raises ValueError on sizes beyond the ancestor's, or nearer to each other than generations.
+        """
+        settings, most = self.settings, self._ancestor_bytes
+        if not settings.larger_bytes or settings.max_bytes is None:
+            return {}
+        sizes = {settings.generations: settings.max_bytes}
+        way = {g: self._on_the_way(g)[0] or 0.0 for g in range(1, settings.generations)}
+        for size in sorted(settings.larger_bytes):
+            if size >= most:
+                raise ValueError(f"a net of {size:g} bytes: the ancestor's file has {most} already")
+            nearest = min(way, key=lambda g: abs(math.log(way[g] / size)), default=0)
+            if nearest == 0 or nearest in sizes:
+                raise ValueError(
+                    f"a net of {size:g} bytes: too few generations, {settings.generations}"
+                )
+            sizes[nearest] = size
+        return sizes
 
     def _share(self, generation: int) -> float:
         """The least that a generation's budget leaves of what the ancestor costs."""
@@ -235,7 +281,7 @@ class Synthesis:
         """What the ancestor costs and what the last generation may: bytes, seconds."""
         totals = self.planner.totals
         return [
-            (self.planner.bytes(totals), self.settings.max_bytes),
+            (self._ancestor_bytes, self.settings.max_bytes),
             (self.planner.seconds(totals), self.settings.max_seconds),
         ]
 

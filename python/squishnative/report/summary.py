@@ -22,8 +22,8 @@ PAPER = ((2.4e6, 0.812), (0.95e6, 0.77))
 class Factors:
     """What makes a file smaller than the 1000-class float32 net; their product is the whole.
 
-    head: fewer classes. evolution: fewer weights. encoding: what bitmaps of clusters cost, below 1,
-    and what leaving out single zeros saves. precision: fewer bytes a weight.
+    head: fewer classes. evolution: fewer weights. encoding: what bitmaps of clusters cost, and what
+    leaving out single zeros and entropy coding save. precision: fewer bits a weight.
     """
 
     head: float

@@ -45,6 +45,7 @@ class TrainableConv(nn.Module):
 
     def __init__(self, spec: ConvSpec, normed: bool) -> None:
         super().__init__()
+        self.dropout = 0.0  # the share of its inputs that is dropped while training
         self.stride, self.relu = spec.stride, spec.relu
         self.padding = spec.padding
         self.weight = nn.Parameter(torch.from_numpy(spec.weight.copy()))
@@ -72,7 +73,7 @@ class TrainableConv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, I, H, W) -> (N, O, H', W')."""
-        y = self.convolve(x)
+        y = self.convolve(F.dropout(x, self.dropout, self.training) if self.dropout else x)
         if self.norm is not None:
             y = self.norm(y)
         return F.relu(y, inplace=True) if self.relu else y
@@ -146,17 +147,15 @@ class TrainableConv(nn.Module):
 class Network(nn.Module):
     """The layers of a NetSpec, in its order. Input (N, C, H, W) normalised float32."""
 
-    def __init__(self, spec: NetSpec, dropout: float = 0.0, normed: bool = True) -> None:
+    def __init__(self, spec: NetSpec, normed: bool = True) -> None:
         """The batch norms' statistics are unset: `insert_batch_norms` or train next.
 
-        dropout: the share of the head's inputs that is dropped while training.
         normed: False for a net that only runs, a teacher: without batch norms.
         Raises ValueError on a net that does not fit together.
         """
         super().__init__()
         spec.validate()
         self._spec = NetSpec(copy.copy(spec.input), spec.layers, list(spec.labels), spec.about)
-        self.dropout = dropout
         named = [pair for layer in spec.layers for pair in layer.named_convs()]
         self._head = named[-1][0]
         self.convs = nn.ModuleDict(
@@ -182,6 +181,18 @@ class Network(nn.Module):
         """(N, C, H, W) -> (N, classes) logits."""
         return self.run(x, TrainableConv.forward)
 
+    def forward_with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As forward, and what the head reads, (N, F), the mean over height and width."""
+        features: list[torch.Tensor] = []
+
+        def call(conv: TrainableConv, x: torch.Tensor) -> torch.Tensor:
+            if conv is head:
+                features.append(x.mean((2, 3)))
+            return conv(x)  # type: ignore[no-any-return]
+
+        head = self._conv(self._head)
+        return self.run(x, call), features[0]
+
     @torch.no_grad()
     def insert_batch_norms(self, images: torch.Tensor) -> None:
         """Sets fresh batch norms from normalised images (N, C, H, W), the function unchanged."""
@@ -198,6 +209,10 @@ class Network(nn.Module):
         layers = [self._trained(layer) for layer in self._spec.layers]
         spec = self._spec
         return NetSpec(copy.copy(spec.input), layers, list(spec.labels), spec.about)
+
+    def drop_out(self, share: float) -> None:
+        """From now on this share of the head's inputs is dropped while training."""
+        self._conv(self._head).dropout = share
 
     def round_to(self, dtype: str) -> None:
         """From now on weights are rounded as a file of this type will be; f32 and f16: not."""
@@ -222,8 +237,6 @@ class Network(nn.Module):
     def _compute(self, layer: Layer, sources: list[torch.Tensor], call: Call) -> torch.Tensor:
         x = sources[0]
         if isinstance(layer, Conv):
-            if layer.name == self._head:
-                x = F.dropout(x, self.dropout, self.training)
             return call(self._conv(layer.name), x)
         if isinstance(layer, Fire):
             squeeze, *expands = (self._conv(name) for name, _ in layer.named_convs())

@@ -47,6 +47,7 @@ class Recipe:
     # Distillation: the teacher's share of the loss, and the temperature of both.
     distillation: float = 0.5
     temperature: float = 2.0
+    hints: float = 0.0  # weight of the loss by which features imitate the teacher's (hints.py)
     dtype: str = "f32"  # quantisation-aware: weights are rounded as this type's, "i8" or "i4"
     amp: bool = True  # mixed precision; on CUDA, and on CPUs with bfloat16 instructions
 
@@ -69,6 +70,7 @@ class Recipe:
             ("ema", 0, 1),
             ("distillation", 0, 1),
             ("temperature", 0.1, None),
+            ("hints", 0, None),
         ):
             value = getattr(self, name)
             if value < least or (most is not None and value > most):

@@ -198,7 +198,7 @@ def _teacher(settings: Settings, pupil: NetSpec) -> Optional[Teacher]:
         got, wanted = (np.array(getattr(net.input, name)) for net in (spec, pupil))
         if not np.allclose(got, wanted, rtol=1e-4):
             raise ValueError(f"'{settings.teacher}': {name}: got {got}, the net has {wanted}")
-    return teacher_of(spec, settings.device)
+    return teacher_of(spec, settings.device, settings.recipe.hints > 0)
 
 
 class Log:

@@ -22,13 +22,15 @@ from torch.nn import functional as F
 
 from squishnative.train.augment import augment, normalise
 from squishnative.train.dataset import Images, Split
+from squishnative.train.hints import Hints
 from squishnative.train.network import Network
 from squishnative.train.recipe import OPTIMISERS, Recipe
 from squishnative.train.seeds import mix
-from squishnative.train.teacher import Teacher
-from squishnative.train.views import Taught, Views, crop_size
+from squishnative.train.teacher import Taught, Teacher
+from squishnative.train.views import Views, crop_size
 
 EVALUATION_BATCH = 100
+_HINT_SAMPLE = 1024  # images whose features hints begin with
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Trainer:
         # torch's stub of `to` lacks this argument.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.to(device)
-        self.network.dropout = recipe.dropout
+        self.network.drop_out(recipe.dropout)
         self.network.round_to(recipe.dtype)
         self.averaged = copy.deepcopy(network).eval()
         self.recipe, self.seed, self.device = recipe, seed, device
@@ -78,7 +80,8 @@ class Trainer:
         if recipe.views and views is None:
             self._views = Views(split, network.input, recipe, seed, teacher, device)
         network.check_size(*self._crop)
-        self._optimiser = _optimiser(network, recipe)
+        self._hints = self._begin_hints()
+        self._optimiser = _optimiser(network, recipe, self._hints)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -132,6 +135,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimiser": self._optimiser.state_dict(),
+            "hints": None if self._hints is None else self._hints.state_dict(),
             "epochs_done": self.epochs_done,
         }
 
@@ -139,6 +143,8 @@ class Trainer:
         """Continues from a `state` of the same net and recipe."""
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
+        if self._hints is not None:
+            self._hints.load_state_dict(state["hints"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.epochs_done = state["epochs_done"]
         self.step = self.epochs_done * self.steps_per_epoch
@@ -174,7 +180,7 @@ class Trainer:
             share = _beta(recipe.mixup, generator)
             other = torch.randperm(len(x), generator=generator)
             x, partner = share * x + (1 - share) * x[other], classes[other]
-        logits = self.network(x)
+        logits, features = self.network.forward_with_features(x)
         smoothing = recipe.label_smoothing
         loss = share * F.cross_entropy(logits, classes, label_smoothing=smoothing)
         if share < 1:
@@ -184,15 +190,19 @@ class Trainer:
         if taught is None:
             with torch.no_grad():
                 taught = self.teacher(x)
-        aim = F.log_softmax(taught / recipe.temperature, 1)
+        aim = F.log_softmax(taught.logits / recipe.temperature, 1)
         own = F.log_softmax(logits.float() / recipe.temperature, 1)
         apart = F.kl_div(own, aim, reduction="batchmean", log_target=True)
         weight = recipe.distillation
-        return (1 - weight) * loss + weight * recipe.temperature**2 * apart
+        loss = (1 - weight) * loss + weight * recipe.temperature**2 * apart
+        if self._hints is not None:
+            assert taught.features is not None
+            loss = loss + recipe.hints * self._hints(features, taught.features)
+        return loss
 
     def _look(
         self, chosen: torch.Tensor, generator: torch.Generator
-    ) -> tuple[torch.Tensor, Taught]:
+    ) -> tuple[torch.Tensor, Optional[Taught]]:
         """The images as the net eats them; and what the teacher says, where that is known."""
         if self._views is not None:
             # Trainings that share views begin with different ones.
@@ -200,6 +210,22 @@ class Trainer:
         images = self._images[chosen].to(self.device)
         pixels = augment(images, self._crop, self.recipe, generator)
         return normalise(pixels, self._spec), None
+
+    @torch.no_grad()
+    def _begin_hints(self) -> Optional[Hints]:
+        if self.teacher is None or self.recipe.hints == 0:
+            return None
+        generator = torch.Generator().manual_seed(mix(self.seed, 0) + 2)
+        sample = torch.randperm(len(self._images), generator=generator)[:_HINT_SAMPLE]
+        own, theirs = [], []
+        self.network.eval()
+        for chosen in sample.split(self.recipe.batch):
+            x, taught = self._look(chosen, generator)
+            taught = self.teacher(x) if taught is None else taught
+            assert taught.features is not None, "a recipe with hints has a teacher with features"
+            own.append(self.network.forward_with_features(x)[1])
+            theirs.append(taught.features)
+        return Hints(torch.cat(own), torch.cat(theirs)).to(self.device)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -213,9 +239,9 @@ class Trainer:
                 mine[name].copy_(value)
 
 
-def _optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimiser(network: Network, recipe: Recipe, hints: Optional[Hints]) -> torch.optim.Optimizer:
     """Norms and biases do not decay."""
-    parameters = list(network.parameters())
+    parameters = [*network.parameters(), *([] if hints is None else hints.parameters())]
     groups = [
         {
             "params": [p for p in parameters if p.ndim > 1],

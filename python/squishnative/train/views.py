@@ -17,17 +17,15 @@ from squishnative.train.augment import augment, normalise
 from squishnative.train.dataset import Split
 from squishnative.train.recipe import Recipe
 from squishnative.train.seeds import mix
-from squishnative.train.teacher import Teacher
+from squishnative.train.teacher import Taught, Teacher
 
 _CHUNK = 64  # images that are cut and taught at a time
-
-Taught = Optional[torch.Tensor]  # (N, classes) logits; None without a teacher
 
 
 @dataclass(frozen=True)
 class _View:
     crops: torch.Tensor  # (N, H, W, C) uint8
-    taught: Taught
+    taught: Optional[Taught]  # None without a teacher
 
 
 class Views:
@@ -51,7 +49,7 @@ class Views:
         self._spec, self._recipe, self._seed, self._device = spec, recipe, seed, device
         self._kept: dict[int, _View] = {}
 
-    def take(self, number: int, chosen: torch.Tensor) -> tuple[torch.Tensor, Taught]:
+    def take(self, number: int, chosen: torch.Tensor) -> tuple[torch.Tensor, Optional[Taught]]:
         """Some images in view `number`, counted on in a circle.
 
         Returns (N, C, H, W) as the net eats them, on the device, and what the teacher says of them.
@@ -60,20 +58,20 @@ class Views:
         if number not in self._kept:
             self._kept[number] = self._make(number)
         view = self._kept[number]
-        taught = None if view.taught is None else view.taught[chosen].to(self._device)
+        taught = None if view.taught is None else view.taught.of(chosen, self._device)
         return self._eaten(view.crops[chosen]), taught
 
     def _make(self, number: int) -> _View:
         generator = torch.Generator().manual_seed(mix(self._seed, number))
         size = crop_size(self._spec, self._recipe)
-        crops, taught = [], []
+        crops, taught = [], []  # type: list[torch.Tensor], list[Taught]
         for images in self._images.split(_CHUNK):
             cut = augment(images.to(self._device), size, self._recipe, generator)
             rounded = cut.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().contiguous()
             crops.append(rounded)
             if self.teacher is not None:
-                taught.append(self.teacher(self._eaten(rounded)).cpu())
-        return _View(torch.cat(crops), torch.cat(taught) if taught else None)
+                taught.append(self.teacher(self._eaten(rounded)))
+        return _View(torch.cat(crops), Taught.joined(taught) if taught else None)
 
     def _eaten(self, crops: torch.Tensor) -> torch.Tensor:
         return normalise(crops.to(self._device).permute(0, 3, 1, 2).float(), self._spec)

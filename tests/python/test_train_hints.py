@@ -1,0 +1,103 @@
+"""Hints: features that imitate the teacher's."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from squishnative.spec import NetSpec
+from squishnative.train.dataset import Dataset
+from squishnative.train.hints import Hints
+from squishnative.train.recipe import Recipe
+from squishnative.train.run import Settings, begin, train
+from squishnative.train.teacher import Taught, teacher_of
+from squishnative.train.trainer import Trainer
+from test_train_run import same
+from training import settings, trainer_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_begin_with_the_regression() -> None:
+    torch.manual_seed(0)
+    own = torch.randn(500, 12) + 3
+    taught = own @ torch.randn(12, 30) + torch.randn(30)
+    hints = Hints(own, taught)
+    assert float(hints(own, taught)) < 1e-3
+    unrelated = torch.randn(500, 30) * 7 - 2
+    assert 0.9 < float(Hints(own, unrelated)(own, unrelated)) < 1
+
+
+def test_features_that_never_move_teach_nothing() -> None:
+    own, taught = torch.randn(50, 4), torch.full((50, 3), 7.0)
+    hints = Hints(own, taught)
+    assert float(hints(own, taught)) == pytest.approx(0, abs=1e-6)
+
+
+def taught_trainer(data: Dataset, hints: float) -> Trainer:
+    """One whose teacher knows what the labels say: a net that was trained on them."""
+    parent = trainer_of(data)
+    for _ in range(4):
+        parent.run_epoch()
+    trainer = trainer_of(data, seed=1)
+    teacher = teacher_of(parent.averaged.to_spec(), "cpu", features=True)
+    recipe = Recipe(epochs=6, batch=12, lr=0.02, distillation=1.0, hints=hints, views=2)
+    return Trainer(trainer.network, data.train, recipe, 1, teacher)
+
+
+def missed(trainer: Trainer) -> float:
+    """What a regression from the student's features misses of the teacher's, on training images."""
+    x, taught = trainer._look(torch.arange(60), torch.Generator())
+    assert taught is not None
+    assert taught.features is not None
+    with torch.no_grad():
+        own = trainer.network.eval().forward_with_features(x)[1]
+        return float(Hints(own, taught.features)(own, taught.features))
+
+
+def test_pull_features_towards_the_teachers(data: Dataset) -> None:
+    without, hinted = taught_trainer(data, 0.0), taught_trainer(data, 3.0)
+    begun = missed(hinted)
+    for _ in range(6):
+        without.run_epoch()
+        hinted.run_epoch()
+    assert missed(hinted) < 0.9 * missed(without)
+    assert missed(hinted) < begun
+
+
+def test_are_part_of_the_state(data: Dataset) -> None:
+    whole, killed, resumed = (taught_trainer(data, 1.0) for _ in range(3))
+    for _ in range(3):
+        whole.run_epoch()
+    killed.run_epoch()
+    resumed.restore(copy.deepcopy(killed.state()))
+    for _ in range(2):
+        resumed.run_epoch()
+    assert same(resumed.network, whole.network)
+
+
+def test_need_a_teacher(data: Dataset) -> None:
+    trainer = trainer_of(data, hints=1.0)
+    trainer.run_epoch()
+    assert trainer.state()["hints"] is None
+
+
+def test_a_run_has_them(pictures: Path, data: Dataset, tmp_path: Path) -> None:
+    begin(tmp_path / "teacher", settings(pictures, epochs=1))
+    teacher = train(tmp_path / "teacher", lambda _: None, data=data)
+    nets = []
+    for name, hints in (("with", 1.0), ("again", 1.0), ("without", 0.0)):
+        wanted = settings(pictures, epochs=1, hints=hints)
+        begin(tmp_path / name, Settings(**{**wanted.__dict__, "teacher": str(teacher)}))
+        nets.append(train(tmp_path / name, lambda _: None, data=data).read_bytes())
+    assert nets[0] == nets[1] != nets[2]
+
+
+def test_a_teachers_features_are_those_of_its_head(data: Dataset) -> None:
+    spec: NetSpec = trainer_of(data).averaged.to_spec()
+    x = torch.randn(2, 3, spec.input.height, spec.input.width)
+    taught: Taught = teacher_of(spec, "cpu", features=True)(x)
+    assert taught.features is not None
+    assert taught.features.shape == (2, spec.layers[-2].conv.in_channels)  # type: ignore[union-attr]
