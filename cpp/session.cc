@@ -27,12 +27,23 @@ void check_reference_options(const SessionOptions& options) {
   }
 }
 
+void check_storage(const SessionOptions& options) {
+  if (options.storage == "f32") return;
+  if (options.storage != "f16") {
+    throw InvalidArgument("storage: got '" + options.storage + "', wanted 'f32' or 'f16'");
+  }
+  if (options.device.compare(0, 4, "cuda") != 0) {
+    throw InvalidArgument("storage: got 'f16', device '" + options.device + "' has 'f32' alone");
+  }
+}
+
 std::unique_ptr<Backend> make_backend(const std::shared_ptr<const Model>& model,
                                       const SessionOptions& options) {
   if (!model) throw InvalidArgument("model: got none");
   if (options.threads < 1) {
     throw InvalidArgument("threads: got " + std::to_string(options.threads) + ", must be at least 1");
   }
+  check_storage(options);
   if (options.device == "cpu") return make_cpu_backend(model, options);
   if (options.device == "reference") {
     check_reference_options(options);

@@ -94,10 +94,10 @@ int64_t macs_run(const Op& op, const Step& step, const OpChoice& choice, const P
 }
 
 void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs,
-                  StepInfo& info) {
+                  const std::string& storage, StepInfo& info) {
   const WeightCensus census = take_census(op);
   const std::string after = op.pooled ? "_pooled" : op.averaged ? "_averaged" : "";
-  info.kernel = (op.squeeze != nullptr ? "f32_fire_16x1" : "f32_conv_16x1") + after + "_cuda";
+  info.kernel = storage + (op.squeeze != nullptr ? "_fire_16x1" : "_conv_16x1") + after + "_cuda";
   info.why = census.text();
   if (op.squeeze != nullptr) {
     info.why += "; " + extent(choice.tiling) + " in " + std::to_string(choice.fire.splits) +
@@ -126,9 +126,10 @@ Packs pack_net(const Graph& graph) {
 }
 
 Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
-                         int multiprocessors, FirePolicy policy) {
+                         int multiprocessors, FirePolicy policy, StorageType storage) {
   Blueprint blueprint;
   blueprint.images = images;
+  blueprint.storage = storage;
   const auto plan = [&](std::vector<Op> ops) {
     blueprint.plan = make_plan(graph, ops, height, width, ActivationOrder::kPlanar);
     blueprint.ops = std::move(ops);
@@ -142,9 +143,11 @@ Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int
 }
 
 std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
+  const bool halves = blueprint.storage == StorageType::kF16;
+  const std::string storage = halves ? "f16" : "f32";
   StepInfo input;
   input.layer = "input";
-  input.kernel = "f32 in place, u8 normalised";
+  input.kernel = halves ? "f32 to f16, u8 normalised" : "f32 in place, u8 normalised";
   input.why = "activations are planar, as the caller's floats are";
   const Layout& layout = blueprint.plan.buffers.front().layout;
   input.output = {layout.channels(), layout.height, layout.width};
@@ -156,22 +159,30 @@ std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
     info.output = blueprint.plan.steps[k].output_shape;
     switch (op.kind) {
       case OpKind::kConv:
-        explain_conv(op, blueprint.plan.steps[k], blueprint.choices[k], packs, info);
+        explain_conv(op, blueprint.plan.steps[k], blueprint.choices[k], packs, storage, info);
         break;
       case OpKind::kMaxPool:
-        info.kernel = "f32_max_pool_cuda";
+        info.kernel = storage + "_max_pool_cuda";
         info.why = "not 3x3 with stride 2 on a convolution that nobody else reads: not fused";
         break;
       case OpKind::kGlobalAveragePool:
-        info.kernel = "f32_average_cuda";
+        info.kernel = storage + "_average_cuda";
         info.why = "its input has other readers or is no convolution's: not fused";
         break;
       case OpKind::kAdd:
-        info.kernel = "f32_add_cuda";
+        info.kernel = storage + "_add_cuda";
         info.why = "value by value: both inputs are planar";
         break;
     }
     steps.push_back(std::move(info));
+  }
+  if (halves) {
+    StepInfo output;
+    output.layer = "output";
+    output.kernel = "f16 to f32";
+    output.why = "the caller's results are floats";
+    output.output = steps.back().output;
+    steps.push_back(std::move(output));
   }
   return steps;
 }

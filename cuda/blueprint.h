@@ -29,6 +29,7 @@ struct OpChoice {
 
 struct Blueprint {
   int64_t images = 1;
+  StorageType storage = StorageType::kF32;
   std::vector<Op> ops;
   Plan plan;                      // of one image; a batch takes so many times the memory
   std::vector<OpChoice> choices;  // one an op
@@ -36,9 +37,9 @@ struct Blueprint {
 
 // Throws InvalidArgument where the net does not admit the size.
 Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
-                         int multiprocessors, FirePolicy policy);
+                         int multiprocessors, FirePolicy policy, StorageType storage);
 
-// The input, then one row an op.
+// The input, then one row an op; then the output, where it is not stored as the caller's floats.
 std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs);
 
 }  // namespace squish::cuda

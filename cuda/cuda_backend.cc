@@ -54,13 +54,14 @@ class CudaBuffer final : public DeviceBuffer {
 }  // namespace
 
 CudaBackend::CudaBackend(std::shared_ptr<const Model> model, std::shared_ptr<Runtime> runtime,
-                         FirePolicy policy)
+                         FirePolicy policy, StorageType storage)
     : model_(std::move(model)),
       runtime_(std::move(runtime)),
       policy_(policy),
+      storage_(storage),
       normalisation_(normalisation_of(model_->description().input)),
       packs_(pack_net(model_->graph())),
-      weights_(*runtime_, packs_),
+      weights_(*runtime_, packs_, storage),
       not_finite_(*runtime_, sizeof(int)),
       done_(runtime_->make_event()),
       others_(runtime_->make_event()) {
@@ -77,7 +78,7 @@ CudaBackend::~CudaBackend() {
 
 Blueprint CudaBackend::blueprint(int height, int width, int64_t images) const {
   return make_blueprint(model_->graph(), packs_, height, width, images,
-                        runtime_->properties().multiprocessors, policy_);
+                        runtime_->properties().multiprocessors, policy_, storage_);
 }
 
 int64_t CudaBackend::slice_limit(int height, int width) const {
@@ -129,7 +130,7 @@ void CudaBackend::BoundPlan::unbind() {
 }
 
 void CudaBackend::bind(BoundPlan& bound) {
-  const Program program(runtime_->kernels(), bound.blueprint, Arena(bound.blueprint, arena_.data()), weights_,
+  const Program program(*runtime_, bound.blueprint, Arena(bound.blueprint, arena_.data()), weights_,
                         bound.taps, normalisation_);
   std::vector<Part> parts;
   for (size_t begin = 0, end = 0; begin < program.steps(); begin = end) {
@@ -154,7 +155,7 @@ void CudaBackend::prepare(int height, int width, int64_t count) {
 }
 
 int64_t CudaBackend::arena_bytes(int height, int width) {
-  return blueprint(height, width, 1).plan.arena_floats * int64_t{sizeof(float)};
+  return blueprint(height, width, 1).plan.arena_floats * value_bytes(storage_);
 }
 
 std::vector<StepInfo> CudaBackend::explain(int height, int width) {

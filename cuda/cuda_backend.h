@@ -16,7 +16,7 @@ namespace squish::cuda {
 class CudaBackend final : public Backend {
  public:
   CudaBackend(std::shared_ptr<const Model> model, std::shared_ptr<Runtime> runtime,
-              FirePolicy policy = FirePolicy::kModelled);
+              FirePolicy policy = FirePolicy::kModelled, StorageType storage = StorageType::kF32);
   ~CudaBackend() override;
 
   void prepare(int height, int width, int64_t count) override;
@@ -67,6 +67,7 @@ class CudaBackend final : public Backend {
   std::shared_ptr<const Model> model_;
   std::shared_ptr<Runtime> runtime_;  // outlives what is on the device
   FirePolicy policy_;
+  StorageType storage_;
   Normalisation normalisation_;
   Packs packs_;
   DeviceWeights weights_;

@@ -15,7 +15,8 @@
 
 namespace squish::cuda {
 
-const KernelTable<float>& float_kernels();  // kernels.cu
+const KernelTable<float>& float_kernels();  // kernels.cu, like the next one
+const KernelTable<__half>& half_kernels();
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
@@ -230,6 +231,7 @@ class CudaRuntime final : public Runtime {
 
   const DeviceProperties& properties() const override { return properties_; }
   const KernelTable<float>& kernels() const override { return float_kernels(); }
+  const KernelTable<__half>& half_kernels() const override { return cuda::half_kernels(); }
 
   void* allocate(size_t bytes) override {
     const DeviceScope scope(ordinal_);

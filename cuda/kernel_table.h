@@ -4,12 +4,20 @@
 
 #include "cuda/tasks.h"
 
+struct __half;  // CUDA's, or the emulator's; the host knows addresses of it alone
+
 namespace squish {
 namespace cuda {
 
 using Stream = void*;  // a cudaStream_t
 
-// T: how activations and weights are stored.
+// How activations and weights lie in the device's memory. Arithmetic, biases and a Fire's squeeze in shared memory are
+// float32 in both.
+enum class StorageType : uint8_t { kF32, kF16 };
+
+constexpr int64_t value_bytes(StorageType storage) { return storage == StorageType::kF16 ? 2 : 4; }
+
+// T: float or __half.
 template <typename T>
 struct KernelTable {
   void (*conv)(const ConvTask<T>&, Stream);
@@ -21,6 +29,7 @@ struct KernelTable {
   void (*add)(const AddTask<T>&, Stream);
   void (*read_pixels)(const PixelsTask<T>&, Stream);
   void (*read_floats)(const FloatsTask<T>&, Stream);
+  void (*write_floats)(const ResultsTask<T>&, Stream);
 };
 
 // Of shared memory in a block of threads, beside a Fire's squeeze: the staged weights, and pixels to be pooled.

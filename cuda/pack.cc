@@ -1,9 +1,12 @@
 #include "cuda/pack.h"
 
 #include <limits>
+#include <string>
 
+#include "format/half.h"
 #include "format/weights.h"
 #include "plan/fuse.h"
+#include "squish/error.h"
 
 namespace squish::cuda {
 namespace {
@@ -30,6 +33,20 @@ void add_conv(PackedConvs& packed, const ConvDescription& conv, int first_channe
   packed.bias.resize(packed.blocks.size() * kClusterChannels);
 }
 
+std::vector<uint16_t> halves_of(const std::vector<float>& weights) {
+  constexpr uint16_t kInfinity = 0x7C00;
+  std::vector<uint16_t> halves;
+  halves.reserve(weights.size());
+  for (float weight : weights) {
+    const uint16_t half = half_from_float(weight);
+    if ((half & 0x7FFF) == kInfinity) {
+      throw InvalidArgument("storage: a weight is " + std::to_string(weight) + ", f16 holds up to 65504");
+    }
+    halves.push_back(half);
+  }
+  return halves;
+}
+
 }  // namespace
 
 PackedConvs pack(const std::vector<const ConvDescription*>& convs) {
@@ -54,21 +71,12 @@ std::vector<Tap> taps_of(const PackedConvs& convs, int64_t plane_values, int64_t
   return taps;
 }
 
-DeviceConvs::DeviceConvs(const PackedConvs& convs, Parcel& parcel)
+DeviceConvs::DeviceConvs(const PackedConvs& convs, StorageType storage, Parcel& parcel)
     : blocks_at_(parcel.add(convs.blocks)),
-      weights_at_(parcel.add(convs.weights)),
+      weights_at_(storage == StorageType::kF16 ? parcel.add(halves_of(convs.weights))
+                                               : parcel.add(convs.weights)),
       bias_at_(parcel.add(convs.bias)),
       block_count_(static_cast<int>(convs.blocks.size())),
       floor_(convs.relu ? 0 : -std::numeric_limits<float>::infinity()) {}
-
-Clusters<float> DeviceConvs::clusters(const DeviceMemory& weights, const Tap* taps) const {
-  const uint8_t* const base = weights.data();
-  return {reinterpret_cast<const OutputBlock*>(base + blocks_at_),
-          taps,
-          reinterpret_cast<const float*>(base + weights_at_),
-          reinterpret_cast<const float*>(base + bias_at_),
-          floor_,
-          block_count_};
-}
 
 }  // namespace squish::cuda

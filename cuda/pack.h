@@ -30,8 +30,20 @@ std::vector<Tap> taps_of(const PackedConvs& convs, int64_t plane_values, int64_t
 // The same on the device, but for the taps, which depend on the image size.
 class DeviceConvs {
  public:
-  DeviceConvs(const PackedConvs& convs, Parcel& parcel);
-  Clusters<float> clusters(const DeviceMemory& weights, const Tap* taps) const;
+  // Throws InvalidArgument on a weight that the type does not hold.
+  DeviceConvs(const PackedConvs& convs, StorageType storage, Parcel& parcel);
+
+  // T: of the storage that was asked for.
+  template <typename T>
+  Clusters<T> clusters(const DeviceMemory& memory, const Tap* taps) const {
+    const uint8_t* const base = memory.data();
+    return {reinterpret_cast<const OutputBlock*>(base + blocks_at_),
+            taps,
+            reinterpret_cast<const T*>(base + weights_at_),
+            reinterpret_cast<const float*>(base + bias_at_),
+            floor_,
+            block_count_};
+  }
 
  private:
   size_t blocks_at_, weights_at_, bias_at_;

@@ -13,9 +13,11 @@ namespace squish::cuda {
 // Weights of the whole net on the device.
 class DeviceWeights {
  public:
-  DeviceWeights(Runtime& runtime, const Packs& packs);
-  Clusters<float> clusters(const ConvDescription* first, const Tap* taps) const {
-    return convs_.at(first).clusters(memory_, taps);
+  DeviceWeights(Runtime& runtime, const Packs& packs, StorageType storage);
+  // T: of the storage that was asked for.
+  template <typename T>
+  Clusters<T> clusters(const ConvDescription* first, const Tap* taps) const {
+    return convs_.at(first).clusters<T>(memory_, taps);
   }
 
  private:
@@ -38,13 +40,14 @@ class DeviceTaps {
   DeviceMemory memory_;
 };
 
-// The parts of the arena: a flag for input that is not finite, images that were uploaded, activations.
+// The parts of the arena: a flag for input that is not finite, images that were uploaded, activations, and results to be
+// downloaded, which are the last activation where that is stored as floats.
 struct Arena {
   Arena(const Blueprint& blueprint, uint8_t* base);
 
   int* not_finite;
   uint8_t* images;
-  float* activations;
+  uint8_t* activations;
   float* output;
 
   static size_t bytes(const Blueprint& blueprint);
@@ -59,27 +62,31 @@ struct Ends {
   int* not_finite;  // becomes 1 where a value of kF32Nchw is NaN or infinite
 };
 
-// The steps of a run: step 0 reads the input, then one an op. What it is made of must outlive it.
+// The steps of a run: step 0 reads the input, then one an op; the last one writes the results, where they are not stored
+// as floats. What it is made of must outlive it.
 class Program {
  public:
-  Program(const KernelTable<float>& kernels, const Blueprint& blueprint, const Arena& arena,
+  Program(const Runtime& runtime, const Blueprint& blueprint, const Arena& arena,
           const DeviceWeights& weights, const DeviceTaps& taps, const Normalisation& norm)
-      : kernels_(kernels),
+      : runtime_(runtime),
         blueprint_(blueprint),
         arena_(arena),
         weights_(weights),
         taps_(taps),
         norm_(norm) {}
 
-  size_t steps() const { return blueprint_.ops.size() + 1; }
+  size_t steps() const { return blueprint_.ops.size() + (stores_floats() ? 1 : 2); }
   // Whether the step looks at the run's ends. The others are the same in every run.
   bool touches_ends(size_t step) const;
   // Allocates nothing.
   void launch(size_t step, const Ends& ends, Stream stream) const;
 
  private:
+  template <typename T>
   friend class StepLauncher;
-  const KernelTable<float>& kernels_;
+  bool stores_floats() const { return blueprint_.storage == StorageType::kF32; }
+
+  const Runtime& runtime_;
   const Blueprint& blueprint_;
   Arena arena_;
   const DeviceWeights& weights_;

@@ -122,5 +122,13 @@ struct FloatsTask {
   int* not_finite;  // becomes 1 where a value is NaN or infinite
 };
 
+// The net's output as the caller's floats, where it is stored in another type.
+template <typename T>
+struct ResultsTask {
+  const T* values;
+  float* out;
+  int64_t count;
+};
+
 }  // namespace cuda
 }  // namespace squish

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <type_traits>
+#include <utility>
 
 #include "format/byte_writer.h"
 #include "format/cluster.h"
@@ -192,7 +193,7 @@ EncodedConv encode_as(WeightEncoding encoding, ConvDescription conv, const Quant
   conv.scale = scale_at.in(result.payload);
   conv.occupancy = occupancy_at.in(result.payload);
   conv.values = values_at.in(result.payload);
-  result.description = conv;
+  result.description = std::move(conv);
   return result;
 }
 

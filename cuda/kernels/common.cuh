@@ -13,12 +13,15 @@ __device__ inline void store(float* at, float value) { *at = value; }
 __device__ inline void store(__half* at, float value) { *at = __float2half(value); }
 
 __device__ inline float4 load_4(const float* at) { return *reinterpret_cast<const float4*>(at); }
+// Aligned to 8 bytes: two loads of a pair each.
 __device__ inline float4 load_4(const __half* at) {
+  const __half2* const pairs = reinterpret_cast<const __half2*>(at);
+  const __half2 low = pairs[0], high = pairs[1];
   float4 values;
-  values.x = to_float(at[0]);
-  values.y = to_float(at[1]);
-  values.z = to_float(at[2]);
-  values.w = to_float(at[3]);
+  values.x = __low2float(low);
+  values.y = __high2float(low);
+  values.z = __low2float(high);
+  values.w = __high2float(high);
   return values;
 }
 

@@ -35,5 +35,11 @@ __global__ void __launch_bounds__(kThreads) read_floats(FloatsTask<T> task) {
   if (static_cast<const void*>(task.out) != task.values) store(task.out + i, value);
 }
 
+template <typename T>
+__global__ void __launch_bounds__(kThreads) write_floats(ResultsTask<T> task) {
+  const int64_t i = global_thread();
+  if (i < task.count) task.out[i] = to_float(task.values[i]);
+}
+
 }  // namespace cuda
 }  // namespace squish

@@ -3,29 +3,28 @@
 
 namespace squish {
 namespace cuda {
+namespace {
 
-const KernelTable<float>& float_kernels() {
-  static const KernelTable<float> table = make_kernel_table<float>();
-  return table;
-}
-
-cudaError_t kernel_status() {
+// Whether each kernel is there for the device.
+template <typename T>
+cudaError_t status_of_kernels() {
   const void* const kernels[] = {
-      reinterpret_cast<const void*>(conv<float, 1, false>),
-      reinterpret_cast<const void*>(conv<float, 1, true>),
-      reinterpret_cast<const void*>(conv<float, 2, false>),
-      reinterpret_cast<const void*>(conv<float, 2, true>),
-      reinterpret_cast<const void*>(conv_pooled<float, false>),
-      reinterpret_cast<const void*>(conv_pooled<float, true>),
-      reinterpret_cast<const void*>(conv_averaged<float, false>),
-      reinterpret_cast<const void*>(conv_averaged<float, true>),
-      reinterpret_cast<const void*>(fire<float, false>),
-      reinterpret_cast<const void*>(fire<float, true>),
-      reinterpret_cast<const void*>(max_pool<float>),
-      reinterpret_cast<const void*>(average<float>),
-      reinterpret_cast<const void*>(add<float>),
-      reinterpret_cast<const void*>(read_pixels<float>),
-      reinterpret_cast<const void*>(read_floats<float>),
+      reinterpret_cast<const void*>(conv<T, 1, false>),
+      reinterpret_cast<const void*>(conv<T, 1, true>),
+      reinterpret_cast<const void*>(conv<T, 2, false>),
+      reinterpret_cast<const void*>(conv<T, 2, true>),
+      reinterpret_cast<const void*>(conv_pooled<T, false>),
+      reinterpret_cast<const void*>(conv_pooled<T, true>),
+      reinterpret_cast<const void*>(conv_averaged<T, false>),
+      reinterpret_cast<const void*>(conv_averaged<T, true>),
+      reinterpret_cast<const void*>(fire<T, false>),
+      reinterpret_cast<const void*>(fire<T, true>),
+      reinterpret_cast<const void*>(max_pool<T>),
+      reinterpret_cast<const void*>(average<T>),
+      reinterpret_cast<const void*>(add<T>),
+      reinterpret_cast<const void*>(read_pixels<T>),
+      reinterpret_cast<const void*>(read_floats<T>),
+      reinterpret_cast<const void*>(write_floats<T>),
   };
   for (const void* kernel : kernels) {
     cudaFuncAttributes attributes;
@@ -33,6 +32,23 @@ cudaError_t kernel_status() {
     if (status != cudaSuccess) return status;
   }
   return cudaSuccess;
+}
+
+}  // namespace
+
+const KernelTable<float>& float_kernels() {
+  static const KernelTable<float> table = make_kernel_table<float>();
+  return table;
+}
+
+const KernelTable<__half>& half_kernels() {
+  static const KernelTable<__half> table = make_kernel_table<__half>();
+  return table;
+}
+
+cudaError_t kernel_status() {
+  const cudaError_t status = status_of_kernels<float>();
+  return status != cudaSuccess ? status : status_of_kernels<__half>();
 }
 
 }  // namespace cuda

@@ -79,10 +79,15 @@ void launch_read_floats(const FloatsTask<T>& task, Stream stream) {
 }
 
 template <typename T>
+void launch_write_floats(const ResultsTask<T>& task, Stream stream) {
+  launch(write_floats<T>, grid_of(blocks_for(task.count), 1, 1), kThreads, 0, stream, task);
+}
+
+template <typename T>
 KernelTable<T> make_kernel_table() {
-  return {launch_conv<T>, launch_conv_pooled<T>, launch_conv_averaged<T>,
-          launch_fire<T>, launch_max_pool<T>,    launch_average<T>,
-          launch_add<T>,  launch_read_pixels<T>, launch_read_floats<T>};
+  return {launch_conv<T>,        launch_conv_pooled<T>, launch_conv_averaged<T>, launch_fire<T>,
+          launch_max_pool<T>,    launch_average<T>,     launch_add<T>,           launch_read_pixels<T>,
+          launch_read_floats<T>, launch_write_floats<T>};
 }
 
 }  // namespace cuda

@@ -150,7 +150,12 @@ class DeviceArray:
 
 class Session:
     def __init__(
-        self, model: Model, device: str = ..., threads: int = ..., isa: str = ...
+        self,
+        model: Model,
+        device: str = ...,
+        threads: int = ...,
+        isa: str = ...,
+        storage: str = ...,
     ) -> None: ...
     def run(
         self,

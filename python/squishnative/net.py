@@ -25,7 +25,13 @@ FloatArray = npt.NDArray[np.float32]
 Size = Union[int, tuple[int, int]]  # one side or (height, width)
 
 
-def load(path: PathLike, device: str = "cpu", threads: int = 1, isa: Optional[str] = None) -> Net:
+def load(
+    path: PathLike,
+    device: str = "cpu",
+    threads: int = 1,
+    isa: Optional[str] = None,
+    storage: str = "f32",
+) -> Net:
     """Loads a `.squish` file, or a net that comes with the package by its name: `squish nets`.
 
     device: "cpu"; "reference", plain loops in double precision that tests compare with; or, where
@@ -34,12 +40,13 @@ def load(path: PathLike, device: str = "cpu", threads: int = 1, isa: Optional[st
     Results do not depend on it.
     isa: CPU instruction set, one of `available_isas()`. None: $SQUISH_FORCE_ISA if set, else the
     best here.
+    storage: how a CUDA device keeps activations and weights, "f32" or "f16"; "f32" on others.
 
     Raises OSError (FileNotFoundError, ...) where the file cannot be read, FormatError (a
     ValueError) where it is no valid net, ValueError or TypeError on bad options, DeviceError (a
     RuntimeError) where the device or the instruction set is absent.
     """
-    return Net(path, device, threads, isa)
+    return Net(path, device, threads, isa, storage)
 
 
 class Net:
@@ -53,7 +60,12 @@ class Net:
     """
 
     def __init__(
-        self, path: PathLike, device: str = "cpu", threads: int = 1, isa: Optional[str] = None
+        self,
+        path: PathLike,
+        device: str = "cpu",
+        threads: int = 1,
+        isa: Optional[str] = None,
+        storage: str = "f32",
     ) -> None:
         """The same as `load`."""
         file = nets.path_of(os.fspath(path))
@@ -61,11 +73,11 @@ class Net:
         # Python's own OSErrors: FileNotFoundError, IsADirectoryError, with errno.
         with open(file, "rb"):
             pass
-        self._arguments = (os.path.abspath(file), device, threads, isa)
+        self._arguments = (os.path.abspath(file), device, threads, isa, storage)
         self._model = _core.Model.load(file)
         self._preprocessing = Preprocessing.of(self._model)
         self._session: Optional[_core.Session] = _core.Session(
-            self._model, device, threads, isa or ""
+            self._model, device, threads, isa or "", storage
         )
 
     @property
@@ -224,13 +236,15 @@ class Net:
 
     def __repr__(self) -> str:
         """`<squishnative.Net 'net.squish': 1000 classes, input 3x224x224, cpu avx2, 1 thread>`."""
-        _, device, threads, _ = self._arguments
+        _, device, threads, _, storage = self._arguments
         channels, height, width = self.input_shape
         session = self._session
         state = (
             "closed"
             if session is None
-            else f"{device} {session.isa}".rstrip() + f", {threads} thread{'s' * (threads != 1)}"
+            else f"{device} {session.isa}".rstrip()
+            + (f" {storage}" if storage != "f32" else "")
+            + f", {threads} thread{'s' * (threads != 1)}"
         )
         return (
             f"<squishnative.Net {os.path.basename(self.path)!r}: {self.classes} classes, "

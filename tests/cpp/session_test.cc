@@ -63,6 +63,20 @@ TEST(Session, RejectsBadOptions) {
                                   "device: got 'abacus', this build has 'cpu'"));
 }
 
+TEST(Session, RejectsStorageThatTheDeviceHasNot) {
+  for (const char* device : {"cpu", "reference"}) {
+    SessionOptions options;
+    options.device = device;
+    options.storage = "f16";
+    EXPECT_TRUE(
+        throws<InvalidArgument>([&] { Session session(varied_model(), options); },
+                                "storage: got 'f16', device '" + options.device + "' has 'f32' alone"));
+    options.storage = "f8";
+    EXPECT_TRUE(throws<InvalidArgument>([&] { Session session(varied_model(), options); },
+                                        "storage: got 'f8', wanted 'f32' or 'f16'"));
+  }
+}
+
 TEST(Session, ReferenceRejectsOptionsThatItWouldIgnore) {
   SessionOptions threads = session_options("", 2), isa = session_options("scalar");
   threads.device = isa.device = "reference";

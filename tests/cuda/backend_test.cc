@@ -1,9 +1,12 @@
 // The CUDA backend on an emulated device: memory, recordings, errors.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "cuda/cuda_backend.h"
+#include "format/write.h"
 #include "squish/error.h"
 #include "support/emulated_runtime.h"
 #include "support/expected.h"
@@ -36,10 +39,10 @@ Images images(int height, int width, int64_t count, PixelFormat format = PixelFo
 
 // A backend whose device the test can look at.
 struct Device {
-  explicit Device(FirePolicy policy = FirePolicy::kModelled) {
+  explicit Device(FirePolicy policy = FirePolicy::kModelled, StorageType storage = StorageType::kF32) {
     auto emulated = std::make_unique<EmulatedRuntime>();
     runtime = emulated.get();
-    backend = std::make_unique<CudaBackend>(small_model(), std::move(emulated), policy);
+    backend = std::make_unique<CudaBackend>(small_model(), std::move(emulated), policy, storage);
   }
   std::vector<float> run(const ImageBatch& batch) {
     std::vector<float> output(static_cast<size_t>(batch.count * kClasses));
@@ -199,6 +202,77 @@ TEST(CudaBackend, TimesEachStep) {
     }
   }
   EXPECT_TRUE(all_equal(output, device.run(input.batch())));
+}
+
+class CudaStorage : public ::testing::Test {
+ protected:
+  static constexpr FirePolicy kPolicy = FirePolicy::kWhole;
+  Device floats_{kPolicy}, halves_{kPolicy, StorageType::kF16};
+};
+
+TEST_F(CudaStorage, RoundsAndNoMore) {
+  const Images input = images(24, 30, 3, PixelFormat::kU8Nhwc);
+  const auto exact = floats_.run(input.batch()), rounded = halves_.run(input.batch());
+  EXPECT_FALSE(all_equal(rounded, exact));
+  float largest = 0;
+  for (float value : exact) largest = std::max(largest, std::abs(value));
+  for (size_t k = 0; k < exact.size(); ++k) EXPECT_NEAR(rounded[k], exact[k], 0.01f * largest) << k;
+}
+
+// Nothing but the ends is launched by itself: no op reads the caller's floats in their place.
+TEST_F(CudaStorage, RunsOneRecordingAndAllocatesNothingOnceItIsPrepared) {
+  halves_.backend->prepare(24, 30, 3);
+  const int allocations = halves_.runtime->allocations;
+  for (PixelFormat format : {PixelFormat::kF32Nchw, PixelFormat::kU8Nhwc}) {
+    halves_.runtime->replays = halves_.runtime->launches = 0;
+    halves_.run(images(24, 30, 3, format).batch());
+    EXPECT_EQ(halves_.runtime->replays, 1);
+    EXPECT_EQ(halves_.runtime->launches, 2);
+  }
+  EXPECT_EQ(halves_.runtime->allocations, allocations);
+}
+
+TEST_F(CudaStorage, TakesHalfOfTheMemory) {
+  EXPECT_EQ(2 * halves_.backend->arena_bytes(300, 200), floats_.backend->arena_bytes(300, 200));
+  const size_t weights[] = {floats_.runtime->allocated(), halves_.runtime->allocated()};
+  EXPECT_LT(weights[1], weights[0]);
+  for (Device* device : {&floats_, &halves_}) device->backend->prepare(300, 200, 4);
+  EXPECT_LT(halves_.runtime->allocated(), floats_.runtime->allocated());
+}
+
+TEST_F(CudaStorage, IsExplainedAndTimed) {
+  const std::vector<StepInfo> steps = halves_.backend->explain(40, 40);
+  std::vector<std::string> names;
+  for (const StepInfo& step : steps) names.push_back(step.layer + ": " + step.kernel);
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"input: f32 to f16, u8 normalised",
+                                      "conv0+pool1: f16_conv_16x1_pooled_cuda", "fire2: f16_fire_16x1_cuda",
+                                      "conv3+average4: f16_conv_16x1_averaged_cuda", "output: f16 to f32"}));
+  std::vector<double> seconds(steps.size());
+  seconds.push_back(-1);
+  std::vector<float> output(kClasses);
+  halves_.backend->run(images(40, 40, 1).batch(), output.data(), seconds.data());
+  for (size_t s = 0; s < steps.size(); ++s) EXPECT_GT(seconds[s], 0) << s;
+  EXPECT_EQ(seconds.back(), -1);
+}
+
+TEST_F(CudaStorage, NamesTheFirstValueThatIsNotFinite) {
+  Images input = images(20, 24, 2);
+  input.floats().back() = std::numeric_limits<float>::infinity();
+  EXPECT_TRUE(throws<InvalidArgument>([&] { halves_.run(input.batch()); }, "batch: image 1, channel 2"));
+}
+
+// What f16 does not hold is not what the file says.
+TEST_F(CudaStorage, RefusesWeightsThatAreTooLarge) {
+  ConvSource source;
+  source.out_channels = source.in_channels = 1;
+  source.weight = {70000};
+  const EncodedConv conv = encode(source);
+  const PackedConvs packed = pack({&conv.description});
+  Parcel parcel;
+  EXPECT_NO_THROW(DeviceConvs(packed, StorageType::kF32, parcel));
+  EXPECT_TRUE(throws<InvalidArgument>([&] { DeviceConvs(packed, StorageType::kF16, parcel); },
+                                      "storage: a weight is 70000"));
 }
 
 TEST(CudaOrdinal, IsTheNumberOfTheDevice) {

@@ -26,8 +26,9 @@ TEST_P(CudaRandomNets, AgreeWithTheReference) {
   const Shape shape{net.model->input_shape().channels, net.height, net.width};
   const PixelFormat format = seed / 4 % 2 == 0 ? PixelFormat::kF32Nchw : PixelFormat::kU8Nhwc;
   constexpr FirePolicy kPolicies[] = {FirePolicy::kModelled, FirePolicy::kWhole, FirePolicy::kApart};
+  const auto storage = seed / 2 % 3 == 0 ? cuda::StorageType::kF16 : cuda::StorageType::kF32;
   check_net_on_cuda(net.model, Images(format, 2, shape, seed), kPolicies[seed / 8 % 3],
-                    kThreadOrders[seed % 3]);
+                    kThreadOrders[seed % 3], storage);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, CudaRandomNets, ::testing::Range(0u, unsigned{SQUISH_TEST_CUDA_NETS}));

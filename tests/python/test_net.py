@@ -175,6 +175,15 @@ def test_results_do_not_depend_on_threads_or_batch(net_file: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_storage_is_cudas_alone(net_file: Path, device: str) -> None:
+    squishnative.load(net_file, device=device, storage="f32")
+    with pytest.raises(ValueError, match=f"storage: got 'f16', device '{device}' has 'f32' alone"):
+        squishnative.load(net_file, device=device, storage="f16")
+    with pytest.raises(ValueError, match="storage: got 'f8', wanted 'f32' or 'f16'"):
+        squishnative.load(net_file, device=device, storage="f8")
+
+
 def test_what_a_net_says_of_itself(net: Net, net_file: Path) -> None:
     assert net.path == str(net_file.resolve())
     assert net.input_shape == (3, SIZE, SIZE)

@@ -86,6 +86,7 @@ std::string contest_json(const ContestResult& result, const BenchOptions& option
   json.key("device").value(options.session.device);
   json.key("isa").value(result.isa);
   json.key("winograd").value(options.session.winograd);
+  json.key("storage").value(options.session.storage);
   json.key("threads").value(options.session.threads);
   json.key("batch").value(options.batch);
   json.key("format").value(format_name(options.format));

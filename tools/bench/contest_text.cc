@@ -19,7 +19,8 @@ std::string head(const ContestResult& result, const BenchOptions& options) {
   std::string text = std::string("squish-bench ") + version() + "\n" + result.machine.cpu + ", " +
                      plural(result.machine.logical_cpus, "logical CPU") + "; " + result.machine.compiler +
                      "\n" + session.device + (result.isa.empty() ? "" : " " + result.isa) +
-                     (session.winograd ? "" : " without Winograd") + ", " +
+                     (session.winograd ? "" : " without Winograd") +
+                     (session.storage == "f32" ? "" : " in " + session.storage) + ", " +
                      plural(session.threads, "thread") + "; batch " + std::to_string(options.batch) + " " +
                      format_name(options.format) + "; " + plural(options.iterations, "iteration") +
                      " after " + std::to_string(options.warmup) + "\n";

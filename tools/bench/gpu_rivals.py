@@ -171,7 +171,7 @@ def _graph_of(net: nn.Module, images: torch.Tensor) -> Run:
 class OurRival:
     """This engine. Raises RivalError where the session has not what is asked for."""
 
-    precision: str = "f32"  # of activations and arithmetic
+    precision: str = "f32"  # of activations and weights in the device's memory
     weights: str = "f32"  # as the file stores them
     on_device: bool = True  # images and logits are tensors on the device, else NumPy arrays
 
@@ -186,11 +186,10 @@ class OurRival:
         """Ready to run. `folder`: for the net's file."""
         file = folder / f"{problem.name.replace(' ', '_')}-{self.weights}.squish"
         problem.spec.save(file, dtype=self.weights)
-        options = {} if self.precision == "f32" else {"precision": self.precision}
         try:
-            net: Any = squishnative.load(file, device=images.device.type, **options)  # type: ignore[arg-type]
-        except TypeError:
-            raise RivalError(f"the session does not offer {self.precision}") from None
+            net = squishnative.load(file, device=images.device.type, storage=self.precision)
+        except ValueError as error:
+            raise RivalError(str(error)) from None
         if not self.on_device:
             batch = images.cpu().numpy()
             out = net.infer(batch)

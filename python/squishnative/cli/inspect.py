@@ -21,7 +21,7 @@ def inspect(
 ) -> None:
     """Prints what a net is made of.
 
-    For each layer: shapes, encoding, density, bytes and multiply-adds.
+    For each layer: shapes, encoding (ans: entropy-coded as well), density, bytes, multiply-adds.
 
     squish inspect net.squish
     squish inspect net.squish --size 128

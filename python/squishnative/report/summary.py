@@ -106,7 +106,7 @@ def summarise(folder: Path) -> Summary:
                 individual,
                 live,
                 _macs(spec),
-                factors_of(individual, live, found[0].bytes["f32"], ancestor),
+                factors_of(individual, spec, found[0].bytes["f32"], ancestor),
             )
         )
     machine = run.saved_environment(folder).machine
@@ -115,18 +115,19 @@ def summarise(folder: Path) -> Summary:
 
 
 def factors_of(
-    individual: Individual, live: int, ancestor_bytes: int, ancestor: NetSpec
+    individual: Individual, spec: NetSpec, ancestor_bytes: int, ancestor: NetSpec
 ) -> Factors:
-    """The whole way from the 1000-class net to this file, cut into steps."""
+    """The whole way from the 1000-class net to this file, cut into steps. spec: what it holds."""
     head = ancestor.layers[-2]
     assert isinstance(head, Conv)
     more = (IMAGENET_CLASSES - head.conv.out_channels) * (head.conv.in_channels + 1)
-    stored = individual.bytes["f32"]
+    needed, stored, shipped = 4 * live_weights(spec), individual.bytes["f32"], individual.dtype
+    compressed = len(spec.to_bytes(shipped)) / len(spec.to_bytes(shipped, compress=False))
     return Factors(
         head=(ancestor_bytes + 4 * more) / ancestor_bytes,
-        evolution=ancestor_bytes / (4 * live),
-        encoding=4 * live / stored,
-        precision=stored / individual.shipped_bytes,
+        evolution=ancestor_bytes / needed,
+        encoding=needed / stored / compressed,
+        precision=stored / individual.shipped_bytes * compressed,
     )
 
 

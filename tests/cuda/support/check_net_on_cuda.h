@@ -13,9 +13,10 @@ namespace squish::testing {
 // Fails the test unless the first image's output is within the reference's bound and every image's is bit for bit the
 // same alone, in the batch and in a second run, in this order of threads.
 void check_net_on_cuda(const std::shared_ptr<const Model>& model, const Images& images,
-                       cuda::FirePolicy policy, emulator::Order order);
+                       cuda::FirePolicy policy, emulator::Order order,
+                       cuda::StorageType storage = cuda::StorageType::kF32);
 
-// With random images of that size: floats and uint8, Fires whole and apart, in every order of threads.
+// With random images of that size: floats and uint8, Fires whole and apart, in every order of threads; and stored as f16.
 void check_net_on_cuda(const std::shared_ptr<const Model>& model, int height, int width);
 
 }  // namespace squish::testing

@@ -41,6 +41,10 @@ const KernelTable<float>& float_kernels() {
   static const KernelTable<float> none{};
   return none;
 }
+const KernelTable<__half>& half_kernels() {
+  static const KernelTable<__half> none{};
+  return none;
+}
 cudaError_t kernel_status() { return cudaSuccess; }
 
 }  // namespace squish::cuda
