@@ -4,7 +4,8 @@
 
 #include "cuda/tasks.h"
 
-struct __half;  // CUDA's, or the emulator's; the host knows addresses of it alone
+// CUDA's, or the emulator's; the host knows addresses of it alone.
+struct __half;  // NOLINT(bugprone-reserved-identifier): the name is theirs
 
 namespace squish {
 namespace cuda {
