@@ -287,9 +287,10 @@ class TestRefuses:
             ({"family": 0}, "family: got 0, must be at least 1"),
             ({"parents": 6}, "parents: got 6, must be at most 5"),
             ({"strategy": "luck"}, "strategy: got 'luck', wanted one of evolve, paper, one-shot"),
-            ({"larger_bytes": (12e3,)}, r"larger_bytes: got \(12000.0,\) beside 12000.0"),
-            ({"larger_bytes": (3e4,), "max_bytes": None, "max_seconds": 1.0}, "beside None"),
-            ({"larger_bytes": (3e4,), "strategy": "rigl"}, "the strategy 'rigl' ships other nets"),
+            ({"larger_bytes": (12e3,)}, "sizes: got 12000, 12000, must be positive and differ"),
+            ({"larger_bytes": (3e4, 3e4)}, "sizes: got 12000, 30000, 30000, must be positive"),
+            ({"larger_bytes": (3e4,), "max_bytes": None, "max_seconds": 1.0}, "got 0, 30000"),
+            ({"larger_bytes": (3e4,), "strategy": "rigl"}, "but strategy 'rigl' takes one"),
         ],
     )
     def test_settings_out_of_range(

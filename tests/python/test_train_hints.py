@@ -25,15 +25,15 @@ def test_begin_with_the_regression() -> None:
     own = torch.randn(500, 12) + 3
     taught = own @ torch.randn(12, 30) + torch.randn(30)
     hints = Hints(own, taught)
-    assert float(hints(own, taught)) < 1e-3
+    assert hints(own, taught).item() < 1e-3
     unrelated = torch.randn(500, 30) * 7 - 2
-    assert 0.9 < float(Hints(own, unrelated)(own, unrelated)) < 1
+    assert 0.9 < Hints(own, unrelated)(own, unrelated).item() < 1
 
 
 def test_features_that_never_move_teach_nothing() -> None:
     own, taught = torch.randn(50, 4), torch.full((50, 3), 7.0)
     hints = Hints(own, taught)
-    assert float(hints(own, taught)) == pytest.approx(0, abs=1e-6)
+    assert hints(own, taught).item() == pytest.approx(0, abs=1e-6)
 
 
 def taught_trainer(data: Dataset, hints: float) -> Trainer:

@@ -58,10 +58,13 @@ class Settings:
         """Raises ValueError on a setting out of range."""
         if self.strategy != PAPER and self.max_bytes is None and self.max_seconds is None:
             raise ValueError("wanted a budget: max_bytes, max_seconds or both")
-        if self.larger_bytes and self.strategy != EVOLVE:
-            raise ValueError(f"larger_bytes: the strategy {self.strategy!r} ships other nets")
-        if self.larger_bytes and not (self.max_bytes and self.max_bytes < min(self.larger_bytes)):
-            raise ValueError(f"larger_bytes: got {self.larger_bytes} beside {self.max_bytes}")
+        if self.larger_bytes:
+            sizes = [self.max_bytes or 0.0, *self.larger_bytes]
+            text = ", ".join(f"{size:g}" for size in sizes)
+            if self.strategy != EVOLVE:
+                raise ValueError(f"sizes: got {text}, but strategy {self.strategy!r} takes one")
+            if not 0 < sizes[0] < min(self.larger_bytes) or len(set(sizes)) < len(sizes):
+                raise ValueError(f"sizes: got {text}, must be positive and differ, smallest first")
         for name, value, least in (
             ("generations", self.generations, 1),
             ("population", self.population, 1),
