@@ -45,8 +45,8 @@ def main() -> None:
     run = parser.parse_args().runs / "imagenette"
     family = timed(run)
     shipped = dict(zip(NAMES, family.shown[1:]))
-    if len(family.shown) != 1 + len(NAMES):
-        sys.exit(f"ship.py: {run}: got {len(family.shown) - 1} nets, wanted {len(NAMES)}")
+    if len(family.shown) > 1 + len(NAMES):
+        sys.exit(f"ship.py: {run}: got {len(family.shown) - 1} nets, wanted at most {len(NAMES)}")
     for name, member in shipped.items():
         shutil.copy(run / f"{member.individual.name}.squish", NETS / f"{name}.squish")
         print(f"{name}.squish")
