@@ -4,8 +4,8 @@
 #     tools/gpu_check.sh [RESULTS]         [gpu-check]
 #
 # Needs nvcc, CMake, ninja, GoogleTest and a Python with PyTorch (CUDA), NumPy, Pillow, pybind11 and pytest; no network.
-# RESULTS gets log.txt, results.json, compiled.json and a line a part in summary.txt. Exits with 1 if a part failed or was
-# left out, with 2 where there is no GPU. What was measured on hardware belongs into docs/results.
+# RESULTS gets log.txt, results.json, compiled.json, autotuned.json and a line a part in summary.txt. Exits with 1 if a
+# part failed or was left out, with 2 where there is no GPU. What was measured on hardware belongs into docs/results.
 #
 #     GPU_CHECK_SECONDS   that it may take in all [530]; what comes too late is left out, and said so
 #     GOOGLETEST          the folder of GoogleTest's sources, where it is not installed
@@ -125,10 +125,11 @@ sanitize memcheck "$few"
 part 'squish-bench' 30 bash -c "python3 tools/bench/make_nets.py '$build/nets' &&
   '$build'/tools/bench/squish-bench --device cuda --json '$results/squish-bench.json' '$build'/nets/*.squish"
 compare 'beside PyTorch' 180 results.json
+compare 'beside torch.compile' 240 compiled.json --compiled --modes reduce-overhead
 sanitize racecheck "$few"
 sanitize initcheck "$nets"  # the kernels' own tests write managed memory on the host, which it does not see
 sanitize synccheck "$few"
-compare 'beside torch.compile' 240 compiled.json --compiled
+compare 'beside max-autotune' 240 autotuned.json --compiled --modes max-autotune
 
 echo "log.txt, results.json: $results"
 exit "$failed"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import shutil
@@ -9,14 +11,17 @@ import subprocess
 import sys
 import time
 import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import compare_gpu
 import gpu_problems
+import gpu_rivals
 import pytest
 import torch
-from gpu_rivals import OurRival, TorchRival
+from gpu_rivals import Clock, OurRival, TorchRival
+from squishnative import nets
 from squishnative.spec import NetSpec
 
 TOOLS = Path(compare_gpu.__file__).parents[1]
@@ -26,6 +31,16 @@ CONTEST = ["--device", "cpu", "--problems", "clusters15", "--extent", "48", "--b
 def parameters(spec: NetSpec) -> int:
     convs = [conv for layer in spec.layers for _, conv in layer.named_convs()]
     return sum(conv.weight.size + conv.bias.size for conv in convs)
+
+
+def contest_of(
+    rivals: Sequence[compare_gpu.Rival], folder: Path, seconds: float = 600
+) -> compare_gpu.Contest:
+    """seconds: that are left."""
+    problem = gpu_problems.squeezenet_1_1("dense", 1, 48)
+    contest = compare_gpu.Contest(problem, "cpu", folder)
+    contest.prepare(rivals, time.monotonic() + seconds)
+    return contest
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -76,7 +91,45 @@ def test_a_rehearsal_measures_and_writes_all(
         "torch graph, channels_last, f16": "graph is for CUDA",
     }
     assert report["machine"]["torch"] == torch.__version__
-    assert "| torch eager, channels_last | f32 |" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "| torch eager, channels_last | f32 |" in out
+    ours, _, theirs = (entry["throughput_min"] for entry in report["entries"])
+    assert f"\nf32: ours {theirs / ours:.2f}x as fast as torch eager, channels_last.\n" in out
+
+
+def test_ratios_are_of_equal_precision_and_the_best_of_pytorch() -> None:
+    def entry(rival: str, precision: str, seconds: float) -> compare_gpu.Entry:
+        return compare_gpu.Entry("dense", 8, rival, precision, 0, seconds, seconds, 2 * seconds)
+
+    entries = [
+        entry("squishnative", "f32", 0.2),
+        entry("squishnative", "f16", 0.1),
+        entry("squishnative, i8 weights", "f32", 0.01),
+        entry("torch eager", "f32", 0.4),
+        entry("torch graph", "f32", 0.3),
+        entry("torch graph", "tf32", 0.02),
+        entry("torch graph", "f16", 0.05),
+    ]
+    last = compare_gpu.markdown(entries).splitlines()[-1]
+    assert last == (
+        "f32: ours 1.50x as fast as torch graph; f16: ours 0.50x as fast as torch graph."
+    )
+    assert compare_gpu.markdown(entries[:3]).splitlines()[-1].startswith("| squishnative, i8")
+
+
+@pytest.mark.parametrize("name", nets.names())
+def test_nets_of_the_package_are_measured_at_their_own_size(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / "results.json"
+    arguments = ["--device", "cpu", "--problems", name, "--extent", "48", "--batch", "2"]
+    run_main(monkeypatch, *arguments, "--seconds", "0", "--json", str(file))
+    report: dict[str, Any] = json.loads(file.read_text())
+    (entry,) = report["entries"]
+    assert (entry["problem"], entry["batch"]) == (name, 2)
+    assert entry["rival"] == OurRival(on_device=False).name
+    assert gpu_problems.shipped(name, 2).shape == (2, 3, 160, 160)
+    assert not any("torch" in left["rival"] for left in report["left_out"])
 
 
 def off_by_a_percent(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
@@ -92,9 +145,7 @@ def off_by_a_percent(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
 
 def test_another_net_is_not_timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     off_by_a_percent(monkeypatch, 1)
-    problem = gpu_problems.squeezenet_1_1("dense", 1, 48)
-    rivals = [TorchRival("eager", "f32", channels_last=True)]
-    contest = compare_gpu.Contest(problem, rivals, "cpu", tmp_path, time.monotonic() + 600)
+    contest = contest_of([TorchRival("eager", "f32", channels_last=True)], tmp_path)
     assert contest.failed
     (why,) = contest.left_out.values()
     assert why.startswith("logits differ by 0.01 of the largest")
@@ -114,7 +165,7 @@ def test_what_goes_wrong_is_told_and_the_rest_goes_on(
 
         def broken(self: compare_gpu.Contest, seconds: float) -> list[compare_gpu.Entry]:
             if self.problem.batch == 2:
-                raise RuntimeError("CUDA error: unspecified launch failure\nand what to do")
+                raise RuntimeError("no algorithm for this\nand what to do")
             return measure(self, seconds)
 
         monkeypatch.setattr(compare_gpu.Contest, "measure", broken)
@@ -132,7 +183,91 @@ def test_what_goes_wrong_is_told_and_the_rest_goes_on(
         assert left["rival"] == theirs + ", f32"
     else:
         assert left["rival"] == "everybody"
-        assert left["why"] == "CUDA error: unspecified launch failure"
+        assert left["why"] == "no algorithm for this"
+
+
+ILLEGAL = "CUDA error: an illegal memory access was encountered"
+
+
+@pytest.mark.parametrize("call", [1, 2], ids=["made ready", "measured"])
+def test_a_lost_device_ends_all_but_what_was_found(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    call: int,
+) -> None:
+    """Its error comes back from every call that follows."""
+    calls: list[int] = []  # of the second problem's rival
+    make = OurRival.make
+
+    def sticky(self: OurRival, problem: gpu_problems.Problem, *rest: Any) -> Any:
+        run = make(self, problem, *rest)
+
+        def broken() -> Any:
+            if problem.batch == 3:
+                calls.append(problem.batch)
+                if len(calls) >= call:
+                    raise RuntimeError(ILLEGAL + "\nand what to do")
+            return run()
+
+        return broken
+
+    monkeypatch.setattr(OurRival, "make", sticky)
+    monkeypatch.setattr(Clock, "lost", lambda _: len(calls) >= call)
+    rivals = [TorchRival("graph", "f16", channels_last=True), OurRival(on_device=False)]
+    monkeypatch.setattr(compare_gpu, "rivals_of", lambda *_: rivals)
+    file = tmp_path / "results.json"
+    why = f"the device is lost: squishnative, from and to the host, f32: {ILLEGAL}"
+    with pytest.raises(SystemExit, match=f"clusters15, batch 3: {why}; nothing more"):
+        run_main(monkeypatch, *CONTEST, "3", "4", "--seconds", "0", "--json", str(file))
+    report: dict[str, Any] = json.loads(file.read_text())
+    assert {entry["batch"] for entry in report["entries"]} == {2}
+    assert [(left["batch"], left["why"]) for left in report["left_out"]] == [
+        (2, "graph is for CUDA"),
+        (3, "graph is for CUDA"),
+        (3, why),
+    ]
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_device_is_lost_where_even_waiting_for_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def illegal() -> None:
+        raise RuntimeError(ILLEGAL)
+
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    assert not Clock("cuda").lost()
+    monkeypatch.setattr(torch.cuda, "synchronize", illegal)
+    assert Clock("cuda").lost()
+    assert not Clock("cpu").lost()
+
+
+class FakeGraph:
+    """Of CUDA: knows nothing of what it was captured from."""
+
+    def replay(self) -> None: ...
+
+
+class FakeStream:
+    def wait_stream(self, _: object) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+
+def test_a_graph_keeps_what_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "Stream", FakeStream)
+    monkeypatch.setattr(torch.cuda, "current_stream", FakeStream)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "stream", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "graph", contextlib.nullcontext)
+    net, images = torch.nn.Linear(3, 2), torch.zeros(1, 3)
+    read: list[Callable[[], object]] = [weakref.ref(images), weakref.ref(net.weight)]
+    with torch.inference_mode():  # whose output does not keep them
+        run = gpu_rivals._graph_of(net, images)
+        wanted = net(images)
+    del net, images
+    gc.collect()
+    assert all(kept() is not None for kept in read)
+    assert torch.equal(run(), wanted)
 
 
 def test_the_file_is_written_after_each_problem(
@@ -173,10 +308,8 @@ def test_a_problem_is_forgotten_before_the_next(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_who_comes_too_late_is_named_but_ours_never_is(tmp_path: Path) -> None:
-    problem = gpu_problems.squeezenet_1_1("dense", 1, 48)
     ours = OurRival(on_device=False)
-    rivals: list[compare_gpu.Rival] = [ours, TorchRival("eager", "f32", channels_last=True)]
-    contest = compare_gpu.Contest(problem, rivals, "cpu", tmp_path, time.monotonic() - 1)
+    contest = contest_of([ours, TorchRival("eager", "f32", channels_last=True)], tmp_path, -1)
     assert set(contest.left_out.values()) == {"no time left"}
     assert [entry.rival for entry in contest.measure(0)] == [ours.name]
 
@@ -197,19 +330,38 @@ def test_everybody_is_timed_in_a_precision_of_their_own(
         return call
 
     monkeypatch.setattr(TorchRival, "make", watched)
-    problem = gpu_problems.squeezenet_1_1("dense", 1, 48)
     rivals = [TorchRival("eager", precision, channels_last=True) for precision in seen]
-    compare_gpu.Contest(problem, rivals, "cpu", tmp_path, time.monotonic() + 600).measure(0)
+    contest_of(rivals, tmp_path).measure(0)
     assert seen == {"f32": {False}, "tf32": {True}}
 
 
-def test_compiled_rivals_have_a_pass_of_their_own() -> None:
+def test_compiled_rivals_have_passes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = gpu_problems.squeezenet_1_1("dense", 1, 48)
     names = [rival.name for rival in compare_gpu.rivals_of(problem)]
-    compiled = [rival.name for rival in compare_gpu.rivals_of(problem, True)]
     assert not any("compile" in name for name in names)
-    assert compiled[0] == names[0] == OurRival().name
-    assert sum("compile" in name for name in compiled) == 4
+    for mode, precisions in (("reduce-overhead", 3), ("max-autotune", 2)):
+        compiled = [rival.name for rival in compare_gpu.rivals_of(problem, mode)]
+        assert compiled[0] == names[0] == OurRival().name
+        theirs = [name for name in compiled if name.startswith("torch ")]
+        assert theirs == [f"torch compile {mode}, channels_last"] * precisions
+
+    passes: list[tuple[Optional[str], str, int]] = []
+
+    def competes(problem: gpu_problems.Problem, mode: Optional[str], *_: object) -> bool:
+        passes.append((mode, problem.name, problem.batch))
+        return True
+
+    monkeypatch.setattr(compare_gpu, "compete", competes)
+    options = ["--device", "cpu", "--extent", "48"]
+    run_main(monkeypatch, *options, "--compiled")
+    quick, slow = ([(mode, "dense", n) for n in (1, 64, 256)] for mode in gpu_rivals.COMPILED)
+    assert passes == quick + slow  # all of the quick ones first
+    passes.clear()
+    run_main(monkeypatch, *options, "--compiled", "--modes", "max-autotune")
+    assert passes == slow
+    with pytest.raises(SystemExit) as ended:
+        run_main(monkeypatch, *options, "--modes", "max-autotune")
+    assert ended.value.code == 2
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")

@@ -4,11 +4,13 @@
     python tools/bench/compare_gpu.py --compiled --json compiled.json
     python tools/bench/compare_gpu.py --device cpu --extent 64 --batch 1 --seconds 0   # a rehearsal
 
-The nets: SqueezeNet 1.1 with 10 classes, dense and with 33 and 15 % of its clusters, and the
-problems 17 and 18 of KernelBench's level 3. torch.compile, which may take minutes to be ready, has
-a pass of its own: --compiled. Before anything is timed, everybody's logits are compared with those
-of this engine on the CPU. Who cannot run, or whose turn would come too late, is named and left out;
-so is who fails, and the exit status is then 1. The JSON file is written after each problem.
+The nets: SqueezeNet 1.1 with 10 classes, dense and with 33 and 15 % of its clusters, those that
+come with the package, and the problems 17 and 18 of KernelBench's level 3. torch.compile, which may
+take minutes to be ready, has passes of its own: --compiled, one of all nets for each of --modes.
+Before anything is timed, everybody's logits are compared with those of this engine on the CPU. Who
+cannot run, or whose turn would come too late, is named and left out; so is who fails, and the exit
+status is then 1. It is 1, too, where the device is lost, which ends everything. The JSON file is
+written after each problem.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -32,8 +35,8 @@ import gpu_problems
 import numpy as np
 import squishnative
 import torch
-from gpu_problems import DENSITIES, Problem
-from gpu_rivals import Clock, OurRival, RivalError, Run, TorchRival, use_precision
+from gpu_problems import DENSITIES, SHIPPED, Problem
+from gpu_rivals import COMPILED, Clock, OurRival, RivalError, Run, TorchRival, use_precision
 from squishnative.spec import FloatArray
 from squishnative.timing import format_seconds
 
@@ -61,22 +64,28 @@ class Entry:
     throughput_median: float
 
 
-def rivals_of(problem: Problem, compiled: bool = False) -> Iterator[Rival]:
-    """Ours first; PyTorch on dense nets alone, as it runs sparse ones no faster."""
-    if compiled:
-        yield OurRival()
-        yield OurRival("f16", "f16")
-        for precision in ("f16", "f32"):  # the quicker to compile first
-            yield TorchRival("reduce-overhead", precision, channels_last=True)
-        for precision in ("f16", "tf32"):
-            yield TorchRival("max-autotune", precision, channels_last=True)
-        return
+class DeviceLostError(Exception):
+    """The device answers nothing any more, whoever asks."""
+
+
+def rivals_of(problem: Problem, mode: Optional[str] = None) -> Iterator[Rival]:
+    """Ours first; PyTorch on dense nets alone, as it runs sparse ones no faster.
+
+    mode: of torch.compile, whose nets are then the only ones of PyTorch.
+    """
     yield OurRival()
-    yield OurRival(weights="i8")
     yield OurRival("f16", "f16")
-    if problem.name in DENSITIES:
+    if mode is not None:
+        # max-autotune needs a minute or more for each.
+        precisions = ("f16", "tf32") if mode == "max-autotune" else ("f16", "f32", "tf32")
+        for precision in precisions:
+            yield TorchRival(mode, precision, channels_last=True)
+        return
+    if problem.name not in SHIPPED:
+        yield OurRival(weights="i8")
+    if problem.name in (*DENSITIES, *SHIPPED):
         yield OurRival(on_device=False)
-    if problem.name in DENSITIES[1:]:
+    if problem.name in (*DENSITIES[1:], *SHIPPED):
         return
     for precision in ("f32", "tf32", "f16"):
         yield TorchRival("graph", precision, channels_last=True)
@@ -88,30 +97,34 @@ def rivals_of(problem: Problem, compiled: bool = False) -> Iterator[Rival]:
 class Contest:
     """All rivals on one problem."""
 
-    def __init__(
-        self, problem: Problem, rivals: Iterable[Rival], device: str, folder: Path, deadline: float
-    ) -> None:
-        """deadline: of time.monotonic(); other engines than ours are made ready until then."""
-        self.problem, self._clock = problem, Clock(device)
+    def __init__(self, problem: Problem, device: str, folder: Path) -> None:
+        """folder: for files, until all are prepared."""
+        self.problem, self._device, self._folder = problem, device, folder
+        self._clock = Clock(device)
+        self._ready: list[tuple[Rival, float, Run]] = []
         self.left_out: dict[str, str] = {}
         self.failed = False  # somebody computes something else, which is nobody's choice
+
+    def prepare(self, rivals: Iterable[Rival], deadline: float) -> None:
+        """deadline: of time.monotonic(); other engines than ours are made ready until then."""
+        problem, folder = self.problem, self._folder
         rng = np.random.default_rng(0)
         host = rng.standard_normal(problem.shape, np.float32)
-        images = torch.from_numpy(host).to(device)
+        images = torch.from_numpy(host).to(self._device)
         # By what weights are stored as: that their rounding moves logits is nobody's error.
         wanted = {w: _on_cpu(problem, host[:CHECKED_IMAGES], w, folder) for w in WEIGHTS}
-        self._ready: list[tuple[Rival, float, Run]] = []
         for rival in rivals:
-            name = f"{rival.name}, {rival.precision}"
+            name = _title(rival)
             if isinstance(rival, TorchRival) and time.monotonic() > deadline:
                 self.left_out[name] = "no time left"
                 continue
             try:
-                if isinstance(rival, OurRival):
-                    weights, made = rival.weights, rival.make(problem, images, folder)
-                else:
-                    weights, made = "f32", rival.make(problem, images)
-                difference = _difference(made(), wanted[weights])
+                with self._turn(rival):
+                    if isinstance(rival, OurRival):
+                        weights, made = rival.weights, rival.make(problem, images, folder)
+                    else:
+                        weights, made = "f32", rival.make(problem, images)
+                    difference = _difference(made(), wanted[weights])
             except RivalError as error:
                 self.left_out[name] = str(error)
                 continue
@@ -135,10 +148,10 @@ class Contest:
         end = time.monotonic() + seconds * len(self._ready)
         while time.monotonic() < end or any(len(taken) < ROUNDS for taken in means):
             for k, (rival, _, run) in enumerate(self._ready):
-                use_precision(rival.precision)
-                run()
-                latencies[k].append(self._clock.latency(run))
-                means[k].append(self._clock.throughput(run, calls[k]))
+                with self._turn(rival):
+                    run()
+                    latencies[k].append(self._clock.latency(run))
+                    means[k].append(self._clock.throughput(run, calls[k]))
         return [
             Entry(
                 self.problem.name,
@@ -154,10 +167,25 @@ class Contest:
         ]
 
     def _once(self, rival: Rival, _: float, run: Run) -> float:
+        with self._turn(rival):
+            for _ in range(3):
+                run()
+            return self._clock.latency(run)
+
+    @contextmanager
+    def _turn(self, rival: Rival) -> Iterator[None]:
+        """Of this rival, in its precision; the device that is lost in it is lost by its name."""
         use_precision(rival.precision)
-        for _ in range(3):
-            run()
-        return self._clock.latency(run)
+        try:
+            yield
+        except Exception as error:
+            if not self._clock.lost():
+                raise
+            raise DeviceLostError(f"{_title(rival)}: {_first_line(error)}") from error
+
+
+def _title(rival: Rival) -> str:
+    return f"{rival.name}, {rival.precision}"
 
 
 def _first_line(error: BaseException) -> str:
@@ -183,6 +211,9 @@ def problems(names: Sequence[str], batches: Sequence[int], extent: int) -> Itera
         for density in DENSITIES:
             if density in names:
                 yield gpu_problems.squeezenet_1_1(density, batch, extent)
+        for name in SHIPPED:
+            if name in names:
+                yield gpu_problems.shipped(name, batch)
     real = extent >= 224
     if "kernelbench17" in names:
         yield gpu_problems.kernelbench_17(*(() if real else (2, extent)))
@@ -191,7 +222,7 @@ def problems(names: Sequence[str], batches: Sequence[int], extent: int) -> Itera
 
 
 def markdown(entries: Sequence[Entry]) -> str:
-    """A table a problem and batch, whose first row is ours; ratios are of the least times."""
+    """A table a problem and batch, whose first row is ours; ratios are of least times in a row."""
     lines = []
     for key in dict.fromkeys((entry.problem, entry.batch) for entry in entries):
         found = [entry for entry in entries if (entry.problem, entry.batch) == key]
@@ -205,7 +236,22 @@ def markdown(entries: Sequence[Entry]) -> str:
             times = e.throughput_min / found[0].throughput_min
             rest = f"{times:.2f} | {format_seconds(e.latency)} | {e.difference:.1e}"
             lines.append(f"| {e.rival} | {e.precision} | {row} | {rest} |")
+        ratios = list(_ratios(found))
+        if ratios:
+            lines.append("\n" + "; ".join(ratios) + ".")
     return "\n".join(lines)
+
+
+def _ratios(entries: Sequence[Entry]) -> Iterator[str]:
+    """Of one problem: our first rival of each precision beside PyTorch's best of the same."""
+    for precision in PARITY:
+        of_it = [entry for entry in entries if entry.precision == precision]
+        theirs = [entry for entry in of_it if entry.rival.startswith("torch ")]
+        ours = [entry for entry in of_it if entry not in theirs]
+        if ours and theirs:
+            best = min(theirs, key=lambda entry: entry.throughput_min)
+            times = best.throughput_min / ours[0].throughput_min
+            yield f"{precision}: ours {times:.2f}x as fast as {best.rival}"
 
 
 def machine(device: str) -> dict[str, Optional[str]]:
@@ -258,22 +304,38 @@ class Report:
         scratch.replace(self._file)
 
 
-def compete(problem: Problem, options: argparse.Namespace, deadline: float, report: Report) -> bool:
-    """One problem; whether all went well. Whatever goes wrong with it is its own affair."""
+def compete(
+    problem: Problem,
+    mode: Optional[str],
+    options: argparse.Namespace,
+    deadline: float,
+    report: Report,
+) -> bool:
+    """One problem; whether all went well. Whatever goes wrong with it is its own affair.
+
+    Except for the device: raises DeviceLostError, when all that was found has been reported.
+    """
     left_out: dict[str, str] = {}
     found: list[Entry] = []
+    lost = ""
     try:
         forget()
         with tempfile.TemporaryDirectory() as folder:
-            rivals = rivals_of(problem, options.compiled)
-            contest = Contest(problem, rivals, options.device, Path(folder), deadline)
-            left_out, failed = contest.left_out, contest.failed
+            contest = Contest(problem, options.device, Path(folder))
+            left_out = contest.left_out
+            contest.prepare(rivals_of(problem, mode), deadline)
             found = contest.measure(options.seconds)
+            failed = contest.failed
     except Exception as error:
-        left_out = {**left_out, "everybody": _first_line(error)}
         failed = True
-        traceback.print_exc()
+        left_out["everybody"] = _first_line(error)
+        if Clock(options.device).lost():
+            lost = left_out["everybody"] = f"the device is lost: {_first_line(error)}"
+        else:
+            traceback.print_exc()
     report.add(problem, found, left_out)
+    if lost:
+        raise DeviceLostError(f"{problem.name}, batch {problem.batch}: {lost}")
     return not failed
 
 
@@ -291,10 +353,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [*DENSITIES, "kernelbench17", "kernelbench18"]
+    names = [*DENSITIES, *SHIPPED, "kernelbench17", "kernelbench18"]
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument(
-        "--compiled", action="store_true", help="beside torch.compile: dense, batches 1 and 64"
+        "--compiled", action="store_true", help="beside torch.compile: dense, batches 1, 64 and 256"
+    )
+    parser.add_argument(
+        "--modes", nargs="+", choices=COMPILED, help="of torch.compile, in turn [all]"
     )
     parser.add_argument("--problems", nargs="+", choices=names)
     parser.add_argument("--batch", type=int, nargs="+", help="[1 8 64 256]")
@@ -306,7 +371,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     options = parser.parse_args()
     wanted = options.problems or (["dense"] if options.compiled else names)
-    batches = options.batch or ([1, 64] if options.compiled else [1, 8, 64, 256])
+    batches = options.batch or ([1, 64, 256] if options.compiled else [1, 8, 64, 256])
+    modes: Sequence[Optional[str]] = (options.modes or COMPILED) if options.compiled else [None]
+    if options.modes and not options.compiled:
+        parser.error("--modes are --compiled's")
     if min(batches) < 1 or options.seconds < 0:
         parser.error("--batch must be at least 1, --seconds not negative")
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -314,8 +382,12 @@ def main() -> None:
     deadline = time.monotonic() + options.limit
     report = Report(options.device, options.json)
     well = True
-    for problem in problems(wanted, batches, options.extent):
-        well &= compete(problem, options, deadline, report)
+    try:
+        for mode in modes:
+            for problem in problems(wanted, batches, options.extent):
+                well &= compete(problem, mode, options, deadline, report)
+    except DeviceLostError as error:
+        sys.exit(f"compare_gpu.py: {error}; nothing more can be measured")
     if not well:
         sys.exit(1)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import make_nets
 import numpy as np
+import squishnative
+from squishnative import nets
 from squishnative.spec import (
     INPUT,
     Conv,
@@ -18,6 +20,7 @@ from squishnative.spec import (
 )
 
 DENSITIES = ("dense", "clusters33", "clusters15")  # of make_nets.RECIPES
+SHIPPED = tuple(nets.names())
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,12 @@ def squeezenet_1_1(density: str, batch: int, extent: int = 224) -> Problem:
     spec = make_nets.make_net(density)
     spec.input.height = spec.input.width = extent
     return Problem(density, spec, batch)
+
+
+def shipped(name: str, batch: int) -> Problem:
+    """A net that comes with the package, on images of its own size."""
+    with squishnative.load(name) as net:
+        return Problem(name, NetSpec.from_model(net.model), batch)
 
 
 def kernelbench_17(batch: int = 128, extent: int = 256) -> Problem:

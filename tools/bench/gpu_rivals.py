@@ -6,8 +6,11 @@ that stay where they are, and returns the output. It raises RivalError where it 
 
 from __future__ import annotations
 
+import io
+import logging
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,20 +141,43 @@ class TorchRival:
         net = TorchNet(problem.spec).eval().to(images.device, dtype, memory_format=layout)  # type: ignore[call-overload]
         if self.mode == "graph":
             return _graph_of(net, images)
-        call: Callable[[torch.Tensor], torch.Tensor] = (
-            net if self.mode == "eager" else torch.compile(net, mode=self.mode, dynamic=False)
-        )
+        call: Callable[[torch.Tensor], torch.Tensor] = net
+        if self.mode in COMPILED:
+            # Its errors are of kernels that it tried and gave up.
+            logging.getLogger("torch._inductor").setLevel(logging.CRITICAL)
+            call = torch.compile(net, mode=self.mode, dynamic=False)
 
         def run() -> torch.Tensor:
             with torch.inference_mode():
                 return call(images)
 
-        run()
+        with redirect_stderr(io.StringIO()):  # max-autotune tells there of each kernel it tries
+            run()
         return run
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Runs a CUDA graph, and keeps what it reads: a graph knows addresses, and owns only its pool.
+
+    Without that, others get the memory of images and weights, or the next capture unmaps it, as
+    torch.cuda.graph() empties the cache first.
+    """
+
+    graph: torch.cuda.CUDAGraph
+    net: nn.Module
+    images: torch.Tensor
+    output: torch.Tensor
+
+    def __call__(self) -> torch.Tensor:
+        """Starts one batch."""
+        self.graph.replay()
+        return self.output
 
 
 def _graph_of(net: nn.Module, images: torch.Tensor) -> Run:
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())  # which converts the images
     with torch.cuda.stream(stream):  # cuDNN chooses and allocates before the capture
         for _ in range(3):
             net(images)
@@ -159,12 +185,7 @@ def _graph_of(net: nn.Module, images: torch.Tensor) -> Run:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         output: torch.Tensor = net(images)
-
-    def run() -> torch.Tensor:
-        graph.replay()
-        return output
-
-    return run
+    return Replay(graph, net, images, output)
 
 
 @dataclass(frozen=True)
@@ -220,6 +241,17 @@ class Clock:
         """Until the device has done all that it was given."""
         if self._cuda:
             torch.cuda.synchronize()
+
+    def lost(self) -> bool:
+        """Whether the device answers nothing any more, as after an illegal memory access.
+
+        Errors of that kind stay for as long as the process lives; all others leave the device well.
+        """
+        try:
+            self.wait()
+        except RuntimeError:
+            return True
+        return False
 
     def throughput(self, run: Run, calls: int) -> float:
         """Seconds a call of so many in a row, as the device sees them."""
