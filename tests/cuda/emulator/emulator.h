@@ -18,6 +18,7 @@
 #define __launch_bounds__(...)
 
 #define SQUISH_UNROLL
+#define SQUISH_UNROLL_BY(n)
 #define SQUISH_SHARED(Type, name, count) \
   static const char name##_key = 0;      \
   Type* const name =                     \
@@ -107,6 +108,8 @@ inline int atomicMax(int* at, int value) {
 }
 
 namespace squish::cuda {
+
+inline void wait_for_earlier_kernels() {}  // they have ended
 
 // `stream`: an emulator::Stream, where the kernel runs later; null: it has run when this returns.
 template <typename Task>

@@ -49,7 +49,11 @@ struct Thread {
   WarpOp op{};
   unsigned mask = 0, source = 0;
   uint64_t value = 0, result = 0;
+  WarpFunction function = nullptr;  // of kCompute
 };
+
+// Of the lanes that meet, for ThreadSanitizer.
+bool orders_memory(WarpOp op) { return op != WarpOp::kCompute; }
 
 // Addresses that ThreadSanitizer's orderings go by.
 struct Clocks {
@@ -134,16 +138,21 @@ class Worker {
       describe_failure(site, "called by lane " + std::to_string(lane) + ", not in its mask " + hex(mask));
       give_up();
     }
-    release(&clocks_->warp[first / kWarp]);
+    if (orders_memory(op)) release(&clocks_->warp[first / kWarp]);
     self.state = State::kInWarp;
     if (all_meet(first, self)) {
-      acquire(&clocks_->warp[first / kWarp]);
+      if (orders_memory(op)) acquire(&clocks_->warp[first / kWarp]);
       exchange(first, self);
     } else {
       leave(State::kInWarp);
     }
-    acquire(&clocks_->thread[running_]);
+    if (orders_memory(op)) acquire(&clocks_->thread[running_]);
     return me().result;
+  }
+
+  void compute(WarpFunction function, void* lane, Site site) {
+    me().function = function;
+    meet(WarpOp::kCompute, ~0u, reinterpret_cast<uintptr_t>(lane), 0, site);
   }
 
   void* array(const void* key, size_t bytes) {
@@ -280,7 +289,9 @@ class Worker {
     for (unsigned l = 0; l < kWarp; ++l) {
       if ((self.mask >> l & 1) == 0) continue;
       const Thread& other = threads_[first + l];
-      if (!same_site(other.site, self.site)) {
+      const bool same_op =
+          other.op == self.op && (self.op != WarpOp::kCompute || other.function == self.function);
+      if (!same_op || !same_site(other.site, self.site)) {
         describe_failure(self.site, "lanes of one warp operation are at different places, lane " +
                                         std::to_string(l) + " at " + place(other.site));
         give_up();
@@ -292,6 +303,11 @@ class Worker {
   // By the lane that came last.
   void exchange(unsigned first, const Thread& self) {
     const unsigned mask = self.mask;
+    if (self.op == WarpOp::kCompute) {
+      void* lanes[kWarp];
+      for (unsigned l = 0; l < kWarp; ++l) lanes[l] = reinterpret_cast<void*>(threads_[first + l].value);
+      self.function(lanes);
+    }
     unsigned ballot = 0;
     for (unsigned l = 0; l < kWarp; ++l) {
       if ((mask >> l & 1) != 0 && threads_[first + l].value != 0) ballot |= 1u << l;
@@ -309,7 +325,7 @@ class Worker {
     for (unsigned l = 0; l < kWarp; ++l) {
       if ((mask >> l & 1) == 0) continue;
       threads_[first + l].state = State::kReady;
-      release(&clocks_->thread[first + l]);
+      if (orders_memory(self.op)) release(&clocks_->thread[first + l]);
     }
   }
 
@@ -395,6 +411,10 @@ void wait_at_barrier(Site site) { Worker::current().barrier(site); }
 
 uint64_t meet_in_warp(WarpOp op, unsigned mask, uint64_t value, unsigned source_lane, Site site) {
   return Worker::current().meet(op, mask, value, source_lane, site);
+}
+
+void compute_in_warp(WarpFunction function, void* lane, Site site) {
+  Worker::current().compute(function, lane, site);
 }
 
 void* shared_array(const void* key, size_t bytes) { return Worker::current().array(key, bytes); }

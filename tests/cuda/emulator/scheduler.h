@@ -61,9 +61,15 @@ struct Site {
 void wait_at_barrier(Site site);
 
 // All lanes of the mask meet and each gives a value. kShuffle: each gets that of the lane it names; kBallot: a bit for
-// each lane whose value is not 0.
-enum class WarpOp : uint8_t { kShuffle, kBallot };
+// each lane whose value is not 0; kCompute: compute_in_warp's.
+enum class WarpOp : uint8_t { kShuffle, kBallot, kCompute };
 uint64_t meet_in_warp(WarpOp op, unsigned mask, uint64_t value, unsigned source_lane, Site site);
+
+// All 32 lanes meet, and the function is called once, with what each gave: what lies there is the function's to read and
+// write, as no lane goes on before it returns. It is built without -fsanitize=thread: for ThreadSanitizer this orders
+// nothing, as CUDA promises no more.
+using WarpFunction = void (*)(void* const lanes[]);
+void compute_in_warp(WarpFunction function, void* lane, Site site);
 
 // The block's array that belongs to this key: all bits set (NaN) when the block begins, with forbidden bytes around it
 // under AddressSanitizer. The key null: the dynamic one.

@@ -1,0 +1,60 @@
+// cuda/kernels/tensor_cores.h on the CPU. Lanes meet, and the one that comes last computes for all.
+#pragma once
+
+#include "emulator/emulator.h"
+
+namespace squish::emulator {
+
+// A lane's registers.
+struct Fragments {
+  float sums[4];
+  uint32_t a[4], b[2];
+};
+
+// WarpFunctions, of Fragments: sums in double, added and rounded once.
+void multiply_f16(void* const lanes[]);
+void multiply_tf32(void* const lanes[]);
+
+// Through copies on the lane's own stack: where a kernel's operands really are (shared memory, say) is read and written
+// by the lane itself, where ThreadSanitizer sees it.
+inline void multiply(WarpFunction function, float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                     Site site) {
+  Fragments lane{{sums[0], sums[1], sums[2], sums[3]}, {a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+  compute_in_warp(function, &lane, site);
+  for (int i = 0; i < 4; ++i) sums[i] = lane.sums[i];
+}
+
+}  // namespace squish::emulator
+
+namespace squish::cuda {
+
+inline void mma_f16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], SQUISH_SITE) {
+  emulator::multiply(&emulator::multiply_f16, sums, a, b, {file, line});
+}
+inline void mma_tf32(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], SQUISH_SITE) {
+  emulator::multiply(&emulator::multiply_tf32, sums, a, b, {file, line});
+}
+
+inline float larger_float(float a, float b) { return b > a || std::isnan(b) ? b : a; }
+
+inline uint32_t larger_halves(uint32_t a, uint32_t b) {
+  uint32_t larger = 0;
+  for (int shift : {0, 16}) {
+    const __half x{static_cast<uint16_t>(a >> shift)}, y{static_cast<uint16_t>(b >> shift)};
+    const float xf = __half2float(x), yf = __half2float(y);
+    const bool takes_y = yf > xf || std::isnan(yf);
+    larger |= uint32_t{takes_y ? y.bits : x.bits} << shift;
+  }
+  return larger;
+}
+
+// A carry out of the mantissa increments the exponent, as it should, up to infinity.
+inline uint32_t to_tf32(float value) {
+  constexpr uint32_t kInfinity = 0x7F800000, kCut = 0x1FFF, kQuietNan = 0x7FFFE000;
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  if ((bits & 0x7FFFFFFF) > kInfinity) return kQuietNan;
+  return (bits + (kCut + 1) / 2) & ~kCut;
+}
+
+}  // namespace squish::cuda
