@@ -29,8 +29,12 @@ void check_pixels(const Op& op, const Step& step) {
 }
 
 FireChoice choose(const Workload& work, const Packs& packs, const ConvDescription& squeeze,
-                  const ConvDescription& first_expand, FirePolicy policy) {
-  FireChoice choice = choose_fire(work, squeeze.out_channels, packs.at(&squeeze), packs.at(&first_expand));
+                  const ConvDescription& first_expand, FirePolicy policy, StorageType storage) {
+  FireChoice choice =
+      packs.on_tensor_cores
+          ? choose_fire_mma(work, packs.bundles.at(&squeeze), packs.bundles.at(&first_expand),
+                            value_bytes(storage))
+          : choose_fire(work, squeeze.out_channels, packs.convs.at(&squeeze), packs.convs.at(&first_expand));
   if (policy == FirePolicy::kWhole) choice.whole = choice.tiling.rows > 0;
   if (policy == FirePolicy::kApart) choice.whole = false;
   return choice;
@@ -47,7 +51,7 @@ std::vector<bool> whole_fires(const Graph& graph, const Packs& packs, const Blue
     while (apart.ops[k].convs.empty() || apart.ops[k].convs[0] != &squeeze) ++k;
     const Op& expand = apart.ops[k + 1];
     const Workload work = workload_of(expand, apart.plan.steps[k + 1], apart.images, multiprocessors);
-    whole[layer] = !expand.averaged && choose(work, packs, squeeze, *expand.convs[0], policy).whole;
+    whole[layer] = choose(work, packs, squeeze, *expand.convs[0], policy, apart.storage).whole;
   }
   return whole;
 }
@@ -60,7 +64,7 @@ OpChoice choose(const Op& op, const Blueprint& blueprint, size_t k, const Packs&
   check_pixels(op, step);
   const Workload work = workload_of(op, step, blueprint.images, multiprocessors);
   if (op.squeeze != nullptr) {
-    choice.fire = choose(work, packs, *op.squeeze, *op.convs[0], policy);
+    choice.fire = choose(work, packs, *op.squeeze, *op.convs[0], policy, blueprint.storage);
     choice.tiling = choice.fire.tiling;
     return choice;
   }
@@ -68,7 +72,12 @@ OpChoice choose(const Op& op, const Blueprint& blueprint, size_t k, const Packs&
     const Window& w = conv->window;
     choice.padded |= w.pad_top > 0 || w.pad_left > 0 || w.pad_bottom > 0 || w.pad_right > 0;
   }
-  choice.pixels = choose_pixels(work, static_cast<int>(packs.at(op.convs[0]).blocks.size()));
+  if (packs.on_tensor_cores) {
+    choice.mma = choose_mma(work, packs.bundles.at(op.convs[0]));
+    choice.tiling = choice.mma.tiling;
+    return choice;
+  }
+  choice.pixels = choose_pixels(work, static_cast<int>(packs.convs.at(op.convs[0]).blocks.size()));
   if (op.pooled) choice.tiling = choose_tiling(work.out_height, work.out_width, true, 0).value_or(Tiling{});
   return choice;
 }
@@ -78,8 +87,25 @@ std::string extent(const Tiling& tiling) {
          std::to_string(tiling.width);
 }
 
+int64_t macs_of_bundles(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs) {
+  const auto macs = [&](const ConvDescription* first, int64_t pixels) {
+    const PackedBundles& convs = packs.bundles.at(first);
+    return pixels * convs.steps() * kStepQuads * kQuad * convs.width * kClusterChannels;
+  };
+  if (op.squeeze == nullptr && !op.pooled) {
+    return macs(op.convs[0], int64_t{step.conv_output.height} * step.conv_output.width);
+  }
+  const Tiling& tiling = choice.tiling;
+  const int64_t height = op.pooled ? 2 * tiling.height + 1 : tiling.height,
+                width = op.pooled ? 2 * tiling.width + 1 : tiling.width;
+  int64_t sum = macs(op.convs[0], height * width);
+  if (op.squeeze != nullptr) sum += choice.fire.splits * macs(op.squeeze, (height + 2) * (width + 2));
+  return sum * tiling.rows * tiling.columns;
+}
+
 int64_t macs_run(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs) {
-  const int64_t taps = packs.at(op.convs[0]).taps();
+  if (packs.on_tensor_cores) return macs_of_bundles(op, step, choice, packs);
+  const int64_t taps = packs.convs.at(op.convs[0]).taps();
   if (op.squeeze == nullptr && !op.pooled) {
     return kClusterChannels * taps * step.conv_output.height * step.conv_output.width;
   }
@@ -88,24 +114,37 @@ int64_t macs_run(const Op& op, const Step& step, const OpChoice& choice, const P
                 width = op.pooled ? 2 * tiling.width + 1 : tiling.width;
   int64_t steps = taps * height * width;
   if (op.squeeze != nullptr) {
-    steps += choice.fire.splits * packs.at(op.squeeze).taps() * (height + 2) * (width + 2);
+    steps += choice.fire.splits * packs.convs.at(op.squeeze).taps() * (height + 2) * (width + 2);
   }
   return kClusterChannels * steps * tiling.rows * tiling.columns;
+}
+
+std::string why_on_tensor_cores(const Op& op, const OpChoice& choice, const PackedBundles& convs) {
+  std::string why = "; " + std::to_string(convs.steps()) + " steps of 4 quads by " +
+                    std::to_string(convs.width * kClusterChannels) + " channels, " +
+                    std::to_string(convs.live_quads) + " quads live";
+  if (!op.pooled && op.squeeze == nullptr) {
+    why += "; a warp has " + std::to_string(choice.mma.tiles * kTilePixels) + " pixels";
+    if (choice.mma.slices > 1) why += ", its sums in " + std::to_string(choice.mma.slices) + " slices";
+  }
+  return why;
 }
 
 void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs,
                   const std::string& storage, StepInfo& info) {
   const WeightCensus census = take_census(op);
-  const std::string after = op.pooled ? "_pooled" : op.averaged ? "_averaged" : "";
-  info.kernel = storage + (op.squeeze != nullptr ? "_fire_16x1" : "_conv_16x1") + after + "_cuda";
+  const std::string after = op.pooled ? "_pooled" : "";
+  info.kernel = storage + (op.squeeze != nullptr ? "_fire" : "_conv") +
+                (packs.on_tensor_cores ? "_mma" : "_16x1") + after + "_cuda";
   info.why = census.text();
+  if (packs.on_tensor_cores) info.why += why_on_tensor_cores(op, choice, packs.bundles.at(op.convs[0]));
   if (op.squeeze != nullptr) {
     info.why += "; " + extent(choice.tiling) + " in " + std::to_string(choice.fire.splits) +
                 " splits, squeeze in shared memory: " + std::to_string(choice.fire.steps_whole) +
                 " steps in the model, " + std::to_string(choice.fire.steps_apart) + " apart";
   } else if (op.pooled) {
     info.why += "; " + extent(choice.tiling);
-  } else if (!op.averaged) {
+  } else if (!packs.on_tensor_cores) {
     info.why +=
         "; " + std::to_string(choice.pixels) + (choice.pixels == 1 ? " pixel" : " pixels") + " a thread";
   }
@@ -117,12 +156,28 @@ void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const 
 
 }  // namespace
 
-Packs pack_net(const Graph& graph) {
+Packs pack_net(const Graph& graph, bool tensor_cores) {
   Packs packs;
-  for (const Op& op : fuse(graph)) {
-    if (op.kind == OpKind::kConv) packs.emplace(op.convs[0], pack(op.convs));
+  const std::vector<Op> ops = fuse(graph, {{}, false});
+  const std::vector<Layout> layouts = channel_layouts(graph, ops, ActivationOrder::kBorderless);
+  packs.on_tensor_cores = tensor_cores && layouts[0].planar;
+  for (const Op& op : ops) {
+    if (op.kind != OpKind::kConv) continue;
+    if (packs.on_tensor_cores) {
+      packs.bundles.emplace(op.convs[0],
+                            pack_bundles(op.convs, layouts[static_cast<size_t>(op.inputs[0] + 1)]));
+    } else {
+      packs.convs.emplace(op.convs[0], pack(op.convs));
+    }
   }
   return packs;
+}
+
+bool Blueprint::writes_results() const {
+  if (!on_tensor_cores) return storage == StorageType::kF16;
+  const Op& last = ops.back();
+  if (last.kind == OpKind::kConv) return last.pooled;
+  return last.kind != OpKind::kGlobalAveragePool || plan.buffers.back().layout.segments.size() > 1;
 }
 
 Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
@@ -130,12 +185,15 @@ Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int
   Blueprint blueprint;
   blueprint.images = images;
   blueprint.storage = storage;
+  blueprint.on_tensor_cores = packs.on_tensor_cores;
+  const ActivationOrder order =
+      packs.on_tensor_cores ? ActivationOrder::kBorderless : ActivationOrder::kPlanar;
   const auto plan = [&](std::vector<Op> ops) {
-    blueprint.plan = make_plan(graph, ops, height, width, ActivationOrder::kPlanar);
+    blueprint.plan = make_plan(graph, ops, height, width, order);
     blueprint.ops = std::move(ops);
   };
-  plan(fuse(graph));
-  plan(fuse(graph, whole_fires(graph, packs, blueprint, multiprocessors, policy)));
+  plan(fuse(graph, {{}, false}));
+  plan(fuse(graph, {whole_fires(graph, packs, blueprint, multiprocessors, policy), false}));
   for (size_t k = 0; k < blueprint.ops.size(); ++k) {
     blueprint.choices.push_back(choose(blueprint.ops[k], blueprint, k, packs, multiprocessors, policy));
   }
@@ -147,8 +205,12 @@ std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
   const std::string storage = halves ? "f16" : "f32";
   StepInfo input;
   input.layer = "input";
-  input.kernel = halves ? "f32 to f16, u8 normalised" : "f32 in place, u8 normalised";
-  input.why = "activations are planar, as the caller's floats are";
+  const char* const floats = halves                      ? "f32 to f16"
+                             : blueprint.on_tensor_cores ? "f32 to quads"
+                                                         : "f32 in place";
+  input.kernel = std::string(floats) + ", u8 normalised";
+  input.why = blueprint.on_tensor_cores ? "four channels of a pixel lie together"
+                                        : "activations are planar, as the caller's floats are";
   const Layout& layout = blueprint.plan.buffers.front().layout;
   input.output = {layout.channels(), layout.height, layout.width};
   std::vector<StepInfo> steps{input};
@@ -171,16 +233,16 @@ std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
         break;
       case OpKind::kAdd:
         info.kernel = storage + "_add_cuda";
-        info.why = "value by value: both inputs are planar";
+        info.why = "value by value: both inputs lie alike";
         break;
     }
     steps.push_back(std::move(info));
   }
-  if (halves) {
+  if (blueprint.writes_results()) {
     StepInfo output;
     output.layer = "output";
-    output.kernel = "f16 to f32";
-    output.why = "the caller's results are floats";
+    output.kernel = halves ? "f16 to f32" : "f32 to planar";
+    output.why = "the caller's results are planar floats";
     output.output = steps.back().output;
     steps.push_back(std::move(output));
   }

@@ -15,24 +15,35 @@ namespace squish::cuda {
 // How Fires run: as the model of choose.h says, or one way wherever it can be, for tests and measurements.
 enum class FirePolicy : uint8_t { kModelled, kWhole, kApart };
 
-// The packed convolutions of a net, by the first that lies in each pack.
-using Packs = std::map<const ConvDescription*, PackedConvs>;
-Packs pack_net(const Graph& graph);
+// The packed convolutions of a net, by the first that lies in each pack: for tensor cores or for the others, as all kernels
+// of a net share the order of its activations.
+struct Packs {
+  bool on_tensor_cores = false;
+  std::map<const ConvDescription*, PackedConvs> convs;
+  std::map<const ConvDescription*, PackedBundles> bundles;
+};
+// tensor_cores: whether the device has them. They are not used where the net's input has other readers than convolutions.
+Packs pack_net(const Graph& graph, bool tensor_cores);
 
 // How one op runs.
 struct OpChoice {
   Tiling tiling{};  // where it is pooled or a whole Fire
   int pixels = 1;   // a thread owns of another convolution
   FireChoice fire;  // a whole Fire's, or what spoke against it
+  MmaChoice mma;    // where it runs on tensor cores
   bool padded = false;
 };
 
 struct Blueprint {
   int64_t images = 1;
   StorageType storage = StorageType::kF32;
+  bool on_tensor_cores = false;
   std::vector<Op> ops;
   Plan plan;                      // of one image; a batch takes so many times the memory
   std::vector<OpChoice> choices;  // one an op
+
+  // Whether the last op leaves its results as the caller has them, or a step of its own must write them so.
+  bool writes_results() const;
 };
 
 // Throws InvalidArgument where the net does not admit the size.

@@ -11,13 +11,15 @@
 #include <optional>
 
 #include "cuda/pack.h"
+#include "cuda/pack_bundles.h"
 #include "cuda/tasks.h"
 
 namespace squish::cuda {
 
 // Tiles of an output of this size, as few as there can be, of threads that own a pixel each; with a Fire's squeeze
 // (0 channels: none, and always a tiling) in shared memory. Nothing where not even one pixel's fits.
-std::optional<Tiling> choose_tiling(int height, int width, bool pooled, int squeeze_channels);
+std::optional<Tiling> choose_tiling(int height, int width, bool pooled, int squeeze_channels,
+                                    int most_pixels = kMaxTilePixels);
 
 // What is to be computed, and on what.
 struct Workload {
@@ -39,5 +41,17 @@ struct FireChoice {
 };
 FireChoice choose_fire(const Workload& work, int squeeze_channels, const PackedConvs& squeeze,
                        const PackedConvs& expands);
+
+// How warps share a convolution on tensor cores.
+struct MmaChoice {
+  int tiles = 1;    // of 16 pixels, that a warp computes
+  int slices = 1;   // warps that share a sum
+  int warps = 1;    // of a block of threads
+  Tiling tiling{};  // where it is pooled
+};
+MmaChoice choose_mma(const Workload& work, const PackedBundles& convs);
+// value_bytes: of what is stored.
+FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, const PackedBundles& expands,
+                           int64_t value_bytes);
 
 }  // namespace squish::cuda

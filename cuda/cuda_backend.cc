@@ -54,13 +54,13 @@ class CudaBuffer final : public DeviceBuffer {
 }  // namespace
 
 CudaBackend::CudaBackend(std::shared_ptr<const Model> model, std::shared_ptr<Runtime> runtime,
-                         FirePolicy policy, StorageType storage)
+                         FirePolicy policy, StorageType storage, bool tensor_cores)
     : model_(std::move(model)),
       runtime_(std::move(runtime)),
       policy_(policy),
       storage_(storage),
       normalisation_(normalisation_of(model_->description().input)),
-      packs_(pack_net(model_->graph())),
+      packs_(pack_net(model_->graph(), tensor_cores && runtime_->properties().tensor_cores)),
       weights_(*runtime_, packs_, storage),
       not_finite_(*runtime_, sizeof(int)),
       done_(runtime_->make_event()),
@@ -125,27 +125,36 @@ CudaBackend::BoundPlan& CudaBackend::bound_plan(int height, int width, int64_t i
 }
 
 void CudaBackend::BoundPlan::unbind() {
-  parts.clear();
+  recorded = {};
   program.reset();
 }
 
 void CudaBackend::bind(BoundPlan& bound) {
-  const Program program(*runtime_, bound.blueprint, Arena(bound.blueprint, arena_.data()), weights_,
-                        bound.taps, normalisation_);
-  std::vector<Part> parts;
-  for (size_t begin = 0, end = 0; begin < program.steps(); begin = end) {
-    const bool ends = program.touches_ends(begin);
-    while (end < program.steps() && program.touches_ends(end) == ends) ++end;
-    std::unique_ptr<Recording> recording;
-    if (!ends) {
-      recording = runtime_->record([&](Stream stream) {
-        for (size_t step = begin; step < end; ++step) program.launch(step, {}, stream);
-      });
-    }
-    parts.push_back({begin, std::move(recording)});
+  const Arena arena(bound.blueprint, arena_.data());
+  Program program(*runtime_, bound.blueprint, arena, weights_, bound.taps, normalisation_);
+  std::array<Recorded, 2> recorded;
+  for (const PixelFormat format : {PixelFormat::kF32Nchw, PixelFormat::kU8Nhwc}) {
+    const Ends ends{format, arena.images, arena.output, arena.not_finite};
+    auto recording = runtime_->record([&](Stream stream) {
+      for (size_t step = 0; step < program.steps(); ++step) program.launch(step, ends, stream);
+    });
+    recorded[format == PixelFormat::kF32Nchw ? 0 : 1] = {std::move(recording), ends};
   }
-  bound.parts = std::move(parts);
+  bound.recorded = std::move(recorded);
   bound.program = std::make_unique<Program>(program);
+}
+
+Recording& CudaBackend::turn_to(BoundPlan& bound, const Ends& ends) {
+  Recorded& recorded = bound.of(ends.format);
+  if (ends == recorded.ends) return *recorded.recording;
+  recorded.ends = {};  // nobody's, should an update fail
+  for (size_t step = 0; step < bound.program->steps(); ++step) {
+    if (!bound.program->touches_ends(step)) continue;
+    const auto work = [&](Stream stream) { bound.program->launch(step, ends, stream); };
+    recorded.recording->update(step, std::ref(work));  // a function that holds a reference takes no memory
+  }
+  recorded.ends = ends;
+  return *recorded.recording;
 }
 
 void CudaBackend::prepare(int height, int width, int64_t count) {
@@ -167,7 +176,7 @@ void CudaBackend::run(const ImageBatch& input, float* output, double* seconds) {
   const int64_t slice =
       seconds != nullptr ? 1 : std::min(input.count, slice_limit(input.height, input.width));
   bool finite = true;
-  each_slice(input, output, slice, [&](const BoundPlan& bound, const ImageBatch& images, float* result) {
+  each_slice(input, output, slice, [&](BoundPlan& bound, const ImageBatch& images, float* result) {
     finite &= run_slice(bound, images, result, seconds);
   });
   if (!finite) check_finite(input, {channels, input.height, input.width});
@@ -181,13 +190,13 @@ void CudaBackend::each_slice(const ImageBatch& input, float* output, int64_t sli
     ImageBatch images = input;
     images.data = static_cast<const uint8_t*>(input.data) + n * image_bytes(input, channels);
     images.count = std::min(slice, input.count - n);
-    const BoundPlan& bound = bound_plan(images.height, images.width, images.count);
+    BoundPlan& bound = bound_plan(images.height, images.width, images.count);
     function(bound, images, output);
     output += images.count * output_floats(bound.blueprint);
   }
 }
 
-bool CudaBackend::run_slice(const BoundPlan& bound, const ImageBatch& slice, float* output, double* seconds) {
+bool CudaBackend::run_slice(BoundPlan& bound, const ImageBatch& slice, float* output, double* seconds) {
   const int channels = model_->description().input.channels;
   const Arena arena(bound.blueprint, arena_.data());
   const Ends ends{slice.format, arena.images, arena.output, arena.not_finite};
@@ -222,18 +231,11 @@ void CudaBackend::launch(const Program& program, size_t step, const Ends& ends, 
   runtime_->launch(stream, std::ref(work));  // a function that holds a reference takes no memory
 }
 
-void CudaBackend::start(const BoundPlan& bound, const Ends& ends, Stream stream) {
+void CudaBackend::start(BoundPlan& bound, const Ends& ends, Stream stream) {
+  Recording& recording = turn_to(bound, ends);
   done_->hold(stream);
   try {
-    for (size_t p = 0; p < bound.parts.size(); ++p) {
-      const Part& part = bound.parts[p];
-      if (part.recording) {
-        part.recording->replay(stream);
-        continue;
-      }
-      const size_t end = p + 1 < bound.parts.size() ? bound.parts[p + 1].begin : bound.program->steps();
-      for (size_t step = part.begin; step < end; ++step) launch(*bound.program, step, ends, stream);
-    }
+    recording.replay(stream);
   } catch (...) {
     done_->record(stream);  // what was started uses the arena
     throw;
@@ -257,7 +259,7 @@ void CudaBackend::enqueue(const ImageBatch& input, float* output, Stream stream)
   prepare(input.height, input.width, input.count);  // all of it, before anything is put on the stream
   auto* const not_finite = reinterpret_cast<int*>(not_finite_.data());
   each_slice(input, output, std::min(input.count, slice_limit(input.height, input.width)),
-             [&](const BoundPlan& bound, const ImageBatch& images, float* result) {
+             [&](BoundPlan& bound, const ImageBatch& images, float* result) {
                start(bound, {images.format, images.data, result, not_finite}, stream);
              });
 }

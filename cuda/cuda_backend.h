@@ -2,6 +2,7 @@
 // runtime it is given, so that tests run it on an emulated device.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -15,8 +16,10 @@ namespace squish::cuda {
 
 class CudaBackend final : public Backend {
  public:
+  // tensor_cores: whether they are used where the device has them.
   CudaBackend(std::shared_ptr<const Model> model, std::shared_ptr<Runtime> runtime,
-              FirePolicy policy = FirePolicy::kModelled, StorageType storage = StorageType::kF32);
+              FirePolicy policy = FirePolicy::kModelled, StorageType storage = StorageType::kF32,
+              bool tensor_cores = true);
   ~CudaBackend() override;
 
   void prepare(int height, int width, int64_t count) override;
@@ -31,18 +34,20 @@ class CudaBackend final : public Backend {
   int64_t arena_bytes(int height, int width) override;
 
  private:
-  // Steps from this one to the next part's.
-  struct Part {
-    size_t begin;
-    std::unique_ptr<Recording> recording;  // none: steps that touch the run's ends, launched one by one
+  // A recorded run, and where it reads and writes.
+  struct Recorded {
+    std::unique_ptr<Recording> recording;
+    Ends ends;
   };
   struct BoundPlan {
     Blueprint blueprint;
     DeviceTaps taps;
-    int64_t slice_limit;               // for images of this size
-    std::unique_ptr<Program> program;  // null while the arena has not the memory for it, like the parts
-    std::vector<Part> parts;
+    int64_t slice_limit;  // for images of this size
+    // Null while the arena has not the memory for it, like the recordings.
+    std::unique_ptr<Program> program;
+    std::array<Recorded, 2> recorded;  // by the format of images, which are read by other kernels
 
+    Recorded& of(PixelFormat format) { return recorded[format == PixelFormat::kF32Nchw ? 0 : 1]; }
     void unbind();
   };
 
@@ -52,15 +57,17 @@ class CudaBackend final : public Backend {
   // Planned, in memory and recorded.
   BoundPlan& bound_plan(int height, int width, int64_t images);
   void bind(BoundPlan& bound);
+  // The recording of a run with these ends.
+  Recording& turn_to(BoundPlan& bound, const Ends& ends);
   void reserve(size_t bytes);
   // Calls function(plan, images, their output) for each part of the batch that goes through the net at once.
   template <typename Function>
   void each_slice(const ImageBatch& input, float* output, int64_t slice, const Function& function);
   // Puts a run on the stream, behind the one before.
-  void start(const BoundPlan& bound, const Ends& ends, Stream stream);
+  void start(BoundPlan& bound, const Ends& ends, Stream stream);
   void launch(const Program& program, size_t step, const Ends& ends, Stream stream);
   // Whether all values were finite.
-  bool run_slice(const BoundPlan& bound, const ImageBatch& slice, float* output, double* seconds);
+  bool run_slice(BoundPlan& bound, const ImageBatch& slice, float* output, double* seconds);
   void run_step_by_step(const Program& program, const Ends& ends, double* seconds);
   void check_reaches(const void* memory, const char* what) const;
 

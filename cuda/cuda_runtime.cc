@@ -61,64 +61,46 @@ class DeviceScope {
   bool exchanged_ = false, changed_ = false;
 };
 
-// While it lives, launches of its thread become nodes of a graph, each behind the one before. A stream is not captured for it:
-// what other threads do to the device meanwhile, as waiting for all of it, breaks captures.
-class GraphBuilder {
+// What becomes of the launches of a thread while it lives, instead of launching.
+class LaunchSink {
  public:
-  GraphBuilder() : outer_(current) {
-    check(cudaGraphCreate(&graph_, 0), "cudaGraphCreate");
-    current = this;
-  }
-  ~GraphBuilder() {
-    current = outer_;
-    ignore(cudaGraphDestroy(graph_));
-  }
-  GraphBuilder(const GraphBuilder&) = delete;
-  GraphBuilder& operator=(const GraphBuilder&) = delete;
+  LaunchSink() : outer_(current) { current = this; }
+  virtual ~LaunchSink() { current = outer_; }
+  LaunchSink(const LaunchSink&) = delete;
+  LaunchSink& operator=(const LaunchSink&) = delete;
 
-  static GraphBuilder* of_this_thread() { return current; }
+  static LaunchSink* of_this_thread() { return current; }
 
   // The arguments are copied.
-  void add(const void* kernel, dim3 grid, unsigned threads, size_t dynamic_bytes, void** arguments) {
-    cudaKernelNodeParams node{};
-    node.func = const_cast<void*>(kernel);
-    node.gridDim = grid;
-    node.blockDim = dim3(threads);
-    node.sharedMemBytes = static_cast<unsigned>(dynamic_bytes);
-    node.kernelParams = arguments;
-    cudaGraphNode_t before = last_;
-    check(cudaGraphAddKernelNode(&last_, graph_, &before, before != nullptr ? 1 : 0, &node),
-          "cudaGraphAddKernelNode");
-  }
-
-  cudaGraphExec_t instantiate() const {
-    cudaGraphExec_t executable = nullptr;
-#if CUDART_VERSION >= 11040
-    const cudaError_t status = cudaGraphInstantiateWithFlags(&executable, graph_, 0);
-#else  // JetPack 4 has CUDA 10.2
-    const cudaError_t status = cudaGraphInstantiate(&executable, graph_, nullptr, nullptr, 0);
-#endif
-    check(status, "cudaGraphInstantiate");
-    return executable;
-  }
+  virtual void take(const cudaKernelNodeParams& launch) = 0;
 
  private:
-  static thread_local GraphBuilder* current;
-
-  GraphBuilder* outer_;
-  cudaGraph_t graph_ = nullptr;
-  cudaGraphNode_t last_ = nullptr;
+  static thread_local LaunchSink* current;
+  LaunchSink* outer_;
 };
 
-thread_local GraphBuilder* GraphBuilder::current = nullptr;
+thread_local LaunchSink* LaunchSink::current = nullptr;
 
+// A graph of kernels, each behind the one before, and what runs it.
 class CudaGraph final : public Recording {
  public:
-  CudaGraph(int ordinal, const GraphBuilder& builder)
-      : ordinal_(ordinal), executable_(builder.instantiate()) {}
+  // overlaps: kernels may begin before those in front of them have ended, and wait for that themselves.
+  CudaGraph(int ordinal, bool overlaps, const std::function<void(Stream)>& work, Stream stream)
+      : ordinal_(ordinal), overlaps_(overlaps) {
+    check(cudaGraphCreate(&graph_, 0), "cudaGraphCreate");
+    try {
+      Builder builder(*this);
+      work(stream);
+      instantiate();
+    } catch (...) {
+      ignore(cudaGraphDestroy(graph_));
+      throw;
+    }
+  }
   ~CudaGraph() override {
     const DeviceScope scope(ordinal_, std::nothrow);
     ignore(cudaGraphExecDestroy(executable_));
+    ignore(cudaGraphDestroy(graph_));
   }
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
@@ -127,10 +109,72 @@ class CudaGraph final : public Recording {
     const DeviceScope scope(ordinal_);
     check(cudaGraphLaunch(executable_, static_cast<cudaStream_t>(stream)), "cudaGraphLaunch");
   }
+  void update(size_t number, const std::function<void(Stream)>& work) override {
+    const DeviceScope scope(ordinal_);
+    Updater updater(*this, number);
+    work(nullptr);
+  }
 
  private:
+  // A stream is not captured for it: what other threads do to the device meanwhile, as waiting for all of it, breaks captures.
+  class Builder final : public LaunchSink {
+   public:
+    explicit Builder(CudaGraph& graph) : graph_(graph) {}
+    void take(const cudaKernelNodeParams& launch) override { graph_.add(launch); }
+
+   private:
+    CudaGraph& graph_;
+  };
+  class Updater final : public LaunchSink {
+   public:
+    Updater(CudaGraph& graph, size_t number) : graph_(graph), number_(number) {}
+    void take(const cudaKernelNodeParams& launch) override {
+      check(cudaGraphExecKernelNodeSetParams(graph_.executable_, graph_.nodes_.at(number_), &launch),
+            "cudaGraphExecKernelNodeSetParams");
+    }
+
+   private:
+    CudaGraph& graph_;
+    size_t number_;
+  };
+
+  void add(const cudaKernelNodeParams& launch) {
+    cudaGraphNode_t node = nullptr;
+    const cudaGraphNode_t before = nodes_.empty() ? nullptr : nodes_.back();
+    const bool waits_for_end = before != nullptr && !overlaps_;
+    check(cudaGraphAddKernelNode(&node, graph_, &before, waits_for_end ? 1 : 0, &launch),
+          "cudaGraphAddKernelNode");
+    nodes_.push_back(node);
+    if (before != nullptr && overlaps_) add_overlap(before, node);
+  }
+
+#if CUDART_VERSION >= 13000
+  void add_overlap(cudaGraphNode_t before, cudaGraphNode_t node) {
+    cudaGraphEdgeData edge{};
+    edge.from_port = cudaGraphKernelNodePortProgrammatic;
+    edge.type = cudaGraphDependencyTypeProgrammatic;
+    check(cudaGraphAddDependencies(graph_, &before, &node, &edge, 1), "cudaGraphAddDependencies");
+  }
+#else
+  void add_overlap(cudaGraphNode_t before, cudaGraphNode_t node) {
+    check(cudaGraphAddDependencies(graph_, &before, &node, 1), "cudaGraphAddDependencies");
+  }
+#endif
+
+  void instantiate() {
+#if CUDART_VERSION >= 11040
+    const cudaError_t status = cudaGraphInstantiateWithFlags(&executable_, graph_, 0);
+#else  // JetPack 4 has CUDA 10.2
+    const cudaError_t status = cudaGraphInstantiate(&executable_, graph_, nullptr, nullptr, 0);
+#endif
+    check(status, "cudaGraphInstantiate");
+  }
+
   int ordinal_;
-  cudaGraphExec_t executable_;
+  bool overlaps_;
+  cudaGraph_t graph_ = nullptr;
+  std::vector<cudaGraphNode_t> nodes_;
+  cudaGraphExec_t executable_ = nullptr;
 };
 
 class CudaEvent final : public Event {
@@ -215,7 +259,8 @@ class CudaRuntime final : public Runtime {
     cudaDeviceProp device{};
     check(cudaGetDeviceProperties(&device, ordinal_), "cudaGetDeviceProperties");
     properties_ = {device.name, ordinal_, device.multiProcessorCount,
-                   static_cast<int64_t>(device.totalGlobalMem)};
+                   static_cast<int64_t>(device.totalGlobalMem), device.major >= 8};
+    overlaps_ = device.major >= 9;
     const std::string architecture = std::to_string(device.major) + "." + std::to_string(device.minor);
     const std::string what = properties_.name + ", compute capability " + architecture +
                              ", is not among this build's architectures";
@@ -314,14 +359,13 @@ class CudaRuntime final : public Runtime {
   }
   std::unique_ptr<Recording> record(const std::function<void(Stream)>& work) override {
     const DeviceScope scope(ordinal_);
-    GraphBuilder builder;
-    work(stream_);
-    return std::make_unique<CudaGraph>(ordinal_, builder);
+    return std::make_unique<CudaGraph>(ordinal_, overlaps_, work, stream_);
   }
 
  private:
   int ordinal_;
   DeviceProperties properties_;
+  bool overlaps_ = false;  // see kernels/device.h, wait_for_earlier_kernels()
   cudaStream_t stream_ = nullptr;
 };
 
@@ -329,8 +373,14 @@ class CudaRuntime final : public Runtime {
 
 void launch_kernel(const void* kernel, dim3 grid, unsigned threads, size_t dynamic_bytes, void** arguments,
                    void* stream) {
-  if (GraphBuilder* const recording = GraphBuilder::of_this_thread()) {
-    return recording->add(kernel, grid, threads, dynamic_bytes, arguments);
+  if (LaunchSink* const sink = LaunchSink::of_this_thread()) {
+    cudaKernelNodeParams launch{};
+    launch.func = const_cast<void*>(kernel);
+    launch.gridDim = grid;
+    launch.blockDim = dim3(threads);
+    launch.sharedMemBytes = static_cast<unsigned>(dynamic_bytes);
+    launch.kernelParams = arguments;
+    return sink->take(launch);
   }
   check(cudaLaunchKernel(kernel, grid, dim3(threads), arguments, dynamic_bytes,
                          static_cast<cudaStream_t>(stream)),

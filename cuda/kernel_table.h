@@ -23,7 +23,6 @@ template <typename T>
 struct KernelTable {
   void (*conv)(const ConvTask<T>&, Stream);
   void (*conv_pooled)(const ConvTask<T>&, Stream);
-  void (*conv_averaged)(const ConvTask<T>&, Stream);
   void (*fire)(const FireTask<T>&, Stream);
   void (*max_pool)(const PoolTask<T>&, Stream);
   void (*average)(const AverageTask<T>&, Stream);
@@ -31,6 +30,11 @@ struct KernelTable {
   void (*read_pixels)(const PixelsTask<T>&, Stream);
   void (*read_floats)(const FloatsTask<T>&, Stream);
   void (*write_floats)(const ResultsTask<T>&, Stream);
+  // For tensor cores.
+  void (*read_quads)(const QuadsTask<T>&, Stream);
+  void (*conv_mma)(const MmaConvTask<T>&, Stream);
+  void (*conv_mma_pooled)(const MmaConvTask<T>&, Stream);
+  void (*fire_mma)(const MmaFireTask<T>&, Stream);
 };
 
 // Of shared memory in a block of threads, beside a Fire's squeeze: the staged weights, and pixels to be pooled.
@@ -42,6 +46,25 @@ constexpr int64_t squeezed_bytes(int channels, const Tiling& tiling, bool pooled
   return int64_t{4} * channels * ((pooled ? 2 * tiling.height + 1 : tiling.height) + 2) *
          ((pooled ? 2 * tiling.width + 1 : tiling.width) + 2);
 }
+
+// Values of shared memory for so many pixels by the blocks of a bundle.
+constexpr int64_t mma_kept_values(int64_t pixels, int width) {
+  return pixels * (width * kClusterChannels + kRowPadding);
+}
+// Pixels that warps compute in tiles of two, of a tile that is pooled.
+constexpr int64_t mma_pooled_pixels(const Tiling& tiling) {
+  return ((2 * tiling.height + 1) * (2 * tiling.width + 1) + 2 * kTilePixels - 1) / (2 * kTilePixels) *
+         (2 * kTilePixels);
+}
+// A Fire's squeeze of one tile, and what of the tile is pooled.
+constexpr int64_t mma_fire_values(int squeeze_blocks, const Tiling& tiling, bool pooled, int width) {
+  return int64_t{kClusterChannels} * squeeze_blocks * ((pooled ? 2 * tiling.height + 1 : tiling.height) + 2) *
+             ((pooled ? 2 * tiling.width + 1 : tiling.width) + 2) +
+         (pooled ? mma_kept_values(mma_pooled_pixels(tiling), width) : 0);
+}
+
+// Of shared memory, that kernels for tensor cores may ask for: two blocks of threads fit into the smallest device's.
+constexpr int64_t kMmaSharedBytes = 48 << 10;
 
 }  // namespace cuda
 }  // namespace squish

@@ -33,20 +33,6 @@ void add_conv(PackedConvs& packed, const ConvDescription& conv, int first_channe
   packed.bias.resize(packed.blocks.size() * kClusterChannels);
 }
 
-std::vector<uint16_t> halves_of(const std::vector<float>& weights) {
-  constexpr uint16_t kInfinity = 0x7C00;
-  std::vector<uint16_t> halves;
-  halves.reserve(weights.size());
-  for (float weight : weights) {
-    const uint16_t half = half_from_float(weight);
-    if ((half & 0x7FFF) == kInfinity) {
-      throw InvalidArgument("storage: a weight is " + std::to_string(weight) + ", f16 holds up to 65504");
-    }
-    halves.push_back(half);
-  }
-  return halves;
-}
-
 }  // namespace
 
 PackedConvs pack(const std::vector<const ConvDescription*>& convs) {
@@ -69,6 +55,20 @@ std::vector<Tap> taps_of(const PackedConvs& convs, int64_t plane_values, int64_t
     taps.push_back({static_cast<int32_t>(offset), column.dy, column.dx});
   }
   return taps;
+}
+
+std::vector<uint16_t> halves_of(const std::vector<float>& weights) {
+  constexpr uint16_t kInfinity = 0x7C00;
+  std::vector<uint16_t> halves;
+  halves.reserve(weights.size());
+  for (float weight : weights) {
+    const uint16_t half = half_from_float(weight);
+    if ((half & 0x7FFF) == kInfinity) {
+      throw InvalidArgument("storage: a weight is " + std::to_string(weight) + ", f16 holds up to 65504");
+    }
+    halves.push_back(half);
+  }
+  return halves;
 }
 
 DeviceConvs::DeviceConvs(const PackedConvs& convs, StorageType storage, Parcel& parcel)

@@ -27,6 +27,9 @@ PackedConvs pack(const std::vector<const ConvDescription*>& convs);
 // For activations of these planes.
 std::vector<Tap> taps_of(const PackedConvs& convs, int64_t plane_values, int64_t row_values);
 
+// Rounded to half precision. Throws InvalidArgument on a weight that it does not hold.
+std::vector<uint16_t> halves_of(const std::vector<float>& weights);
+
 // The same on the device, but for the taps, which depend on the image size.
 class DeviceConvs {
  public:

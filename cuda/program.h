@@ -19,8 +19,13 @@ class DeviceWeights {
   Clusters<T> clusters(const ConvDescription* first, const Tap* taps) const {
     return convs_.at(first).clusters<T>(memory_, taps);
   }
+  template <typename T>
+  Bundles<T> bundles(const ConvDescription* first, const Tap* taps) const {
+    return bundles_.at(first).bundles<T>(memory_, taps);
+  }
 
  private:
+  std::map<const ConvDescription*, DeviceBundles> bundles_;
   std::map<const ConvDescription*, DeviceConvs> convs_;
   DeviceMemory memory_;
 };
@@ -40,13 +45,14 @@ class DeviceTaps {
   DeviceMemory memory_;
 };
 
-// The parts of the arena: a flag for input that is not finite, images that were uploaded, activations, and results to be
-// downloaded, which are the last activation where that is stored as floats.
+// The parts of the arena: a flag for input that is not finite, images that were uploaded, for tensor cores the input in
+// quads, activations, and results to be downloaded, which are the last activation where that lies as the caller's.
 struct Arena {
   Arena(const Blueprint& blueprint, uint8_t* base);
 
   int* not_finite;
   uint8_t* images;
+  uint8_t* quads;
   uint8_t* activations;
   float* output;
 
@@ -60,6 +66,10 @@ struct Ends {
   const void* images;
   float* output;
   int* not_finite;  // becomes 1 where a value of kF32Nchw is NaN or infinite
+
+  bool operator==(const Ends& o) const {
+    return format == o.format && images == o.images && output == o.output && not_finite == o.not_finite;
+  }
 };
 
 // The steps of a run: step 0 reads the input, then one an op; the last one writes the results, where they are not stored
@@ -75,7 +85,7 @@ class Program {
         taps_(taps),
         norm_(norm) {}
 
-  size_t steps() const { return blueprint_.ops.size() + (stores_floats() ? 1 : 2); }
+  size_t steps() const { return blueprint_.ops.size() + (blueprint_.writes_results() ? 2 : 1); }
   // Whether the step looks at the run's ends. The others are the same in every run.
   bool touches_ends(size_t step) const;
   // Allocates nothing.
@@ -84,7 +94,6 @@ class Program {
  private:
   template <typename T>
   friend class StepLauncher;
-  bool stores_floats() const { return blueprint_.storage == StorageType::kF32; }
 
   const Runtime& runtime_;
   const Blueprint& blueprint_;

@@ -16,7 +16,8 @@ struct DeviceProperties {
   std::string name;  // "NVIDIA H200"
   int ordinal = 0;
   int multiprocessors = 1;
-  int64_t memory = 0;  // bytes in all, whoever uses them
+  int64_t memory = 0;         // bytes in all, whoever uses them
+  bool tensor_cores = false;  // that take what kernels/tensor_cores.h gives them
 };
 
 // Launches that were recorded once, to be started together.
@@ -24,6 +25,8 @@ class Recording {
  public:
   virtual ~Recording() = default;
   virtual void replay(Stream stream) = 0;
+  // In replays to come, puts the launch of the work, which is one of the same kernel, in the place of the one with this number.
+  virtual void update(size_t number, const std::function<void(Stream)>& work) = 0;
 };
 
 // A point in the work of a stream.

@@ -21,14 +21,15 @@ constexpr int kChunkTaps = 64;                // clusters whose weights are in s
 
 template <typename T>
 struct Planes {
-  T* data;               // [images][channels][height][width]
+  T* data;               // [images][channels / step][height][width][step]
   int64_t image_stride;  // values
   int channels, height, width;
+  int step;  // values from a pixel to its right neighbour: 1; 16 in blocks, 4 in those of the input
 };
 
-// Where a cluster's activation lies, seen from the output pixel.
-struct Tap {
-  int32_t offset;  // values, from (stride * row, stride * column) of channel 0
+// Where an activation lies, seen from the output pixel.
+struct alignas(8) Tap {
+  int32_t offset;  // values (quads on tensor cores), from (stride * row, stride * column) of channel 0
   int16_t dy, dx;
 };
 
@@ -81,6 +82,85 @@ struct FireTask {
   Tiling tiling;
 };
 
+// ON TENSOR CORES a warp computes 16 pixels by 16 or 32 output channels, and a lane reads four channels of a pixel at
+// once. Activations then lie in blocks of 16 channels, as the CPU's, without a border: the quads of neighbouring pixels and
+// of one block are one run of memory. A step of the sum is four quads wherever they lie: of a dense layer the 16 channels
+// of a block, of a sparse one the four next in which a cluster lives. The net's input lies in blocks of 4 channels: RGB
+// and a zero.
+constexpr int kQuad = 4;       // channels
+constexpr int kStepQuads = 4;  // quads that a step adds
+constexpr int kLanes = 32;     // of a warp
+constexpr int kTilePixels = 16;
+constexpr int kMaxWarps = 8;  // of a block of threads
+// Floats between the sums of two pixels in shared memory: lanes write pairs of channels of eight pixels at once, into
+// different banks.
+constexpr int kRowPadding = 8;
+constexpr int kMaxPooledPixels = 256;  // of a convolution's output, that a block of threads pools
+
+// How channels lie in blocks: the first of them, then the others from a block of their own on. Planar: anyhow.
+struct Segments {
+  int first, channels;
+};
+
+// Up to two blocks of 16 output channels that a warp computes together, from the same quads.
+struct Bundle {
+  int first_step, steps;
+  int first_block, blocks;
+};
+
+template <typename T>
+struct Bundles {
+  const Bundle* bundles;
+  const Tap* taps;    // [steps][4]: of a quad; offsets in quads
+  const T* weights;   // [steps][width][32 lanes][2 halves of a block][4], see bundles.cuh
+  const float* bias;  // [blocks][16]
+  float floor;        // lower bound of results
+  int bundle_count;
+  int width;  // blocks that every bundle has weights for: 1 or 2
+};
+
+// Division of a number below 2^31 by one that the host knows.
+struct Divider {
+  uint32_t divisor, factor;
+  int shift;
+};
+
+// A convolution on tensor cores.
+template <typename T>
+struct MmaConvTask {
+  Planes<const T> in;
+  Planes<T> out;   // in blocks
+  float* results;  // not null: where the output goes instead, [images][channels][height][width]
+  Segments segments;
+  Bundles<T> convs;
+  int images;
+  int stride_h, stride_w;
+  int conv_height, conv_width;  // of the convolution's output, before pooling
+  Divider image_pixels, row_pixels, tile_row_pixels, pooled_row_pixels;
+  bool padded;    // windows reach beyond the image
+  int tiles;      // of 16 pixels, that a warp computes: 1 or 2
+  int slices;     // warps that share the sums of a pixel: 1, 2, 4 or 8
+  int warps;      // of a block of threads
+  Tiling tiling;  // where the output is pooled
+};
+
+// A whole Fire on tensor cores.
+template <typename T>
+struct MmaFireTask {
+  Planes<const T> in;
+  Planes<T> out;
+  float* results;  // as of a convolution
+  Segments segments;
+  Bundles<T> squeeze, expands;  // whose taps point into shared memory
+  int images;
+  int squeeze_blocks;  // of 16 channels
+  Divider tile_row_pixels, halo_row_pixels, pooled_row_pixels;
+  int splits;  // blocks of threads that share a tile's expands, each with the tile's squeeze computed anew
+  int warps;
+  bool pooled;
+  Tiling tiling;
+};
+
 template <typename T>
 struct PoolTask {
   Planes<const T> in;
@@ -94,17 +174,33 @@ struct AverageTask {
   Planes<const T> in;
   Planes<T> out;
   int images;
+  float* results;  // not null: where the means go instead, [images][result_channels]
+  int result_channels;
 };
 
 template <typename T>
 struct AddTask {
-  const T *a, *b;
-  T* out;
-  int64_t values;
+  Planes<const T> a, b;
+  Planes<T> out;  // whose channels lie as a's
+  int images;
+  Segments a_segments, b_segments;
   float floor;
 };
 
 constexpr int kMaxImageChannels = 4;
+
+constexpr int kReadPixels = 4;  // of a thread that makes quads
+
+// The caller's images into quads, for tensor cores: of uint8 pixels, normalised, or of floats.
+template <typename T>
+struct QuadsTask {
+  const uint8_t* pixels;  // [images][height][width][channels], or null
+  const float* floats;    // [images][channels][height][width], or null
+  Planes<T> out;          // in blocks of 4
+  int images, channels;
+  float scale[kMaxImageChannels], shift[kMaxImageChannels];
+  int* not_finite;  // becomes 1 where a float is NaN or infinite
+};
 
 // The caller's images into the net's input.
 template <typename T>
@@ -122,12 +218,13 @@ struct FloatsTask {
   int* not_finite;  // becomes 1 where a value is NaN or infinite
 };
 
-// The net's output as the caller's floats, where it is stored in another type.
+// The net's output as the caller's floats, where it is stored in another type or order.
 template <typename T>
 struct ResultsTask {
-  const T* values;
-  float* out;
-  int64_t count;
+  Planes<const T> in;
+  float* out;  // [images][channels][height][width]
+  int images;
+  Segments segments;
 };
 
 }  // namespace cuda

@@ -10,8 +10,7 @@ bool is_squeezenet_pool(const Window& w) { return w.is_3x3(2) && w.pad_top == 0 
 
 class Fuser {
  public:
-  Fuser(const Graph& graph, const std::vector<bool>& whole_fires)
-      : graph_(graph), whole_fires_(whole_fires) {}
+  Fuser(const Graph& graph, const Fusion& fusion) : graph_(graph), fusion_(fusion) {}
 
   std::vector<Op> run() {
     for (int k = 0; k < graph_.size(); ++k) add_layer(k);
@@ -39,7 +38,8 @@ class Fuser {
   // The convolution that pooling layer k can be fused into, or null.
   Op* fusable_producer(int k) {
     const LayerDescription& pool = graph_.layers()[static_cast<size_t>(k)];
-    if (pool.kind == LayerKind::kMaxPool && !is_squeezenet_pool(pool.window)) return nullptr;
+    if (pool.kind == LayerKind::kMaxPool ? !is_squeezenet_pool(pool.window) : !fusion_.averages)
+      return nullptr;
     const int input = pool.inputs[0];
     if (input < 0 || graph_.consumers(input).size() != 1) return nullptr;
     Op& op = ops_[static_cast<size_t>(op_of(input))];
@@ -57,7 +57,7 @@ class Fuser {
 
   void add_fire(int k) {
     const auto& convs = graph_.layers()[static_cast<size_t>(k)].convs;
-    const bool whole = !whole_fires_.empty() && whole_fires_[static_cast<size_t>(k)];
+    const bool whole = !fusion_.whole_fires.empty() && fusion_.whole_fires[static_cast<size_t>(k)];
     Op expand = make_op(OpKind::kConv, k);
     if (whole) {
       expand.squeeze = &convs[kSqueeze];
@@ -110,15 +110,13 @@ class Fuser {
   }
 
   const Graph& graph_;
-  const std::vector<bool>& whole_fires_;
+  const Fusion& fusion_;
   std::vector<Op> ops_;
   std::vector<int> op_of_layer_;
 };
 
 }  // namespace
 
-std::vector<Op> fuse(const Graph& graph, const std::vector<bool>& whole_fires) {
-  return Fuser(graph, whole_fires).run();
-}
+std::vector<Op> fuse(const Graph& graph, const Fusion& fusion) { return Fuser(graph, fusion).run(); }
 
 }  // namespace squish

@@ -30,10 +30,15 @@ struct Op {
   bool relu = false;  // kAdd
 };
 
+// What fuse() may do.
+struct Fusion {
+  std::vector<bool> whole_fires = {};  // by layer: Fires that become one op; empty: none does
+  bool averages = true;                // a global average into the convolution before it
+};
+
 // The operations of a net in the order they run. A Fire becomes two convolutions: its squeeze, and its expands as
-// one, each writing its own slice of the concatenated output; or one op, where whole_fires[layer] says so (empty: no
-// Fire does). A pool whose input nobody else reads is fused into
-// the convolution before it: a global average, or SqueezeNet's 3x3 maximum with stride 2.
-std::vector<Op> fuse(const Graph& graph, const std::vector<bool>& whole_fires = {});
+// one, each writing its own slice of the concatenated output; or one op. A pool whose input nobody else reads is fused
+// into the convolution before it: a global average, or SqueezeNet's 3x3 maximum with stride 2.
+std::vector<Op> fuse(const Graph& graph, const Fusion& fusion = {});
 
 }  // namespace squish

@@ -59,10 +59,10 @@ Shape pool_shape(const Op& op, Shape in) {
           pool_extent(in.width, w.kernel_w, w.stride_w, w.pad_left, w.pad_right, op.ceil_mode)};
 }
 
-Step make_step(const Op& op, const std::vector<PlannedBuffer>& buffers) {
+Step make_step(const Op& op, int output, const std::vector<PlannedBuffer>& buffers) {
   Step step;
   for (int input : op.inputs) step.inputs.push_back(input + 1);
-  step.output = static_cast<int>(buffers.size());
+  step.output = output;
   const Layout& in = buffers[static_cast<size_t>(step.inputs[0])].layout;
   Shape shape{in.channels(), in.height, in.width};
   if (op.kind == OpKind::kConv) {
@@ -102,23 +102,32 @@ Border border_of(const Window& window, bool planar) {
   return {window.pad_top, window.pad_left, window.pad_bottom + overhang, window.pad_right + overhang};
 }
 
+std::vector<Layout> channel_layouts(const Graph& graph, const std::vector<Op>& ops, ActivationOrder order) {
+  const bool planar = order == ActivationOrder::kPlanar;
+  std::vector<Layout> layouts{{{graph.channels(-1)}, 1, 1, {}, planar || readers_of(ops)[0].only_convs}};
+  for (const Op& op : ops) {
+    const Layout& in = layouts[static_cast<size_t>(op.inputs[0] + 1)];
+    layouts.push_back({output_segments(op, in), 1, 1, {}, planar});
+  }
+  return layouts;
+}
+
 Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int width, ActivationOrder order) {
   graph.shapes(height, width);  // throws where a layer would be left without a pixel
   const std::vector<Readers> readers = readers_of(ops);
   Plan plan;
   plan.height = height;
   plan.width = width;
-  const bool planar = order == ActivationOrder::kPlanar;
-  const auto border_for = [&](const Readers& reader) { return planar ? Border{} : reader.border; };
-  plan.buffers.push_back(
-      {{{graph.channels(-1)}, height, width, border_for(readers[0]), planar || readers[0].only_convs}, 0});
-  for (size_t k = 0; k < ops.size(); ++k) {
-    plan.steps.push_back(make_step(ops[k], plan.buffers));
-    const Step& step = plan.steps.back();
-    const Layout& in = plan.buffers[static_cast<size_t>(step.inputs[0])].layout;
-    Layout out{output_segments(ops[k], in), step.output_shape.height, step.output_shape.width,
-               border_for(readers[k + 1]), planar};
-    plan.buffers.push_back({std::move(out), 0});
+  for (Layout& layout : channel_layouts(graph, ops, order)) plan.buffers.push_back({std::move(layout), 0});
+  for (size_t b = 0; b < plan.buffers.size(); ++b) {
+    Layout& layout = plan.buffers[b].layout;
+    if (order == ActivationOrder::kBlocked) layout.border = readers[b].border;
+    layout.height = height;
+    layout.width = width;
+    if (b == 0) continue;
+    plan.steps.push_back(make_step(ops[b - 1], static_cast<int>(b), plan.buffers));
+    layout.height = plan.steps.back().output_shape.height;
+    layout.width = plan.steps.back().output_shape.width;
   }
   for (const PlannedBuffer& buffer : plan.buffers) check_buffer(buffer.layout, height, width);
   const Layout& input = plan.buffers[0].layout;

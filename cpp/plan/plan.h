@@ -35,13 +35,16 @@ struct Plan {
 // Winograd's 2x2 tiles of output reach beyond an odd edge.
 Border border_of(const Window& window, bool planar);
 
-// How activations lie in memory: in blocks of 16 channels with a border, the net's input planar where only convolutions
-// read it; or all of them planar and without a border.
-enum class ActivationOrder : uint8_t { kBlocked, kPlanar };
+// How activations lie in memory: in blocks of 16 channels, the net's input planar where only convolutions read it, with a
+// border or without; or all of them planar and without a border.
+enum class ActivationOrder : uint8_t { kBlocked, kBorderless, kPlanar };
 
 // Throws InvalidArgument where the net does not admit the size or a buffer would need 2^31 floats or more.
 Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int width,
                ActivationOrder order = ActivationOrder::kBlocked);
+
+// How the channels of each buffer lie, whatever the image's size: layouts of one pixel.
+std::vector<Layout> channel_layouts(const Graph& graph, const std::vector<Op>& ops, ActivationOrder order);
 
 // The multiply-adds of an op's mathematics, dense, for one image; 0 for other ops than convolutions. For explain().
 int64_t count_macs(const Op& op, const Step& step);

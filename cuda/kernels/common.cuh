@@ -31,6 +31,20 @@ __device__ inline float larger(float a, float b) { return b > a || b != b ? b : 
 
 __device__ inline int thread_index() { return static_cast<int>(threadIdx.x); }
 
+// Channels in blocks of `step`: between the first segment and the others lie some that nobody uses.
+__device__ inline int unused_channels(const Segments& segments, int step) {
+  return (step - segments.first % step) % step;
+}
+__device__ inline int stored_channel(const Segments& segments, int step, int channel) {
+  return channel < segments.first ? channel : channel + unused_channels(segments, step);
+}
+// Or -1.
+__device__ inline int used_channel(const Segments& segments, int step, int stored) {
+  if (stored < segments.first) return stored;
+  const int channel = stored - unused_channels(segments, step);
+  return channel >= segments.first && channel < segments.channels ? channel : -1;
+}
+
 // The sum of every thread's value, in thread 0. `scratch`: a float for each warp.
 __device__ inline float block_sum(float value, float* scratch) {
   const int lane = thread_index() % 32, warp = thread_index() / 32;

@@ -49,6 +49,7 @@ __global__ void __launch_bounds__(kThreads) conv(ConvTask<T> task) {
     const int at = first + p * kThreads < pixels ? first + p * kThreads : pixels - 1;
     input.own(p, task, at / task.conv_width, at % task.conv_width);
   }
+  wait_for_earlier_kernels();
   float sums[kPixels][kClusterChannels];
   begin_with_bias(task.clusters, block_index, sums);
   add_clusters(task.clusters, block, stage, input, sums);
@@ -79,6 +80,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv_pooled(ConvTask<
   ConvInput<T, 1, kPadded> input(task, image);
   input.own(0, task, row < task.conv_height ? row : task.conv_height - 1,
             column < task.conv_width ? column : task.conv_width - 1);
+  wait_for_earlier_kernels();
   float sums[1][kClusterChannels];
   begin_with_bias(task.clusters, block_index, sums);
   add_clusters(task.clusters, block, stage, input, sums);
@@ -87,44 +89,6 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv_pooled(ConvTask<
     pixels[c * kThreads + thread_index()] = at_least(task.clusters.floor, sums[0][c]);
   }
   pool_tile(pixels, tile, task.tiling, task.conv_height, task.conv_width, block, task.out, image);
-}
-
-// With the global average: a block of threads computes all pixels, in rounds, and only their sums leave the chip.
-template <typename T, bool kPadded>
-__global__ void __launch_bounds__(kThreads) conv_averaged(ConvTask<T> task) {
-  constexpr int kPixels = 2;
-  SQUISH_STAGE(stage);
-  SQUISH_SHARED(float, scratch, kThreads / 32);
-  const int block_index = static_cast<int>(blockIdx.y), image = static_cast<int>(blockIdx.z);
-  const OutputBlock block = task.clusters.blocks[block_index];
-  const int pixels = task.conv_height * task.conv_width;
-  float totals[kClusterChannels];
-  SQUISH_UNROLL
-  for (int c = 0; c < kClusterChannels; ++c) totals[c] = 0;
-  for (int begin = 0; begin < pixels; begin += kThreads * kPixels) {
-    const int first = begin + thread_index();
-    ConvInput<T, kPixels, kPadded> input(task, image);
-    SQUISH_UNROLL
-    for (int p = 0; p < kPixels; ++p) {
-      const int at = first + p * kThreads < pixels ? first + p * kThreads : pixels - 1;
-      input.own(p, task, at / task.conv_width, at % task.conv_width);
-    }
-    float sums[kPixels][kClusterChannels];
-    begin_with_bias(task.clusters, block_index, sums);
-    add_clusters(task.clusters, block, stage, input, sums);
-    SQUISH_UNROLL
-    for (int p = 0; p < kPixels; ++p) {
-      if (first + p * kThreads >= pixels) break;
-      SQUISH_UNROLL
-      for (int c = 0; c < kClusterChannels; ++c) totals[c] += at_least(task.clusters.floor, sums[p][c]);
-    }
-  }
-  T* const out = task.out.data + image * task.out.image_stride + block.first_channel;
-  SQUISH_UNROLL
-  for (int c = 0; c < kClusterChannels; ++c) {
-    const float sum = block_sum(totals[c], scratch);
-    if (thread_index() == 0 && c < block.channels) store(out + c, sum / static_cast<float>(pixels));
-  }
 }
 
 }  // namespace cuda

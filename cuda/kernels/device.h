@@ -2,8 +2,11 @@
 // same source on the CPU for tests. C++14, so that CUDA 10 still compiles it for the first Jetsons.
 //
 //   SQUISH_UNROLL                          before a loop over registers
+//   SQUISH_UNROLL_BY(n)                    before a loop whose loads shall be under way n times at once
 //   SQUISH_SHARED(Type, name, count)       an array that the block's threads share, 16-byte aligned
 //   SQUISH_DYNAMIC_SHARED(Type, name)      the one whose size the launch gives
+//   wait_for_earlier_kernels()             before the first look at what they write: where the device lets a kernel begin
+//                                          before the one in front of it has ended
 //   launch(kernel, grid, threads, dynamic_bytes, stream, task)   the one way to start a kernel
 #pragma once
 
@@ -12,10 +15,25 @@
 #include <cuda_fp16.h>
 
 #define SQUISH_UNROLL _Pragma("unroll")
+#define SQUISH_PRAGMA(text) _Pragma(#text)
+#define SQUISH_UNROLL_BY(n) SQUISH_PRAGMA(unroll n)
 #define SQUISH_SHARED(Type, name, count) __shared__ __align__(16) Type name[count]
 #define SQUISH_DYNAMIC_SHARED(Type, name)                        \
   extern __shared__ __align__(16) unsigned char dynamic_bytes[]; \
   Type* const name = reinterpret_cast<Type*>(dynamic_bytes)
+
+namespace squish {
+namespace cuda {
+
+__device__ inline void wait_for_earlier_kernels() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");  // whose beginnings need not wait for us
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+}  // namespace cuda
+}  // namespace squish
 
 #ifndef __CUDACC_RTC__  // has no host side
 

@@ -1,22 +1,41 @@
 // What looks at each value once: additions and the net's input.
 #pragma once
 
-#include "cuda/kernels/common.cuh"
+#include "cuda/kernels/bundles.cuh"
 
 namespace squish {
 namespace cuda {
 
 __device__ inline int64_t global_thread() { return int64_t{blockIdx.x} * kThreads + thread_index(); }
 
+// A value of an image.
+template <typename T>
+__device__ inline float value_at(const Planes<const T>& in, int64_t image, int stored, int64_t pixel) {
+  const int64_t pixels = int64_t{in.height} * in.width;
+  return to_float(
+      in.data[image * in.image_stride + (stored / in.step * pixels + pixel) * in.step + stored % in.step]);
+}
+
+// Grid: (values of an image, 1, images).
 template <typename T>
 __global__ void __launch_bounds__(kThreads) add(AddTask<T> task) {
-  const int64_t i = global_thread();
-  if (i < task.values) store(task.out + i, at_least(task.floor, to_float(task.a[i]) + to_float(task.b[i])));
+  wait_for_earlier_kernels();
+  const int64_t i = global_thread(), pixels = int64_t{task.out.height} * task.out.width, image = blockIdx.z;
+  if (i >= pixels * task.out.channels) return;
+  const int step = task.out.step;
+  const int64_t pixel = i / step % pixels;
+  const int stored = static_cast<int>(i / step / pixels * step + i % step);
+  const int channel = used_channel(task.a_segments, step, stored);
+  T* const out = task.out.data + image * task.out.image_stride + i;
+  if (channel < 0) return store(out, 0.0f);
+  const float b = value_at(task.b, image, stored_channel(task.b_segments, step, channel), pixel);
+  store(out, at_least(task.floor, value_at(task.a, image, stored, pixel) + b));
 }
 
 // A thread normalises one pixel. Grid: (pixels of an image, 1, images).
 template <typename T>
 __global__ void __launch_bounds__(kThreads) read_pixels(PixelsTask<T> task) {
+  wait_for_earlier_kernels();
   const int64_t i = global_thread(), plane = int64_t{task.out.height} * task.out.width, image = blockIdx.z;
   if (i >= plane) return;
   const uint8_t* const pixel = task.pixels + (image * plane + i) * task.out.channels;
@@ -26,8 +45,46 @@ __global__ void __launch_bounds__(kThreads) read_pixels(PixelsTask<T> task) {
   }
 }
 
+// Threads make quads of so many pixels each, all read before the first is written. Grid: (pixels of an image, 1, images).
+template <typename T>
+__global__ void __launch_bounds__(kThreads) read_quads(QuadsTask<T> task) {
+  wait_for_earlier_kernels();
+  const int64_t pixels = int64_t{task.out.height} * task.out.width, image = blockIdx.z;
+  const int64_t begin = int64_t{blockIdx.x} * kThreads * kReadPixels + thread_index();
+  const int64_t first_float = image * task.channels * pixels, first_byte = first_float;
+  T* const out = task.out.data + image * task.out.image_stride;
+  bool finite = true;
+  for (int first = 0; first < task.out.channels; first += kQuad) {
+    float values[kReadPixels][kQuad] = {};
+    SQUISH_UNROLL
+    for (int k = 0; k < kReadPixels; ++k) {
+      const int64_t i = begin + k * kThreads;
+      SQUISH_UNROLL
+      for (int c = 0; c < kQuad; ++c) {
+        if (i >= pixels || first + c >= task.channels) continue;
+        if (task.pixels != nullptr) {
+          const float pixel = task.pixels[first_byte + i * task.channels + c];  // uint8 images have one quad
+          values[k][c] = pixel * task.scale[c] + task.shift[c];
+        } else {
+          values[k][c] = task.floats[first_float + (first + c) * pixels + i];
+        }
+      }
+    }
+    SQUISH_UNROLL
+    for (int k = 0; k < kReadPixels; ++k) {
+      const int64_t i = begin + k * kThreads;
+      SQUISH_UNROLL
+      for (int c = 0; c < kQuad; ++c)
+        finite &= values[k][c] - values[k][c] == 0;  // infinity - infinity is NaN
+      if (i < pixels) store_quad(out + (first / kQuad * pixels + i) * kQuad, values[k]);
+    }
+  }
+  if (!finite) atomicOr(task.not_finite, 1);
+}
+
 template <typename T>
 __global__ void __launch_bounds__(kThreads) read_floats(FloatsTask<T> task) {
+  wait_for_earlier_kernels();
   const int64_t i = global_thread();
   if (i >= task.count) return;
   const float value = task.values[i];
@@ -35,10 +92,14 @@ __global__ void __launch_bounds__(kThreads) read_floats(FloatsTask<T> task) {
   if (static_cast<const void*>(task.out) != task.values) store(task.out + i, value);
 }
 
+// Grid: (values of an image, 1, images).
 template <typename T>
 __global__ void __launch_bounds__(kThreads) write_floats(ResultsTask<T> task) {
-  const int64_t i = global_thread();
-  if (i < task.count) task.out[i] = to_float(task.values[i]);
+  wait_for_earlier_kernels();
+  const int64_t i = global_thread(), pixels = int64_t{task.in.height} * task.in.width, image = blockIdx.z;
+  if (i >= pixels * task.segments.channels) return;
+  const int stored = stored_channel(task.segments, task.in.step, static_cast<int>(i / pixels));
+  task.out[image * pixels * task.segments.channels + i] = value_at(task.in, image, stored, i % pixels);
 }
 
 }  // namespace cuda

@@ -53,6 +53,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) fire(FireTask<T> task
   SQUISH_DYNAMIC_SHARED(float, squeezed);  // [squeeze_channels][tile.height + 2][tile.width + 2]
   const int image = static_cast<int>(blockIdx.z);
   const Tile tile = this_tile<kPooled>(task.tiling);
+  wait_for_earlier_kernels();
   squeeze_halo(task, tile, image, stage, squeezed);
 
   const int own = thread_index() < tile.pixels() ? thread_index() : 0;

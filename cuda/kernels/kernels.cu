@@ -15,8 +15,6 @@ cudaError_t status_of_kernels() {
       reinterpret_cast<const void*>(conv<T, 2, true>),
       reinterpret_cast<const void*>(conv_pooled<T, false>),
       reinterpret_cast<const void*>(conv_pooled<T, true>),
-      reinterpret_cast<const void*>(conv_averaged<T, false>),
-      reinterpret_cast<const void*>(conv_averaged<T, true>),
       reinterpret_cast<const void*>(fire<T, false>),
       reinterpret_cast<const void*>(fire<T, true>),
       reinterpret_cast<const void*>(max_pool<T>),
@@ -25,6 +23,17 @@ cudaError_t status_of_kernels() {
       reinterpret_cast<const void*>(read_pixels<T>),
       reinterpret_cast<const void*>(read_floats<T>),
       reinterpret_cast<const void*>(write_floats<T>),
+      reinterpret_cast<const void*>(read_quads<T>),
+      reinterpret_cast<const void*>(conv_mma<T, 1, 1>),
+      reinterpret_cast<const void*>(conv_mma<T, 1, 2>),
+      reinterpret_cast<const void*>(conv_mma<T, 2, 1>),
+      reinterpret_cast<const void*>(conv_mma<T, 2, 2>),
+      reinterpret_cast<const void*>(conv_mma_pooled<T, 1, 1>),
+      reinterpret_cast<const void*>(conv_mma_pooled<T, 1, 2>),
+      reinterpret_cast<const void*>(conv_mma_pooled<T, 2, 1>),
+      reinterpret_cast<const void*>(conv_mma_pooled<T, 2, 2>),
+      reinterpret_cast<const void*>(fire_mma<T, false>),
+      reinterpret_cast<const void*>(fire_mma<T, true>),
   };
   for (const void* kernel : kernels) {
     cudaFuncAttributes attributes;

@@ -3,8 +3,10 @@
 
 #include "cuda/kernel_table.h"
 #include "cuda/kernels/conv.cuh"
+#include "cuda/kernels/conv_mma.cuh"
 #include "cuda/kernels/elementwise.cuh"
 #include "cuda/kernels/fire.cuh"
+#include "cuda/kernels/fire_mma.cuh"
 #include "cuda/kernels/pool.cuh"
 
 namespace squish {
@@ -38,12 +40,6 @@ void launch_conv_pooled(const ConvTask<T>& task, Stream stream) {
 }
 
 template <typename T>
-void launch_conv_averaged(const ConvTask<T>& task, Stream stream) {
-  launch(task.padded ? conv_averaged<T, true> : conv_averaged<T, false>,
-         grid_of(1, task.clusters.block_count, task.images), kThreads, 0, stream, task);
-}
-
-template <typename T>
 void launch_fire(const FireTask<T>& task, Stream stream) {
   const auto bytes = static_cast<size_t>(squeezed_bytes(task.squeeze_channels, task.tiling, task.pooled));
   launch(task.pooled ? fire<T, true> : fire<T, false>,
@@ -58,13 +54,14 @@ void launch_max_pool(const PoolTask<T>& task, Stream stream) {
 
 template <typename T>
 void launch_average(const AverageTask<T>& task, Stream stream) {
-  launch(average<T>, grid_of(static_cast<unsigned>(task.in.channels), 1, task.images), kThreads, 0, stream,
-         task);
+  const int channels = task.results != nullptr ? task.result_channels : task.in.channels;
+  launch(average<T>, grid_of(static_cast<unsigned>(channels), 1, task.images), kThreads, 0, stream, task);
 }
 
 template <typename T>
 void launch_add(const AddTask<T>& task, Stream stream) {
-  launch(add<T>, grid_of(blocks_for(task.values), 1, 1), kThreads, 0, stream, task);
+  const int64_t values = int64_t{task.out.channels} * task.out.height * task.out.width;
+  launch(add<T>, grid_of(blocks_for(values), 1, task.images), kThreads, 0, stream, task);
 }
 
 template <typename T>
@@ -80,14 +77,55 @@ void launch_read_floats(const FloatsTask<T>& task, Stream stream) {
 
 template <typename T>
 void launch_write_floats(const ResultsTask<T>& task, Stream stream) {
-  launch(write_floats<T>, grid_of(blocks_for(task.count), 1, 1), kThreads, 0, stream, task);
+  const int64_t values = int64_t{task.segments.channels} * task.in.height * task.in.width;
+  launch(write_floats<T>, grid_of(blocks_for(values), 1, task.images), kThreads, 0, stream, task);
+}
+
+template <typename T>
+void launch_read_quads(const QuadsTask<T>& task, Stream stream) {
+  const int64_t pixels = int64_t{task.out.height} * task.out.width;
+  launch(read_quads<T>, grid_of(blocks_for((pixels + kReadPixels - 1) / kReadPixels), 1, task.images),
+         kThreads, 0, stream, task);
+}
+
+template <typename T>
+void launch_conv_mma(const MmaConvTask<T>& task, Stream stream) {
+  const bool wide = task.convs.width == 2;
+  const auto kernel = task.tiles == 2 ? (wide ? conv_mma<T, 2, 2> : conv_mma<T, 2, 1>)
+                                      : (wide ? conv_mma<T, 1, 2> : conv_mma<T, 1, 1>);
+  const int64_t pixels = int64_t{task.images} * task.conv_height * task.conv_width;
+  const int64_t of_block = int64_t{task.warps / task.slices} * task.tiles * kTilePixels;
+  const int64_t floats =
+      task.slices == 1 ? 0 : mma_kept_values(int64_t{task.warps} * kTilePixels, task.convs.width);
+  launch(
+      kernel, grid_of(static_cast<unsigned>((pixels + of_block - 1) / of_block), task.convs.bundle_count, 1),
+      static_cast<unsigned>(task.warps * kLanes), static_cast<size_t>(floats) * sizeof(float), stream, task);
+}
+
+template <typename T>
+void launch_conv_mma_pooled(const MmaConvTask<T>& task, Stream stream) {
+  const int64_t values = mma_kept_values(mma_pooled_pixels(task.tiling), task.convs.width);
+  const bool wide = task.convs.width == 2;
+  const auto kernel = task.tiles == 2 ? (wide ? conv_mma_pooled<T, 2, 2> : conv_mma_pooled<T, 2, 1>)
+                                      : (wide ? conv_mma_pooled<T, 1, 2> : conv_mma_pooled<T, 1, 1>);
+  launch(kernel, grid_of(tiles_of(task.tiling), task.convs.bundle_count, task.images),
+         static_cast<unsigned>(task.warps * kLanes), static_cast<size_t>(values) * sizeof(T), stream, task);
+}
+
+template <typename T>
+void launch_fire_mma(const MmaFireTask<T>& task, Stream stream) {
+  const int64_t values = mma_fire_values(task.squeeze_blocks, task.tiling, task.pooled, task.expands.width);
+  launch(task.pooled ? fire_mma<T, true> : fire_mma<T, false>,
+         grid_of(tiles_of(task.tiling), task.splits, task.images), static_cast<unsigned>(task.warps * kLanes),
+         static_cast<size_t>(values) * sizeof(T), stream, task);
 }
 
 template <typename T>
 KernelTable<T> make_kernel_table() {
-  return {launch_conv<T>,        launch_conv_pooled<T>, launch_conv_averaged<T>, launch_fire<T>,
-          launch_max_pool<T>,    launch_average<T>,     launch_add<T>,           launch_read_pixels<T>,
-          launch_read_floats<T>, launch_write_floats<T>};
+  return {launch_conv<T>,         launch_conv_pooled<T>, launch_fire<T>,        launch_max_pool<T>,
+          launch_average<T>,      launch_add<T>,         launch_read_pixels<T>, launch_read_floats<T>,
+          launch_write_floats<T>, launch_read_quads<T>,  launch_conv_mma<T>,    launch_conv_mma_pooled<T>,
+          launch_fire_mma<T>};
 }
 
 }  // namespace cuda

@@ -17,7 +17,7 @@ using Names = std::vector<std::string>;
 // A net and its ops, which point into it.
 struct Fused {
   explicit Fused(NetBuilder& net, const std::vector<bool>& whole_fires = {})
-      : graph(net.net()), ops(fuse(graph, whole_fires)) {}
+      : graph(net.net()), ops(fuse(graph, {whole_fires})) {}
 
   Names names() const {
     Names names;

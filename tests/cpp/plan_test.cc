@@ -68,7 +68,7 @@ TEST(Plan, PlanarActivationsHaveNoBorderAndNoPadding) {
     const testing::RandomNet net = testing::random_net(seed);
     const Graph& graph = net.model->graph();
     const std::vector<bool> whole_fires(static_cast<size_t>(graph.size()), seed % 2 == 0);
-    const auto ops = fuse(graph, whole_fires);
+    const auto ops = fuse(graph, {whole_fires});
     const Plan plan = make_plan(graph, ops, net.height, net.width, ActivationOrder::kPlanar);
     for (const PlannedBuffer& buffer : plan.buffers) {
       const Layout& layout = buffer.layout;

@@ -19,6 +19,8 @@ namespace squish::cuda {
 namespace {
 
 using testing::all_equal;
+using testing::all_within;
+using testing::Expected;
 using testing::Images;
 using testing::NetBuilder;
 using testing::square;
@@ -39,10 +41,12 @@ Images images(int height, int width, int64_t count, PixelFormat format = PixelFo
 
 // A backend whose device the test can look at.
 struct Device {
-  explicit Device(FirePolicy policy = FirePolicy::kModelled, StorageType storage = StorageType::kF32) {
+  explicit Device(FirePolicy policy = FirePolicy::kModelled, StorageType storage = StorageType::kF32,
+                  bool tensor_cores = true) {
     auto emulated = std::make_unique<EmulatedRuntime>();
     runtime = emulated.get();
-    backend = std::make_unique<CudaBackend>(small_model(), std::move(emulated), policy, storage);
+    backend =
+        std::make_unique<CudaBackend>(small_model(), std::move(emulated), policy, storage, tensor_cores);
   }
   std::vector<float> run(const ImageBatch& batch) {
     std::vector<float> output(static_cast<size_t>(batch.count * kClasses));
@@ -111,35 +115,54 @@ TEST(CudaBackend, NamesTheFirstValueThatIsNotFinite) {
   EXPECT_TRUE(all_equal(device.run(good.batch()), Device().run(good.batch()))) << "works after an error";
 }
 
+// What images give together and apart: bit for bit the same, or, on tensor cores, where the amount of work decides in which
+// order a sum is computed, nearly.
+::testing::AssertionResult all_agree(const std::vector<float>& got, const std::vector<float>& wanted,
+                                     bool tensor_cores) {
+  if (!tensor_cores) return all_equal(got, wanted);
+  if (got.size() != wanted.size()) return ::testing::AssertionFailure() << "got " << got.size() << " values";
+  float largest = 0;
+  for (float value : wanted) largest = std::max(largest, std::abs(value));
+  std::vector<Expected> expected;
+  for (float value : wanted) expected.push_back({value, 1e-5 * largest});
+  return all_within(got.data(), expected);
+}
+
 TEST(CudaBackend, CutsBatchesThatAreLargerThanItTakesAtOnce) {
   SQUISH_SKIP_UNDER_TSAN("a matter of arithmetic on the host, and large");
-  Device device;
-  constexpr int64_t kCount = 259;  // 256 and 3
-  Images many = images(11, 11, kCount);
-  const auto output = device.run(many.batch());
-  for (int64_t n : {int64_t{0}, int64_t{255}, int64_t{256}, kCount - 1}) {
-    const auto alone = device.run(many.part(n, 1));
-    EXPECT_TRUE(all_equal({output.begin() + n * kClasses, output.begin() + (n + 1) * kClasses}, alone)) << n;
+  for (bool tensor_cores : {false, true}) {
+    Device device(FirePolicy::kModelled, StorageType::kF32, tensor_cores);
+    constexpr int64_t kCount = 259;  // 256 and 3
+    Images many = images(11, 11, kCount);
+    const auto output = device.run(many.batch());
+    for (int64_t n : {int64_t{0}, int64_t{255}, int64_t{256}, kCount - 1}) {
+      const std::vector<float> of_image(output.begin() + n * kClasses, output.begin() + (n + 1) * kClasses);
+      EXPECT_TRUE(all_agree(of_image, device.run(many.part(n, 1)), tensor_cores)) << n;
+    }
+    many.floats().back() = std::numeric_limits<float>::infinity();
+    EXPECT_TRUE(throws<InvalidArgument>([&] { device.run(many.batch()); }, "batch: image 258, channel 2"));
   }
-  many.floats().back() = std::numeric_limits<float>::infinity();
-  EXPECT_TRUE(throws<InvalidArgument>([&] { device.run(many.batch()); }, "batch: image 258, channel 2"));
 }
 
 // One whose memory a batch would fill, as a Jetson's, which its CPU shares.
 TEST(CudaBackend, CutsBatchesThatTakeMuchOfTheDevice) {
-  constexpr int64_t kMemory = 1 << 20;
-  const auto runtime = std::make_shared<EmulatedRuntime>(4, kMemory);
-  CudaBackend backend(small_model(), runtime);
-  const size_t before = runtime->allocated();
-  const Images many = images(40, 40, 12);
-  std::vector<float> output(12 * kClasses);
-  backend.prepare(40, 40, 12);
-  backend.run(many.batch(), output.data(), nullptr);
-  EXPECT_GT(runtime->replays, 1);
-  EXPECT_LT(runtime->allocated() - before, size_t{kMemory / 8 * 5 / 4}) << "with taps";
-  EXPECT_TRUE(all_equal(output, Device().run(many.batch())));
-  const auto tiny = std::make_shared<EmulatedRuntime>(4, 1);
-  CudaBackend(small_model(), tiny).run(many.part(0, 1), output.data(), nullptr);  // one image at least
+  for (bool tensor_cores : {false, true}) {
+    constexpr int64_t kMemory = 1 << 20;
+    const auto runtime = std::make_shared<EmulatedRuntime>(4, kMemory);
+    CudaBackend backend(small_model(), runtime, FirePolicy::kModelled, StorageType::kF32, tensor_cores);
+    const size_t before = runtime->allocated();
+    const Images many = images(40, 40, 12);
+    std::vector<float> output(12 * kClasses);
+    backend.prepare(40, 40, 12);
+    backend.run(many.batch(), output.data(), nullptr);
+    EXPECT_GT(runtime->replays, 1);
+    EXPECT_LT(runtime->allocated() - before, size_t{kMemory / 8 * 5 / 4}) << "with taps";
+    Device whole(FirePolicy::kModelled, StorageType::kF32, tensor_cores);
+    EXPECT_TRUE(all_agree(output, whole.run(many.batch()), tensor_cores));
+    const auto tiny = std::make_shared<EmulatedRuntime>(4, 1);
+    CudaBackend one_at_once(small_model(), tiny, FirePolicy::kModelled, StorageType::kF32, tensor_cores);
+    one_at_once.run(many.part(0, 1), output.data(), nullptr);  // one image at least
+  }
 }
 
 TEST(CudaBackend, RejectsSizesThatTheNetDoesNotAdmit) {
@@ -157,31 +180,76 @@ TEST(CudaBackend, SaysWhatItNeedsWithoutAllocatingIt) {
   EXPECT_EQ(device.runtime->allocations, allocations);
 }
 
+using Names = std::vector<std::string>;
+
+Names kernels_of(const std::vector<StepInfo>& steps) {
+  Names names;
+  for (const StepInfo& step : steps) names.push_back(step.layer + ": " + step.kernel);
+  return names;
+}
+
+Names kernels_of(FirePolicy policy, bool tensor_cores) {
+  return kernels_of(Device(policy, StorageType::kF32, tensor_cores).backend->explain(40, 40));
+}
+
 TEST(CudaBackend, ExplainsWhatRuns) {
-  const auto kernels = [](FirePolicy policy) {
-    std::vector<std::string> names;
-    for (const StepInfo& step : Device(policy).backend->explain(40, 40))
-      names.push_back(step.layer + ": " + step.kernel);
-    return names;
+  const Names whole = {"input: f32 in place, u8 normalised", "conv0+pool1: f32_conv_16x1_pooled_cuda",
+                       "fire2: f32_fire_16x1_cuda", "conv3: f32_conv_16x1_cuda",
+                       "average4: f32_average_cuda"};
+  const Names apart = {
+      whole[0], whole[1], "fire2/squeeze: f32_conv_16x1_cuda", "fire2/expand: f32_conv_16x1_cuda",
+      whole[3], whole[4]};
+  EXPECT_EQ(kernels_of(FirePolicy::kWhole, false), whole);
+  EXPECT_EQ(kernels_of(FirePolicy::kApart, false), apart);
+}
+
+TEST(CudaBackend, ExplainsWhatRunsOnTensorCores) {
+  const Names whole = {"input: f32 to quads, u8 normalised", "conv0+pool1: f32_conv_mma_pooled_cuda",
+                       "fire2: f32_fire_mma_cuda", "conv3: f32_conv_mma_cuda", "average4: f32_average_cuda"};
+  const Names apart = {
+      whole[0], whole[1], "fire2/squeeze: f32_conv_mma_cuda", "fire2/expand: f32_conv_mma_cuda",
+      whole[3], whole[4]};
+  EXPECT_EQ(kernels_of(FirePolicy::kWhole, true), whole);
+  EXPECT_EQ(kernels_of(FirePolicy::kApart, true), apart);
+}
+
+// The input lies in quads, which an addition does not read.
+TEST(CudaBackend, UsesTensorCoresOnlyWhereTheDeviceAndTheNetAdmitThem) {
+  NetBuilder bypass(2, 3);
+  bypass.add(-1, bypass.conv(-1, 3, square(1)));
+  const auto kernel = [](const std::shared_ptr<const Model>& model, bool device_has_them) {
+    constexpr int64_t kMemory = 1 << 30;
+    const auto runtime = std::make_shared<EmulatedRuntime>(4, kMemory, device_has_them);
+    return CudaBackend(model, runtime, FirePolicy::kApart).explain(40, 40)[1].kernel;
   };
-  const std::vector<std::string> whole = {
-      "input: f32 in place, u8 normalised", "conv0+pool1: f32_conv_16x1_pooled_cuda",
-      "fire2: f32_fire_16x1_cuda", "conv3+average4: f32_conv_16x1_averaged_cuda"};
-  const std::vector<std::string> apart = {whole[0], whole[1], "fire2/squeeze: f32_conv_16x1_cuda",
-                                          "fire2/expand: f32_conv_16x1_cuda", whole[3]};
-  EXPECT_EQ(kernels(FirePolicy::kWhole), whole);
-  EXPECT_EQ(kernels(FirePolicy::kApart), apart);
+  EXPECT_EQ(kernel(small_model(), true), "f32_conv_mma_pooled_cuda");
+  EXPECT_EQ(kernel(small_model(), false), "f32_conv_16x1_pooled_cuda");
+  EXPECT_EQ(kernel(bypass.model(), true), "f32_conv_16x1_cuda");
 }
 
 TEST(CudaBackend, ExplainsWhyAndWhatItCosts) {
-  const auto whole = Device(FirePolicy::kWhole).backend->explain(40, 40);
-  const auto apart = Device(FirePolicy::kApart).backend->explain(40, 40);
-  EXPECT_EQ(whole[2].macs, apart[2].macs + apart[3].macs);
-  EXPECT_GE(whole[2].macs_run, whole[2].macs);
-  EXPECT_EQ(whole[2].output, (Shape{35, 9, 9}));
-  EXPECT_NE(whole[2].why.find("dense; 1 tiles of 9x9 in"), std::string::npos) << whole[2].why;
-  EXPECT_NE(whole[2].why.find("squeeze in shared memory"), std::string::npos) << whole[2].why;
-  EXPECT_EQ(apart[2].why, "dense; 1 pixel a thread");
+  for (bool tensor_cores : {false, true}) {
+    const auto explain = [&](FirePolicy policy) {
+      return Device(policy, StorageType::kF32, tensor_cores).backend->explain(40, 40);
+    };
+    const auto whole = explain(FirePolicy::kWhole), apart = explain(FirePolicy::kApart);
+    const auto says = [](const StepInfo& step, const char* text) {
+      return step.why.find(text) != std::string::npos ? ::testing::AssertionSuccess()
+                                                      : ::testing::AssertionFailure() << step.why;
+    };
+    EXPECT_EQ(whole[2].macs, apart[2].macs + apart[3].macs);
+    EXPECT_GE(whole[2].macs_run, whole[2].macs);
+    EXPECT_EQ(whole[2].output, (Shape{35, 9, 9}));
+    EXPECT_TRUE(says(whole[2], " splits, squeeze in shared memory: "));
+    if (tensor_cores) {
+      // 5 channels of the squeeze are two quads, at one and at nine positions of the expands' two blocks each.
+      EXPECT_TRUE(says(whole[2], "dense; 6 steps of 4 quads by 32 channels, 40 quads live; "));
+      EXPECT_TRUE(says(apart[2], "dense; 2 steps of 4 quads by 16 channels, 5 quads live; a warp has "));
+    } else {
+      EXPECT_TRUE(says(whole[2], "dense; 1 tiles of 9x9 in "));
+      EXPECT_EQ(apart[2].why, "dense; 1 pixel a thread");
+    }
+  }
 }
 
 // Those of one image, which a batch may compute in other steps.
@@ -219,15 +287,16 @@ TEST_F(CudaStorage, RoundsAndNoMore) {
   for (size_t k = 0; k < exact.size(); ++k) EXPECT_NEAR(rounded[k], exact[k], 0.01f * largest) << k;
 }
 
-// Nothing but the ends is launched by itself: no op reads the caller's floats in their place.
+// Nothing is launched by itself, and the ends of a recording stay where they were.
 TEST_F(CudaStorage, RunsOneRecordingAndAllocatesNothingOnceItIsPrepared) {
   halves_.backend->prepare(24, 30, 3);
   const int allocations = halves_.runtime->allocations;
   for (PixelFormat format : {PixelFormat::kF32Nchw, PixelFormat::kU8Nhwc}) {
-    halves_.runtime->replays = halves_.runtime->launches = 0;
+    halves_.runtime->replays = halves_.runtime->launches = halves_.runtime->updates = 0;
     halves_.run(images(24, 30, 3, format).batch());
     EXPECT_EQ(halves_.runtime->replays, 1);
-    EXPECT_EQ(halves_.runtime->launches, 2);
+    EXPECT_EQ(halves_.runtime->launches, 0);
+    EXPECT_EQ(halves_.runtime->updates, 0);
   }
   EXPECT_EQ(halves_.runtime->allocations, allocations);
 }
@@ -241,19 +310,23 @@ TEST_F(CudaStorage, TakesHalfOfTheMemory) {
 }
 
 TEST_F(CudaStorage, IsExplainedAndTimed) {
-  const std::vector<StepInfo> steps = halves_.backend->explain(40, 40);
-  std::vector<std::string> names;
-  for (const StepInfo& step : steps) names.push_back(step.layer + ": " + step.kernel);
-  EXPECT_EQ(names,
-            (std::vector<std::string>{"input: f32 to f16, u8 normalised",
-                                      "conv0+pool1: f16_conv_16x1_pooled_cuda", "fire2: f16_fire_16x1_cuda",
-                                      "conv3+average4: f16_conv_16x1_averaged_cuda", "output: f16 to f32"}));
-  std::vector<double> seconds(steps.size());
-  seconds.push_back(-1);
-  std::vector<float> output(kClasses);
-  halves_.backend->run(images(40, 40, 1).batch(), output.data(), seconds.data());
-  for (size_t s = 0; s < steps.size(); ++s) EXPECT_GT(seconds[s], 0) << s;
-  EXPECT_EQ(seconds.back(), -1);
+  const Device planar(kPolicy, StorageType::kF16, false);
+  EXPECT_EQ(kernels_of(planar.backend->explain(40, 40)),
+            (Names{"input: f32 to f16, u8 normalised", "conv0+pool1: f16_conv_16x1_pooled_cuda",
+                   "fire2: f16_fire_16x1_cuda", "conv3: f16_conv_16x1_cuda", "average4: f16_average_cuda",
+                   "output: f16 to f32"}));
+  EXPECT_EQ(kernels_of(halves_.backend->explain(40, 40)),
+            (Names{"input: f32 to f16, u8 normalised", "conv0+pool1: f16_conv_mma_pooled_cuda",
+                   "fire2: f16_fire_mma_cuda", "conv3: f16_conv_mma_cuda", "average4: f16_average_cuda"}))
+      << "the average writes the caller's floats";
+  for (const Device* device : std::initializer_list<const Device*>{&planar, &halves_}) {
+    const size_t steps = device->backend->explain(40, 40).size();
+    std::vector<double> seconds(steps + 1);
+    std::vector<float> output(kClasses);
+    device->backend->run(images(40, 40, 1).batch(), output.data(), seconds.data());
+    for (size_t s = 0; s < steps; ++s) EXPECT_GT(seconds[s], 0) << s;
+    EXPECT_EQ(seconds.back(), 0);
+  }
 }
 
 TEST_F(CudaStorage, NamesTheFirstValueThatIsNotFinite) {

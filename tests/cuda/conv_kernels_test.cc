@@ -15,7 +15,6 @@ using emulator::Options;
 using emulator::ScopedOptions;
 using testing::ClusterList;
 using testing::Edge;
-using testing::Expected;
 using testing::ExpectedImage;
 using testing::GuardedPlanes;
 using testing::kEdges;
@@ -25,17 +24,6 @@ using testing::square;
 using testing::Storage;
 
 constexpr int kImages = 2;
-
-template <typename T>
-const KernelTable<T>& kernels();
-template <>
-const KernelTable<float>& kernels() {
-  return emulated_kernels();
-}
-template <>
-const KernelTable<__half>& kernels() {
-  return emulated_half_kernels();
-}
 
 struct Shape2 {
   int height, width;
@@ -71,34 +59,13 @@ class ConvCase {
 
   void check_conv(int pixels) {
     task_.pixels = pixels;
-    check({height_, width_}, kernels<T>().conv, [](const ExpectedImage& conv) { return conv; });
+    check({height_, width_}, kernels_for<T>().conv, [](const ExpectedImage& conv) { return conv; });
   }
 
   void check_pooled(Shape2 out, Tiling tiling) {
     task_.tiling = tiling;
-    check(out, kernels<T>().conv_pooled,
+    check(out, kernels_for<T>().conv_pooled,
           [=](const ExpectedImage& conv) { return testing::pooled(conv, out.height, out.width); });
-  }
-
-  void check_averaged() {
-    check({1, 1}, kernels<T>().conv_averaged, [](const ExpectedImage& conv) {
-      ExpectedImage out(conv.channels, 1, 1);
-      const int pixels = conv.height * conv.width;
-      for (int c = 0; c < conv.channels; ++c) {
-        testing::BoundedSum sum;
-        double inherited = 0;
-        for (int i = 0; i < pixels; ++i) {
-          const Expected& value = conv.values[static_cast<size_t>(c * pixels + i)];
-          sum.add(value.wanted);
-          inherited += value.bound;
-        }
-        const Expected total = sum.expected();
-        // Twice the bound: for the division, and for sums of what is off already.
-        out.at(c, 0, 0) = {total.wanted / pixels,
-                           2 * (total.bound + inherited + 0x1p-23 * std::abs(total.wanted)) / pixels};
-      }
-      return out;
-    });
   }
 
  private:
@@ -175,7 +142,6 @@ TEST(CudaConv, AgreesWithPlainLoopsAtAnyDensity) {
 
 TEST(CudaConv, AgreesWithPlainLoopsInHalfPrecision) {
   ConvCase<__half>(square(3, 1, 1), {9, 13}, 20, 19, 0.5, 300).check_conv(2);
-  ConvCase<__half>(square(3, 2), {17, 13}, 3, 17, 1, 301).check_averaged();
 }
 
 TEST(CudaConvPooled, AgreesWithPlainLoopsInAnyTiles) {
@@ -193,15 +159,6 @@ TEST(CudaConvPooled, AgreesWithPlainLoopsInAnyTiles) {
       }
     }
   }
-}
-
-TEST(CudaConvAveraged, AgreesWithPlainLoops) {
-  uint32_t seed = 500;
-  for (const Shape2& shape : {Shape2{1, 1}, {1, 2}, {13, 13}, {16, 16}, {17, 19}, {31, 33}}) {
-    for (int channels : {1, 10, 17})
-      ConvCase<float>(square(1), shape, 9, channels, 0.7, ++seed).check_averaged();
-  }
-  ConvCase<float>(square(3, 1, 1), {14, 15}, 4, 20, 0.5, ++seed).check_averaged();
 }
 
 }  // namespace

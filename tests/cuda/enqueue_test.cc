@@ -47,7 +47,9 @@ Images images(int extent, int64_t count, PixelFormat format = PixelFormat::kF32N
 // A session's device, and a caller who has arrays on it.
 class Device {
  public:
-  explicit Device(FirePolicy policy = FirePolicy::kModelled) : model_(small_model()) {
+  explicit Device(FirePolicy policy = FirePolicy::kModelled,
+                  std::shared_ptr<const Model> model = small_model())
+      : model_(std::move(model)) {
     auto emulated = std::make_shared<EmulatedRuntime>();
     runtime = emulated.get();
     backend = std::make_unique<CudaBackend>(model_, std::move(emulated), policy);
@@ -57,11 +59,14 @@ class Device {
     backend->enqueue(batch, output, stream);
   }
   std::vector<float> run(const ImageBatch& batch) {
-    std::vector<float> output(static_cast<size_t>(batch.count * kClasses));
+    std::vector<float> output(static_cast<size_t>(outputs(batch)));
     backend->run(batch, output.data(), nullptr);
     return output;
   }
   const Model& model() const { return *model_; }
+  int64_t outputs(const ImageBatch& batch) const {
+    return batch.count * model_->output_shape(batch.height, batch.width).elements();
+  }
 
   EmulatedRuntime* runtime;
   std::unique_ptr<CudaBackend> backend;
@@ -72,7 +77,7 @@ class Device {
 
 // A batch and its output in the memory of a device.
 struct DeviceBatch {
-  DeviceBatch(Device& device, const ImageBatch& host) : batch(host), outputs(host.count * kClasses) {
+  DeviceBatch(Device& device, const ImageBatch& host) : batch(host), outputs(device.outputs(host)) {
     const auto bytes = static_cast<size_t>(host.count * image_bytes(host, 3));
     pixels = device.backend->allocate(bytes);
     std::memcpy(pixels->data(), host.data, bytes);
@@ -149,6 +154,39 @@ TEST(CudaEnqueue, RunsOfOneSessionFollowEachOtherWhateverTheirStreams) {
   EXPECT_TRUE(all_equal(there_a.values(), wanted_a));
   EXPECT_TRUE(all_equal(there_b.values(), wanted_b));
   EXPECT_TRUE(all_equal(there_c.values(), wanted_c));
+}
+
+// On tensor cores, unlike above, where an addition reads the input. Some ops write the caller's floats themselves, after others
+// a step of its own does.
+TEST(CudaEnqueue, RunsFindTheirMemoryWhateverTheNetEndsIn) {
+  using Tail = int (*)(NetBuilder&, int fire);  // layers behind a Fire
+  const Tail tails[] = {
+      [](NetBuilder&, int fire) { return fire; },
+      [](NetBuilder& net, int fire) { return net.conv(fire, 7, square(3, 1, 1)); },
+      [](NetBuilder& net, int fire) { return net.max_pool(fire, square(3, 2)); },
+      [](NetBuilder& net, int fire) { return net.max_pool(fire, square(2, 1)); },
+      [](NetBuilder& net, int fire) { return net.global_average_pool(fire); },
+      [](NetBuilder& net, int fire) { return net.global_average_pool(net.conv(fire, 19, square(1))); },
+      [](NetBuilder& net, int fire) { return net.add(fire, net.fire(fire, {3, 6, 5})); }};
+  for (const FirePolicy policy : {FirePolicy::kWhole, FirePolicy::kApart}) {
+    for (const Tail& tail : tails) {
+      NetBuilder net(4, 3);
+      const int last = tail(net, net.fire(net.conv(-1, 8, square(3, 2)), {4, 5, 6}));
+      SCOPED_TRACE(net.net().layers[static_cast<size_t>(last)].name);
+      Device device(policy, net.model());
+      const Images a = images(15, 2, PixelFormat::kF32Nchw, 1), b = images(15, 2, PixelFormat::kF32Nchw, 2),
+                   c = images(15, 2, PixelFormat::kU8Nhwc, 3);
+      const DeviceBatch there_a(device, a.batch()), there_b(device, b.batch()), there_c(device, c.batch());
+      emulator::Stream first, second;
+      device.enqueue(there_a.batch, there_a.output(), &first);
+      device.enqueue(there_b.batch, there_b.output(), &second);
+      device.enqueue(there_c.batch, there_c.output(), &first);
+      take_turns({&first, &second});
+      EXPECT_TRUE(all_equal(there_a.values(), device.run(a.batch())));
+      EXPECT_TRUE(all_equal(there_b.values(), device.run(b.batch())));
+      EXPECT_TRUE(all_equal(there_c.values(), device.run(c.batch())));
+    }
+  }
 }
 
 // Its images go where the activations of the run before may be: another plan divides the arena in another way.

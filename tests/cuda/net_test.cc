@@ -27,8 +27,10 @@ TEST_P(CudaRandomNets, AgreeWithTheReference) {
   const PixelFormat format = seed / 4 % 2 == 0 ? PixelFormat::kF32Nchw : PixelFormat::kU8Nhwc;
   constexpr FirePolicy kPolicies[] = {FirePolicy::kModelled, FirePolicy::kWhole, FirePolicy::kApart};
   const auto storage = seed / 2 % 3 == 0 ? cuda::StorageType::kF16 : cuda::StorageType::kF32;
-  check_net_on_cuda(net.model, Images(format, 2, shape, seed), kPolicies[seed / 8 % 3],
-                    kThreadOrders[seed % 3], storage);
+  for (bool tensor_cores : {false, true}) {
+    check_net_on_cuda(net.model, Images(format, 2, shape, seed), kPolicies[seed / 8 % 3],
+                      kThreadOrders[seed % 3], storage, tensor_cores);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, CudaRandomNets, ::testing::Range(0u, unsigned{SQUISH_TEST_CUDA_NETS}));
@@ -76,6 +78,15 @@ TEST(CudaNet, BypassesOfTheInputAndOfAnEqualWidth) {
   check_net_on_cuda(net.model(), 15, 20);
 }
 
+// Not of the input, so that on tensor cores channels lie in blocks.
+TEST(CudaNet, BypassesOfOtherSegments) {
+  NetBuilder net(11, 3);
+  const int first = net.fire(net.conv(-1, 20, square(3, 1, 1)), {4, 10, 23});
+  const int other = net.add(net.fire(first, {4, 23, 10}), first, true);
+  net.add(other, net.conv(other, 33, square(1)));
+  check_net_on_cuda(net.model(), 9, 12);
+}
+
 TEST(CudaNet, PoolsThatStandAlone) {
   NetBuilder net(13, 3);
   const int branch = net.conv(-1, 20, square(3));
@@ -85,7 +96,7 @@ TEST(CudaNet, PoolsThatStandAlone) {
   check_net_on_cuda(net.model(), 20, 25);
 }
 
-// Its average is fused with the expands, which then run apart from their squeeze.
+// The average is a step of its own, so that the Fire before it may run whole.
 TEST(CudaNet, FireThenAverage) {
   NetBuilder net(17, 3);
   net.global_average_pool(net.fire(-1, {4, 9, 20}));

@@ -60,12 +60,42 @@ TEST_F(CudaRuntimeCalls, RecordingAddsEachLaunchBehindTheOneBefore) {
     std::vector<cudaGraphNode_t> before;  // its number, from 1
     if (k > 0) before = {reinterpret_cast<cudaGraphNode_t>(k)};
     EXPECT_EQ(node.after, before);
+    EXPECT_FALSE(node.overlaps);
   }
-  EXPECT_TRUE(fake.called("cudaGraphDestroy"));
   recording->replay(nullptr);
   EXPECT_TRUE(fake.called("cudaGraphLaunch"));
   launch(0, 10, nullptr);
   EXPECT_TRUE(fake.called("cudaLaunchKernel")) << "it is over";
+}
+
+TEST_F(CudaRuntimeCalls, RecordingLetsKernelsOverlapWhereTheDeviceDoes) {
+  fake_cuda().major = 9;
+  runtime = make_cuda_runtime(0);
+  runtime->record([](Stream stream) {
+    for (int k = 0; k < 3; ++k) launch(k, k, stream);
+  });
+  const auto& nodes = fake_cuda().nodes;
+  ASSERT_EQ(nodes.size(), 3u);
+  for (size_t k = 0; k < 3; ++k) {
+    std::vector<cudaGraphNode_t> before;
+    if (k > 0) before = {reinterpret_cast<cudaGraphNode_t>(k)};
+    EXPECT_EQ(nodes[k].after, before);
+    EXPECT_EQ(nodes[k].overlaps, k > 0);
+  }
+}
+
+TEST_F(CudaRuntimeCalls, RecordingIsUpdatedLaunchByLaunch) {
+  const auto recording = runtime->record([](Stream stream) {
+    launch(0, 10, stream);
+    launch(1, 11, stream);
+  });
+  recording->update(1, [](Stream stream) { launch(1, 21, stream); });
+  EXPECT_EQ(fake_cuda().nodes[0].argument, 10);
+  EXPECT_EQ(fake_cuda().nodes[1].argument, 21);
+  EXPECT_FALSE(fake_cuda().called("cudaLaunchKernel"));
+  fake_cuda().fails = {{"cudaGraphExecKernelNodeSetParams", cudaErrorInvalidValue}};
+  EXPECT_TRUE(throws<DeviceError>([&] { recording->update(0, [](Stream s) { launch(0, 1, s); }); },
+                                  "cudaGraphExecKernelNodeSetParams"));
 }
 
 TEST_F(CudaRuntimeCalls, RecordingLeavesOtherThreadsAlone) {

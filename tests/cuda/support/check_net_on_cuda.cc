@@ -18,32 +18,63 @@ std::vector<float> run(Backend& backend, const Model& model, const ImageBatch& b
   return output;
 }
 
-// Every term of the reference's model is in proportion to float32's roundoff, and at least that of one rounding of each
-// product. Stored as f16, a weight, an activation that is read and one that is written are rounded beside the sum, 2^13 times
-// as coarsely. Halves below 2^-14 are coarser than that: each is off by up to 2^-25.
-std::vector<Expected> expected_output(const Model& model, const ImageBatch& image,
-                                      cuda::StorageType storage) {
+// How far off results may be. Every term of the reference's model is in proportion to float32's roundoff u, and a sum of n
+// products is granted at least the n + 1 roundings of each product and of the bias.
+//
+// Stored as f16, a weight, an activation that is read and one that is written are rounded beside the sum, 2^13 times as
+// coarsely. Halves below 2^-14 are coarser than that: each is off by up to 2^-25.
+//
+// On tensor cores a float32 a is high + low + rest, |low| <= 2^-11 |a|, |rest| <= 2^-23 |a|. What a b is multiplied without
+// is low low and each rest times the other factor: 2^-22 + 2 2^-23 = 2^-21 = 8 u of it, so that a sum is off by at most 8 u
+// of its terms. At least 2 u were granted: 4 times that. Beside it, three products are added where there was one, and cut
+// off rather than rounded, which is twice as coarse: 6 times the roundings. Products of halves are exact, and what their
+// sums lose is nothing to f16.
+std::vector<Expected> expected_output(const Model& model, const ImageBatch& image, cuda::StorageType storage,
+                                      bool tensor_cores) {
+  constexpr double kHalves = 3 * 0x1p13, kSubnormals = 0x1p-15, kThreeProducts = 6 + 4;
+  const bool halves = storage == cuda::StorageType::kF16;
   std::vector<Expected> expected = reference_output(model, image, false);
-  if (storage == cuda::StorageType::kF32) return expected;
-  constexpr double kCoarser = 3 * 0x1p13, kSubnormals = 0x1p-15;
-  for (Expected& e : expected) e.bound = kCoarser * e.bound + kSubnormals;
+  for (Expected& e : expected) {
+    if (halves) {
+      e.bound = kHalves * e.bound + kSubnormals;
+    } else if (tensor_cores) {
+      e.bound *= kThreeProducts;
+    }
+  }
   return expected;
+}
+
+// One image after the other, each by itself.
+std::vector<float> run_alone(Backend& backend, const Model& model, const Images& images) {
+  std::vector<float> outputs;
+  for (int64_t n = 0; n < images.count(); ++n) {
+    const auto output = run(backend, model, images.part(n, 1));
+    outputs.insert(outputs.end(), output.begin(), output.end());
+  }
+  return outputs;
 }
 
 }  // namespace
 
 void check_net_on_cuda(const std::shared_ptr<const Model>& model, const Images& images,
-                       cuda::FirePolicy policy, emulator::Order order, cuda::StorageType storage) {
+                       cuda::FirePolicy policy, emulator::Order order, cuda::StorageType storage,
+                       bool tensor_cores) {
   const emulator::ScopedOptions options({order, 1});
-  cuda::CudaBackend backend(model, make_test_runtime(), policy, storage);
-  std::vector<float> wanted;
-  for (int64_t n = 0; n < images.count(); ++n) {
-    const auto output = run(backend, *model, images.part(n, 1));
-    wanted.insert(wanted.end(), output.begin(), output.end());
+  cuda::CudaBackend backend(model, make_test_runtime(), policy, storage, tensor_cores);
+  std::vector<Expected> expected;
+  // Without tensor cores the others follow from the batch's being the same as they are alone.
+  for (int64_t n = 0; n < (tensor_cores ? images.count() : 1); ++n) {
+    const auto image = expected_output(*model, images.part(n, 1), storage, tensor_cores);
+    expected.insert(expected.end(), image.begin(), image.end());
   }
-  ASSERT_TRUE(all_within(wanted.data(), expected_output(*model, images.part(0, 1), storage)));
-  ASSERT_TRUE(all_equal(run(backend, *model, images.batch()), wanted)) << "in a batch";
-  ASSERT_TRUE(all_equal(run(backend, *model, images.batch()), wanted)) << "second run";
+  const auto alone = run_alone(backend, *model, images), together = run(backend, *model, images.batch());
+  const char* const where = tensor_cores ? "on tensor cores" : "without tensor cores";
+  ASSERT_TRUE(all_within(alone.data(), expected)) << where;
+  ASSERT_TRUE(all_within(together.data(), expected)) << where << ", in a batch";
+  if (!tensor_cores) {
+    ASSERT_TRUE(all_equal(together, alone)) << "in a batch";
+  }
+  ASSERT_TRUE(all_equal(run(backend, *model, images.batch()), together)) << where << ", second run";
 }
 
 void check_net_on_cuda(const std::shared_ptr<const Model>& model, int height, int width) {
@@ -55,7 +86,14 @@ void check_net_on_cuda(const std::shared_ptr<const Model>& model, int height, in
     check_net_on_cuda(model, floats, cuda::FirePolicy::kWhole, order);
     check_net_on_cuda(model, pixels, cuda::FirePolicy::kApart, order);
   }
-  constexpr auto kF16 = cuda::StorageType::kF16;
+  constexpr auto kF16 = cuda::StorageType::kF16, kF32 = cuda::StorageType::kF32;
+  constexpr cuda::FirePolicy kPolicies[] = {cuda::FirePolicy::kModelled, cuda::FirePolicy::kWhole,
+                                            cuda::FirePolicy::kApart};
+  size_t turn = 0;
+  for (emulator::Order order : kThreadOrders) {
+    check_net_on_cuda(model, floats, kPolicies[turn % 3], order, kF32, true);
+    check_net_on_cuda(model, pixels, kPolicies[++turn % 3], order, kF16, true);
+  }
   check_net_on_cuda(model, floats, cuda::FirePolicy::kApart, kThreadOrders[0], kF16);
   check_net_on_cuda(model, pixels, cuda::FirePolicy::kWhole, kThreadOrders[1], kF16);
 }

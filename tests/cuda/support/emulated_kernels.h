@@ -11,4 +11,16 @@ const KernelTable<float>& emulated_kernels();
 // Stored in half precision, computed in single.
 const KernelTable<__half>& emulated_half_kernels();
 
+// By the type that they store.
+template <typename T>
+const KernelTable<T>& kernels_for();
+template <>
+inline const KernelTable<float>& kernels_for() {
+  return emulated_kernels();
+}
+template <>
+inline const KernelTable<__half>& kernels_for() {
+  return emulated_half_kernels();
+}
+
 }  // namespace squish::cuda

@@ -57,10 +57,23 @@ class EmulatedRecording final : public Recording {
       });
     }
   }
+  // Those that are under way stay as they are.
+  void update(size_t number, const std::function<void(Stream)>& work) override {
+    runtime_.call("update");
+    ++runtime_.updates;
+    emulator::Stream capture;
+    work(&capture);
+    Works launches = capture.take();
+    if (launches.size() != 1) std::abort();
+    superseded_.push_back(works_);
+    works_ = std::make_shared<Works>(*works_);
+    works_->at(number) = std::move(launches[0]);
+  }
 
  private:
   EmulatedRuntime& runtime_;
   std::shared_ptr<Works> works_;
+  std::vector<std::shared_ptr<Works>> superseded_;  // which replays may still be under way
 };
 
 // Who forgets something on the device is a defect; so is who frees it too late.
@@ -163,6 +176,6 @@ std::unique_ptr<Recording> EmulatedRuntime::record(const std::function<void(Stre
 
 namespace squish::testing {
 
-std::unique_ptr<cuda::Runtime> make_test_runtime() { return std::make_unique<cuda::EmulatedRuntime>(); }
+std::unique_ptr<cuda::Runtime> make_test_runtime() { return std::make_unique<cuda::EmulatedRuntime>(132); }
 
 }  // namespace squish::testing

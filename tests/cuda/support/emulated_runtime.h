@@ -12,8 +12,9 @@ namespace squish::cuda {
 
 class EmulatedRuntime final : public Runtime {
  public:
-  explicit EmulatedRuntime(int multiprocessors = 4, int64_t memory = int64_t{64} << 30)
-      : properties_{"emulator", 0, multiprocessors, memory} {}
+  explicit EmulatedRuntime(int multiprocessors = 4, int64_t memory = int64_t{64} << 30,
+                           bool tensor_cores = true)
+      : properties_{"emulator", 0, multiprocessors, memory, tensor_cores} {}
   ~EmulatedRuntime() override;
 
   const DeviceProperties& properties() const override { return properties_; }
@@ -38,7 +39,7 @@ class EmulatedRuntime final : public Runtime {
   // What tests look at and set.
   size_t limit = std::numeric_limits<size_t>::max();  // of memory
   size_t allocated() const { return allocated_; }
-  int allocations = 0, recordings = 0, replays = 0, launches = 0;
+  int allocations = 0, recordings = 0, replays = 0, updates = 0, launches = 0;
   int synchronisations = 0;                          // calls that waited for a stream or an event
   int calls_left = std::numeric_limits<int>::max();  // that succeed; the one after them fails
   const void* captured = nullptr;                    // a stream that somebody captures; no memory meanwhile

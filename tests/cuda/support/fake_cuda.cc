@@ -69,6 +69,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {};
   std::strcpy(properties->name, "fake");
   properties->totalGlobalMem = size_t{1} << 30;
+  properties->major = fake_cuda().major;
   return fake_cuda().call("cudaGetDeviceProperties");
 }
 cudaError_t cudaGetDevice(int* device) {
@@ -144,6 +145,19 @@ cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t, const cud
                    *static_cast<const int*>(kernel->kernelParams[0]),
                    {after, after + count}});
   return give("cudaGraphAddKernelNode", node, nodes.size());
+}
+cudaError_t cudaGraphAddDependencies(cudaGraph_t, const cudaGraphNode_t* from, const cudaGraphNode_t* to,
+                                     const cudaGraphEdgeData* edge, size_t) {
+  auto& node = fake_cuda().nodes.at(reinterpret_cast<size_t>(*to) - 1);
+  node.after.push_back(*from);
+  node.overlaps = edge->type == cudaGraphDependencyTypeProgrammatic;
+  return fake_cuda().call("cudaGraphAddDependencies");
+}
+cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t, cudaGraphNode_t node,
+                                             const cudaKernelNodeParams* kernel) {
+  fake_cuda().nodes.at(reinterpret_cast<size_t>(node) - 1).argument =
+      *static_cast<const int*>(kernel->kernelParams[0]);
+  return fake_cuda().call("cudaGraphExecKernelNodeSetParams");
 }
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* executable, cudaGraph_t, unsigned long long) {
   return give("cudaGraphInstantiate", executable, kHandle);

@@ -23,10 +23,12 @@ struct FakeCuda {
     unsigned dynamic_bytes;
     int argument;  // the kernel's only one
     std::vector<cudaGraphNode_t> after;
+    bool overlaps = false;  // may begin before what it comes after has ended
   };
 
   std::map<std::string, cudaError_t> fails;  // what calls of this name return
   int device = 0;
+  int major = 8;  // of the compute capability
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   cudaError_t last_error = cudaSuccess;
 

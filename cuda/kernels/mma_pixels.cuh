@@ -1,0 +1,179 @@
+// The pixels that warps compute on tensor cores: which they are, their sums, and what becomes of those.
+#pragma once
+
+#include "cuda/kernels/quad_input.cuh"
+#include "cuda/kernels/tile.cuh"
+
+namespace squish {
+namespace cuda {
+
+// Where results go: into blocks; or into planes of floats, the caller's own.
+template <typename T>
+struct Output {
+  Quad<T>* blocks;
+  uint32_t image_quads, block_quads;
+  float* planes;  // or null
+  int64_t pixels;
+  Segments segments;
+
+  template <typename Task>
+  __device__ explicit Output(const Task& task)
+      : blocks(reinterpret_cast<Quad<T>*>(task.out.data)),
+        image_quads(static_cast<uint32_t>(task.out.image_stride / kQuad)),
+        block_quads(static_cast<uint32_t>(task.out.height) * task.out.width * (kClusterChannels / kQuad)),
+        planes(task.results),
+        pixels(int64_t{task.out.height} * task.out.width),
+        segments(task.segments) {}
+
+  // A quad of a bundle: its sums, not less than the floor.
+  __device__ void write(const Bundles<T>& convs, const Bundle& bundle, int channel,
+                        const float (&sums)[kQuad], uint32_t image, uint32_t pixel) const {
+    const int block = channel / kClusterChannels;
+    if (block >= bundle.blocks) return;
+    if (planes == nullptr) {
+      const uint32_t in_image = (bundle.first_block + block) * block_quads +
+                                pixel * (kClusterChannels / kQuad) + channel % kClusterChannels / kQuad;
+      blocks[image * image_quads + in_image] = finished(convs, sums);
+      return;
+    }
+    SQUISH_UNROLL
+    for (int i = 0; i < kQuad; ++i) {
+      const int used =
+          used_channel(segments, kClusterChannels, bundle.first_block * kClusterChannels + channel + i);
+      if (used >= 0)
+        planes[(int64_t{image} * segments.channels + used) * pixels + pixel] = at_least(convs.floor, sums[i]);
+    }
+  }
+
+  // Through the type that is stored: rounding keeps the order of values.
+  __device__ static Quad<T> finished(const Bundles<T>& convs, const float (&sums)[kQuad]) {
+    const float floors[kQuad] = {convs.floor, convs.floor, convs.floor, convs.floor};
+    Quad<T> quad, floor;
+    set_quad(sums, &quad);
+    set_quad(floors, &floor);
+    keep_larger(floor, &quad);
+    return quad;
+  }
+};
+
+// All pixels of all images, in reading order.
+struct AllPixels {
+  Divider image_pixels, row_pixels;
+  uint32_t end;
+
+  __device__ AllPixels(const Divider& of_image, const Divider& of_row, int images)
+      : image_pixels(of_image), row_pixels(of_row), end(of_image.divisor * static_cast<uint32_t>(images)) {}
+
+  __device__ OutputPixel operator()(uint32_t at) const {
+    const uint32_t image = divide(at, image_pixels), in_image = at - image * image_pixels.divisor;
+    const uint32_t y = divide(in_image, row_pixels);
+    return {static_cast<int>(image), static_cast<int>(y),
+            static_cast<int>(in_image - y * row_pixels.divisor)};
+  }
+};
+
+// The pixels of a rectangle, which may lie partly outside of the image; reads are of the nearest inside.
+struct RectanglePixels {
+  Divider row_pixels;
+  uint32_t end;
+  int image, top, left, height, width;  // of the image
+
+  __device__ RectanglePixels(const Divider& of_row, int rows, int in_image, int first_y, int first_x,
+                             int image_height, int image_width)
+      : row_pixels(of_row),
+        end(of_row.divisor * static_cast<uint32_t>(rows)),
+        image(in_image),
+        top(first_y),
+        left(first_x),
+        height(image_height),
+        width(image_width) {}
+
+  __device__ OutputPixel anywhere(uint32_t at) const {
+    const uint32_t row = divide(at, row_pixels);
+    return {image, top + static_cast<int>(row), left + static_cast<int>(at - row * row_pixels.divisor)};
+  }
+  __device__ bool inside(const OutputPixel& at) const {
+    return at.y >= 0 && at.y < height && at.x >= 0 && at.x < width;
+  }
+  __device__ static int clip(int value, int end) { return value < 0 ? 0 : value < end ? value : end - 1; }
+  __device__ OutputPixel operator()(uint32_t at) const {
+    const OutputPixel pixel = anywhere(at);
+    return {image, clip(pixel.y, height), clip(pixel.x, width)};
+  }
+};
+
+// Where a lane's pixel lies in the tiles of its warp.
+__device__ inline uint32_t row_pixel(int row) {
+  return static_cast<uint32_t>(lane_index() / kStepQuads + row * (kTilePixels / 2));
+}
+
+// The sums of a warp's pixels, from the one that is `first` among `pixels`.
+template <bool kPadded, typename T, int kTiles, int kWidth, typename Pixels>
+__device__ inline void sum_global(const Planes<const T>& in, const Bundles<T>& convs, const Bundle& bundle,
+                                  int stride_h, int stride_w, const Pixels& pixels, uint32_t first, int slice,
+                                  int slices, TileSums<kTiles, kWidth>* sums) {
+  GlobalQuads<T, kPadded, 2 * kTiles> input(in);
+  SQUISH_UNROLL
+  for (int row = 0; row < 2 * kTiles; ++row) {
+    const uint32_t at = first + row_pixel(row);
+    input.own(row, in, pixels(at < pixels.end ? at : pixels.end - 1), stride_h,
+              stride_w);  // beyond: nobody looks at it
+  }
+  add_slice(convs, bundle, slice, slices, input, sums);
+}
+
+template <typename T, int kTiles, int kWidth, typename Pixels>
+__device__ inline void sum_pixels(const MmaConvTask<T>& task, const Bundle& bundle, const Pixels& pixels,
+                                  uint32_t first, int slice, int slices, TileSums<kTiles, kWidth>* sums) {
+  if (task.padded) {
+    sum_global<true>(task.in, task.convs, bundle, task.stride_h, task.stride_w, pixels, first, slice, slices,
+                     sums);
+  } else {
+    sum_global<false>(task.in, task.convs, bundle, task.stride_h, task.stride_w, pixels, first, slice, slices,
+                      sums);
+  }
+}
+
+// A warp's results into shared memory, for pooling: [pixels][kRowValues] of this bundle's channels.
+template <typename T, int kTiles, int kWidth>
+__device__ inline void keep_results(const Bundles<T>& convs, const TileSums<kTiles, kWidth>& sums,
+                                    T* pixels) {
+  SQUISH_UNROLL
+  for (int row = 0; row < 2 * kTiles; ++row) {
+    T* const to = pixels + row_pixel(row) * sums.kRowValues;
+    sums.each_quad(row, [&](int channel, const float (&quad)[kQuad]) {
+      *reinterpret_cast<Quad<T>*>(to + channel) = Output<T>::finished(convs, quad);
+    });
+  }
+}
+
+// The maxima of a tile's windows into the output. The convolution's height and width clip the windows. A thread has a quad.
+template <typename T>
+__device__ inline void pool_kept(const T* kept, int row_values, const Bundle& bundle, const Tile& tile,
+                                 const Tiling& tiling, const Divider& row_pixels, int conv_height,
+                                 int conv_width, const Planes<T>& out, int threads) {
+  constexpr int kBlockQuads = kClusterChannels / kQuad;
+  const int quads = bundle.blocks * kBlockQuads, pixels = tiling.height * tiling.width;
+  T* const image = out.data + blockIdx.z * out.image_stride;
+  for (int i = thread_index(); i < pixels * quads; i += threads) {
+    const int pixel = bundle.blocks == 1 ? i / kBlockQuads : i / (2 * kBlockQuads), quad = i - pixel * quads;
+    const auto row = static_cast<int>(divide(static_cast<uint32_t>(pixel), row_pixels));
+    const int column = pixel - row * tiling.width;
+    const int y = tile.out_top + row, x = tile.out_left + column;
+    if (y >= out.height || x >= out.width) continue;
+    const int last_row = conv_height - 2 * y - 1, last_column = conv_width - 2 * x - 1;
+    const T* const window = kept + (2 * row * tile.width + 2 * column) * row_values + quad * kQuad;
+    Quad<T> best = quad_at(window);
+    SQUISH_UNROLL
+    for (int k = 1; k < 9; ++k) {  // a pixel beyond the last is the last once more
+      const int dy = k / 3 < last_row ? k / 3 : last_row, dx = k % 3 < last_column ? k % 3 : last_column;
+      keep_larger(quad_at(window + (dy * tile.width + dx) * row_values), &best);
+    }
+    const int64_t block = bundle.first_block + quad / kBlockQuads;
+    *reinterpret_cast<Quad<T>*>(image + ((block * out.height + y) * out.width + x) * kClusterChannels +
+                                quad % kBlockQuads * kQuad) = best;
+  }
+}
+
+}  // namespace cuda
+}  // namespace squish
