@@ -108,7 +108,8 @@ part 'the package' 60 python3 -m pytest -q -o addopts= -m 'not slow' tests/pytho
 
 # Every instruction is watched, so a few cases of each kernel must do.
 nets='CudaNet.FireThenAverage:CudaNet.OnePixel'
-few='CudaConv.AgreesWithPlainLoopsForAnyWindow:CudaConvPooled.*:CudaConvAveraged.*:CudaFire.*WhenPooled:CudaRead*:CudaMaxPool.*'
+few='CudaConv.AgreesWithPlainLoopsForAnyWindow:CudaConvPooled.*:CudaFire.*WhenPooled:CudaRead*:CudaMaxPool.*'
+few+=':CudaConvMma/*.*Slices:CudaConvMmaPooled/*.*AnyTiles:CudaFireMma/*.*AnyTiles:CudaFireMma/*.*WhenPooled'
 few+=:$nets
 
 # sanitize TOOL TESTS

@@ -86,6 +86,7 @@ def test_a_rehearsal_measures_and_writes_all(
         assert 0 <= entry["difference"] < 1e-5
         assert 0 < entry["throughput_min"] <= entry["throughput_median"]
         assert entry["latency"] > 0
+        assert entry["on_device"] is None
     assert {left["rival"]: left["why"] for left in report["left_out"]} == {
         "squishnative, f32": "tensors on the device need CUDA",
         "torch graph, channels_last, f16": "graph is for CUDA",
@@ -99,7 +100,7 @@ def test_a_rehearsal_measures_and_writes_all(
 
 def test_ratios_are_of_equal_precision_and_the_best_of_pytorch() -> None:
     def entry(rival: str, precision: str, seconds: float) -> compare_gpu.Entry:
-        return compare_gpu.Entry("dense", 8, rival, precision, 0, seconds, seconds, 2 * seconds)
+        return compare_gpu.Entry("dense", 8, rival, precision, 0, seconds, seconds, 2 * seconds, None)
 
     entries = [
         entry("squishnative", "f32", 0.2),

@@ -62,6 +62,7 @@ class Entry:
     latency: float  # least of single calls, each waited for
     throughput_min: float  # of calls in a row, the least and the median of their means
     throughput_median: float
+    on_device: Optional[float]  # median of calls that the device finds queued; None on the host
 
 
 class DeviceLostError(Exception):
@@ -145,6 +146,7 @@ class Contest:
         calls = [max(1, round(TURN_SECONDS / self._once(*ready))) for ready in self._ready]
         means: list[list[float]] = [[] for _ in self._ready]
         latencies: list[list[float]] = [[] for _ in self._ready]
+        queued: list[list[float]] = [[] for _ in self._ready]
         end = time.monotonic() + seconds * len(self._ready)
         while time.monotonic() < end or any(len(taken) < ROUNDS for taken in means):
             for k, (rival, _, run) in enumerate(self._ready):
@@ -152,6 +154,8 @@ class Contest:
                     run()
                     latencies[k].append(self._clock.latency(run))
                     means[k].append(self._clock.throughput(run, calls[k]))
+                    if rival.on_device:
+                        queued[k] += self._clock.queued(run)
         return [
             Entry(
                 self.problem.name,
@@ -162,6 +166,7 @@ class Contest:
                 min(latencies[k]),
                 min(means[k]),
                 median(means[k]),
+                median(queued[k]) if queued[k] else None,
             )
             for k, (rival, difference, _) in enumerate(self._ready)
         ]
@@ -228,13 +233,15 @@ def markdown(entries: Sequence[Entry]) -> str:
         found = [entry for entry in entries if (entry.problem, entry.batch) == key]
         lines += [
             f"\n**{key[0]}, batch {key[1]}**\n",
-            "| | precision | in a row: least / median | times the first | alone | differs by |",
-            "| --- | --- | ---: | ---: | ---: | ---: |",
+            "| | precision | in a row: least / median | times the first | on the device | alone "
+            "| differs by |",
+            "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
         ]
         for e in found:
             row = f"{format_seconds(e.throughput_min)} / {format_seconds(e.throughput_median)}"
             times = e.throughput_min / found[0].throughput_min
-            rest = f"{times:.2f} | {format_seconds(e.latency)} | {e.difference:.1e}"
+            device = "" if e.on_device is None else format_seconds(e.on_device)
+            rest = f"{times:.2f} | {device} | {format_seconds(e.latency)} | {e.difference:.1e}"
             lines.append(f"| {e.rival} | {e.precision} | {row} | {rest} |")
         ratios = list(_ratios(found))
         if ratios:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import squishnative
 import torch
@@ -26,6 +26,9 @@ Run = Callable[[], Any]
 COMPILED = ("reduce-overhead", "max-autotune")
 PRECISIONS = ("f32", "tf32", "f16")
 
+QUEUED_CALLS = 10
+BUSY_CYCLES = 40_000_000  # of the device, 20 ms: longer than the calls take to be queued
+
 
 class RivalError(Exception):
     """Why a rival cannot run here."""
@@ -37,6 +40,7 @@ def use_precision(precision: str) -> None:
     A switch of the whole process, which calls look at, not only makers; compiled nets are compiled
     again where it has changed.
     """
+    torch.backends.cudnn.benchmark = True  # its convolutions are chosen by measuring them
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
@@ -121,6 +125,7 @@ class TorchRival:
     mode: str  # "eager", "graph" (CUDA's, of eager), or a mode of torch.compile
     precision: str
     channels_last: bool
+    on_device: ClassVar[bool] = True  # its images and logits
 
     @property
     def name(self) -> str:
@@ -145,6 +150,7 @@ class TorchRival:
         if self.mode in COMPILED:
             # Its errors are of kernels that it tried and gave up.
             logging.getLogger("torch._inductor").setLevel(logging.CRITICAL)
+            torch._dynamo.mark_static_address(images)  # else each call would copy them
             call = torch.compile(net, mode=self.mode, dynamic=False)
 
         def run() -> torch.Tensor:
@@ -267,6 +273,22 @@ class Clock:
         last.record()
         last.synchronize()
         return float(first.elapsed_time(last)) / 1e3 / calls
+
+    def queued(self, run: Run) -> list[float]:
+        """Seconds of a call that was queued before the device came to it: the device's own time.
+
+        What a call costs its caller is in throughput() and latency(); nothing here without CUDA.
+        """
+        if not self._cuda:
+            return []
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda._sleep(BUSY_CYCLES)
+        first.record()
+        for _ in range(QUEUED_CALLS):
+            run()
+        last.record()
+        last.synchronize()
+        return [float(first.elapsed_time(last)) / 1e3 / QUEUED_CALLS]
 
     def latency(self, run: Run) -> float:
         """Seconds of one call, until its result is there, as the caller sees them."""
