@@ -3,8 +3,9 @@
 //
 // THE MODEL. A step is one cluster for the pixel of a thread: 16 multiply-adds, a load, and the weights from shared
 // memory. A launch takes as many steps as its longest block of threads, times the rounds in which the device's
-// multiprocessors, a few blocks each at a time, get through the grid. It knows nothing of caches, and its two constants
-// were never measured: no GPU has run this yet. `explain()` prints what it said.
+// multiprocessors, a few blocks each at a time, get through the grid. It knows nothing of caches. For tensor cores a step is
+// four quads by a warp's pixels and channels, and its constants were chosen on an H200; without them they were not
+// measured on the devices that they are for. `explain()` prints what it said.
 #pragma once
 
 #include <cstdint>
