@@ -119,7 +119,7 @@ int64_t cost_of_pooled(const Workload& work, const PackedBundles& convs, const M
                          static_cast<int64_t>(convs.bundles.size()) * work.images;
   const int64_t rounds =
       divide_up(blocks * choice.warps, int64_t{work.multiprocessors} * kMmaBlocksAtOnce * kMaxWarps);
-  return rounds * divide_up(divide_up(pixels, choice.tiles * kTilePixels), choice.warps) *
+  return rounds * divide_up_int(divide_up_int(pixels, choice.tiles * kTilePixels), choice.warps) *
          (steps_each(convs) * step_cost(choice.tiles) + kPoolSteps);
 }
 
@@ -196,7 +196,7 @@ FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, c
   apart.pooled = false;
   choice.steps_apart = steps_of_conv_mma(squeeze, apart) + kMmaLaunchSteps + steps_of_conv_mma(expands, work);
   choice.steps_whole = std::numeric_limits<int64_t>::max();
-  constexpr int64_t kPixels = 2 * kTilePixels;  // of a warp
+  constexpr int64_t kPixels = int64_t{2} * kTilePixels;  // of a warp
   const auto squeeze_bundles = static_cast<int64_t>(squeeze.bundles.size()),
              expand_bundles = static_cast<int64_t>(expands.bundles.size());
   for (int h = 1; h <= std::min(work.out_height, kMaxFireEdge); ++h) {

@@ -140,7 +140,7 @@ class CudaGraph final : public Recording {
 
   void add(const cudaKernelNodeParams& launch) {
     cudaGraphNode_t node = nullptr;
-    const cudaGraphNode_t before = nodes_.empty() ? nullptr : nodes_.back();
+    cudaGraphNode_t before = nodes_.empty() ? nullptr : nodes_.back();
     const bool waits_for_end = before != nullptr && !overlaps_;
     check(cudaGraphAddKernelNode(&node, graph_, &before, waits_for_end ? 1 : 0, &launch),
           "cudaGraphAddKernelNode");

@@ -52,7 +52,7 @@ constexpr int64_t mma_kept_values(int64_t pixels, int width) {
   return pixels * (width * kClusterChannels + kRowPadding);
 }
 // Pixels that warps compute in tiles of two, of a tile that is pooled.
-constexpr int64_t mma_pooled_pixels(const Tiling& tiling) {
+constexpr int mma_pooled_pixels(const Tiling& tiling) {
   return ((2 * tiling.height + 1) * (2 * tiling.width + 1) + 2 * kTilePixels - 1) / (2 * kTilePixels) *
          (2 * kTilePixels);
 }

@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kMaxWarps* kLanes, kTiles) conv_mma(MmaConvTas
   wait_for_earlier_kernels();
   if (task.slices == 1) {
     if (first >= pixels.end) return;
-    sum_pixels(task, bundle, pixels, first, 0, 1, &sums);
+    sum_pixels<false>(task, bundle, pixels, first, 0, 1, &sums);
     SQUISH_UNROLL
     for (int row = 0; row < 2 * kTiles; ++row) {
       const uint32_t at = first + row_pixel(row);
@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(kMaxWarps* kLanes, kTiles) conv_mma(MmaConvTas
     }
     return;
   }
-  sum_pixels(task, bundle, pixels, first, slice, task.slices, &sums);
+  sum_pixels<false>(task, bundle, pixels, first, slice, task.slices, &sums);
   SQUISH_UNROLL
   for (int row = 0; row < 2 * kTiles; ++row) {
     float* const to = kept + warp_index() * kWarpFloats + row_pixel(row) * Sums::kRowValues;
@@ -65,7 +65,8 @@ template <typename T, int kTiles, int kWidth>
 __global__ void __launch_bounds__(kMaxWarps* kLanes, kTiles) conv_mma_pooled(MmaConvTask<T> task) {
   constexpr int kPixels = kTiles * kTilePixels;
   using Sums = TileSums<kTiles, kWidth>;
-  SQUISH_DYNAMIC_SHARED(T, kept);  // [pixels of the tile, in whole kPixels][kRowValues]
+  constexpr bool kOneLoop = sizeof(T) == 4;  // for two of floats not every architecture has the registers
+  SQUISH_DYNAMIC_SHARED(T, kept);            // [pixels of the tile, in whole kPixels][kRowValues]
   const Bundle bundle = task.convs.bundles[blockIdx.y];
   const Tile tile = this_tile<true>(task.tiling);
   const RectanglePixels pixels(task.tile_row_pixels, tile.height, static_cast<int>(blockIdx.z), tile.top,
@@ -73,7 +74,7 @@ __global__ void __launch_bounds__(kMaxWarps* kLanes, kTiles) conv_mma_pooled(Mma
   wait_for_earlier_kernels();
   for (uint32_t first = warp_index() * kPixels; first < pixels.end; first += task.warps * kPixels) {
     Sums sums;
-    sum_pixels(task, bundle, pixels, first, 0, 1, &sums);
+    sum_pixels<kOneLoop>(task, bundle, pixels, first, 0, 1, &sums);
     keep_results(task.convs, sums, kept + first * Sums::kRowValues);
   }
   __syncthreads();

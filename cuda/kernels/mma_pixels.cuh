@@ -122,10 +122,11 @@ __device__ inline void sum_global(const Planes<const T>& in, const Bundles<T>& c
   add_slice(convs, bundle, slice, slices, input, sums);
 }
 
-template <typename T, int kTiles, int kWidth, typename Pixels>
+// kOneLoop: as if windows always reached beyond the image.
+template <bool kOneLoop, typename T, int kTiles, int kWidth, typename Pixels>
 __device__ inline void sum_pixels(const MmaConvTask<T>& task, const Bundle& bundle, const Pixels& pixels,
                                   uint32_t first, int slice, int slices, TileSums<kTiles, kWidth>* sums) {
-  if (task.padded) {
+  if (kOneLoop || task.padded) {
     sum_global<true>(task.in, task.convs, bundle, task.stride_h, task.stride_w, pixels, first, slice, slices,
                      sums);
   } else {
