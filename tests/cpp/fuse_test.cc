@@ -86,6 +86,16 @@ TEST(Fuse, SqueezeNetsPoolsAndHeadAreFused) {
   EXPECT_EQ(fused[0].last_layer, 1);
 }
 
+TEST(Fuse, AveragesStandAloneWhereABackendWantsThemTo) {
+  NetBuilder net(1, 3);
+  net.max_pool(net.conv(-1, 8, square(3, 2)), square(3, 2));
+  net.global_average_pool(net.conv(1, 10, square(1)));
+  const Graph graph(net.net());
+  Names names;
+  for (const Op& op : fuse(graph, {{}, false})) names.push_back(op.name);
+  EXPECT_EQ(names, (Names{"conv0+pool1", "conv2", "average3"})) << "other pools are fused as ever";
+}
+
 TEST(Fuse, PoolsOfOtherWindowsStandAlone) {
   Window padded_left = square(3, 2);
   padded_left.pad_left = 1;

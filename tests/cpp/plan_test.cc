@@ -103,6 +103,40 @@ TEST(Plan, ShapesAreTheGraphs) {
   }
 }
 
+// Beside its border an activation lies as on the CPU.
+TEST(Plan, BorderlessActivationsAreBlockedAllTheSame) {
+  for (uint32_t seed = 0; seed < 20; ++seed) {
+    const testing::RandomNet net = testing::random_net(seed);
+    const Graph& graph = net.model->graph();
+    const auto ops = fuse(graph);
+    const Plan borderless = make_plan(graph, ops, net.height, net.width, ActivationOrder::kBorderless);
+    const Plan blocked = make_plan(graph, ops, net.height, net.width);
+    for (size_t b = 0; b < blocked.buffers.size(); ++b) {
+      const Layout &layout = borderless.buffers[b].layout, &other = blocked.buffers[b].layout;
+      EXPECT_TRUE(layout.same_channels(other)) << "seed " << seed << ", buffer " << b;
+      EXPECT_EQ(layout.floats(),
+                int64_t{layout.blocks()} * layout.channel_step() * layout.height * layout.width);
+    }
+  }
+}
+
+TEST(Plan, ChannelsLieAlikeInImagesOfEverySize) {
+  for (uint32_t seed = 0; seed < 20; ++seed) {
+    const testing::RandomNet net = testing::random_net(seed);
+    const Graph& graph = net.model->graph();
+    const auto ops = fuse(graph);
+    for (ActivationOrder order :
+         {ActivationOrder::kBlocked, ActivationOrder::kBorderless, ActivationOrder::kPlanar}) {
+      const std::vector<Layout> layouts = channel_layouts(graph, ops, order);
+      const Plan plan = make_plan(graph, ops, net.height, net.width, order);
+      ASSERT_EQ(layouts.size(), plan.buffers.size());
+      for (size_t b = 0; b < layouts.size(); ++b) {
+        EXPECT_TRUE(layouts[b].same_channels(plan.buffers[b].layout)) << "seed " << seed << ", buffer " << b;
+      }
+    }
+  }
+}
+
 // Every pixel that a convolution's windows touch, and that tiles of 2x2 outputs touch, is in the buffer.
 TEST(Plan, BordersHoldTheWindowsOfAllReaders) {
   for (uint32_t seed = 0; seed < 60; ++seed) {
