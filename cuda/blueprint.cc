@@ -229,7 +229,7 @@ std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
         break;
       case OpKind::kGlobalAveragePool:
         info.kernel = storage + "_average_cuda";
-        info.why = "its input has other readers or is no convolution's: not fused";
+        info.why = "a block of threads a channel";
         break;
       case OpKind::kAdd:
         info.kernel = storage + "_add_cuda";

@@ -65,7 +65,7 @@ struct ConvTask {
   int stride_h, stride_w;
   int conv_height, conv_width;  // of the convolution's output, before pooling
   bool padded;                  // windows reach beyond the image
-  int pixels;                   // that a thread owns: 1 or 2; not used where the output is pooled or averaged
+  int pixels;                   // that a thread owns: 1 or 2; not used where the output is pooled
   Tiling tiling;                // where the output is pooled
 };
 

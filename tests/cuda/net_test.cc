@@ -14,7 +14,7 @@ using cuda::FirePolicy;
 using testing::check_net_on_cuda;
 using testing::ConvStyle;
 using testing::Images;
-using testing::kThreadOrders;
+using testing::thread_order;
 using testing::NetBuilder;
 using testing::square;
 
@@ -28,8 +28,8 @@ TEST_P(CudaRandomNets, AgreeWithTheReference) {
   constexpr FirePolicy kPolicies[] = {FirePolicy::kModelled, FirePolicy::kWhole, FirePolicy::kApart};
   const auto storage = seed / 2 % 3 == 0 ? cuda::StorageType::kF16 : cuda::StorageType::kF32;
   for (bool tensor_cores : {false, true}) {
-    check_net_on_cuda(net.model, Images(format, 2, shape, seed), kPolicies[seed / 8 % 3],
-                      kThreadOrders[seed % 3], storage, tensor_cores);
+    check_net_on_cuda(net.model, Images(format, 2, shape, seed), kPolicies[seed / 8 % 3], thread_order(seed),
+                      storage, tensor_cores);
   }
 }
 

@@ -89,13 +89,13 @@ void check_net_on_cuda(const std::shared_ptr<const Model>& model, int height, in
   constexpr auto kF16 = cuda::StorageType::kF16, kF32 = cuda::StorageType::kF32;
   constexpr cuda::FirePolicy kPolicies[] = {cuda::FirePolicy::kModelled, cuda::FirePolicy::kWhole,
                                             cuda::FirePolicy::kApart};
-  size_t turn = 0;
-  for (emulator::Order order : kThreadOrders) {
-    check_net_on_cuda(model, floats, kPolicies[turn % 3], order, kF32, true);
-    check_net_on_cuda(model, pixels, kPolicies[++turn % 3], order, kF16, true);
+  for (size_t turn = 0; turn < 3; ++turn) {
+    const bool halves = turn == 1;
+    check_net_on_cuda(model, halves ? pixels : floats, kPolicies[turn], thread_order(turn),
+                      halves ? kF16 : kF32, true);
   }
-  check_net_on_cuda(model, floats, cuda::FirePolicy::kApart, kThreadOrders[0], kF16);
-  check_net_on_cuda(model, pixels, cuda::FirePolicy::kWhole, kThreadOrders[1], kF16);
+  check_net_on_cuda(model, floats, cuda::FirePolicy::kApart, thread_order(0), kF16);
+  check_net_on_cuda(model, pixels, cuda::FirePolicy::kWhole, thread_order(1), kF16);
 }
 
 }  // namespace squish::testing

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <iterator>
+
 #include "emulator/scheduler.h"
 #include "support/sanitizers.h"
 
@@ -12,5 +14,8 @@ inline constexpr emulator::Order kThreadOrders[] = {emulator::Order::kRandom};
 inline constexpr emulator::Order kThreadOrders[] = {emulator::Order::kForward, emulator::Order::kReverse,
                                                     emulator::Order::kRandom};
 #endif
+
+// One of them for each turn.
+inline emulator::Order thread_order(size_t turn) { return kThreadOrders[turn % std::size(kThreadOrders)]; }
 
 }  // namespace squish::testing
