@@ -37,7 +37,7 @@ struct ConvInput {
 
 // A block of threads computes a run of pixels, in reading order.
 template <typename T, int kPixels, bool kPadded>
-__global__ void __launch_bounds__(kThreads) conv(ConvTask<T> task) {
+__global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv(ConvTask<T> task) {
   SQUISH_STAGE(stage);
   const int block_index = static_cast<int>(blockIdx.y), image = static_cast<int>(blockIdx.z);
   const OutputBlock block = task.clusters.blocks[block_index];
