@@ -14,9 +14,9 @@ using cuda::FirePolicy;
 using testing::check_net_on_cuda;
 using testing::ConvStyle;
 using testing::Images;
-using testing::thread_order;
 using testing::NetBuilder;
 using testing::square;
+using testing::thread_order;
 
 class CudaRandomNets : public ::testing::TestWithParam<uint32_t> {};
 

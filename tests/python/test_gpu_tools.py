@@ -100,7 +100,9 @@ def test_a_rehearsal_measures_and_writes_all(
 
 def test_ratios_are_of_equal_precision_and_the_best_of_pytorch() -> None:
     def entry(rival: str, precision: str, seconds: float) -> compare_gpu.Entry:
-        return compare_gpu.Entry("dense", 8, rival, precision, 0, seconds, seconds, 2 * seconds, None)
+        return compare_gpu.Entry(
+            "dense", 8, rival, precision, 0, seconds, seconds, 2 * seconds, None
+        )
 
     entries = [
         entry("squishnative", "f32", 0.2),
