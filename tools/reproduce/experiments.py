@@ -62,7 +62,7 @@ EXPERIMENTS = [
     Experiment(
         "imagenette-scratch-dense",
         IMAGENETTE,
-        {**_FIXRES, "epochs": 160, "lr": 0.1, "mixup": 0.2, "threads": 1},
+        {**_FIXRES, "epochs": 100, "lr": 0.1, "mixup": 0.2, "threads": 1},
     ),
     _family(
         "imagenette-scratch",
@@ -70,7 +70,7 @@ EXPERIMENTS = [
         max_bytes=("100kB", "50kB", "25kB"),
         generations=7,
         epochs=3,
-        mature_epochs=100,
+        mature_epochs=60,
         scale=0.8,
         views=16,
         **_ALONE,
