@@ -2,6 +2,7 @@
 // turn into vector code with the flags of each instruction set.
 #pragma once
 
+#include "cpu/isa/unroll-inl.h"
 #include "cpu/kernel_table.h"
 
 namespace squish {
@@ -19,11 +20,33 @@ void pixels_of(const PixelTask& task) {
   }
 }
 
+// Photographs: where compilers load by strides of three, a shuffle splits 16 pixels at once. The last 16 of a row may be
+// some of the 16 before them again.
+void pixels_of_rgb(const PixelTask& task) {
+  constexpr ptrdiff_t kPixels = kVecs * kLanes;
+  if (task.width < kPixels) return pixels_of<3>(task);
+  Vec scale[3], shift[3];
+  for (int c = 0; c < 3; ++c) {
+    scale[c] = broadcast(task.scale + c);
+    shift[c] = broadcast(task.shift + c);
+  }
+  const ptrdiff_t last = task.width - kPixels;
+  for (ptrdiff_t x = 0; x < task.width; x += kPixels) {
+    const ptrdiff_t first = x < last ? x : last;
+    Vec planes[3][kVecs];
+    load_rgb(task.input + 3 * first, planes);
+    unroll<3 * kVecs>([&](auto i) SQUISH_LAMBDA_INLINE {
+      constexpr int c = i / kVecs, v = i % kVecs;
+      store(task.output + c * task.plane + first + v * kLanes, add(mul(planes[c][v], scale[c]), shift[c]));
+    });
+  }
+}
+
 // The format allows 1 to 4 channels.
 void pixels(const PixelTask& task) {
   if (task.channels == 1) return pixels_of<1>(task);
   if (task.channels == 2) return pixels_of<2>(task);
-  if (task.channels == 3) return pixels_of<3>(task);
+  if (task.channels == 3) return pixels_of_rgb(task);
   pixels_of<4>(task);
 }
 

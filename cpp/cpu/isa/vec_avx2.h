@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include "cpu/isa/rgb_x86.h"
+
 namespace squish {
 namespace {
 
@@ -28,6 +30,15 @@ inline Vec max_or_nan(Vec a, Vec b) {
   return {_mm256_blendv_ps(_mm256_max_ps(a.v, b.v), a.v, _mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q))};
 }
 inline Vec mul_add(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+
+// 16 pixels of three bytes to three planes.
+inline void load_rgb(const uint8_t* pixels, Vec (*planes)[kVecs]) {
+  for (int c = 0; c < 3; ++c) {
+    const __m128i plane = rgb_plane(pixels, c);
+    planes[c][0] = {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(plane))};
+    planes[c][1] = {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_unpackhi_epi64(plane, plane)))};
+  }
+}
 
 }  // namespace
 }  // namespace squish

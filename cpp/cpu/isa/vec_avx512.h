@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include "cpu/isa/rgb_x86.h"
+
 namespace squish {
 namespace {
 
@@ -28,6 +30,11 @@ inline Vec max_or_nan(Vec a, Vec b) {
   return {_mm512_mask_max_ps(a.v, _mm512_cmp_ps_mask(a.v, a.v, _CMP_ORD_Q), a.v, b.v)};
 }
 inline Vec mul_add(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+
+// 16 pixels of three bytes to three planes.
+inline void load_rgb(const uint8_t* pixels, Vec (*planes)[kVecs]) {
+  for (int c = 0; c < 3; ++c) planes[c][0] = {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(rgb_plane(pixels, c)))};
+}
 
 }  // namespace
 }  // namespace squish

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <arm_neon.h>
+#include <stdint.h>
 
 namespace squish {
 namespace {
@@ -25,6 +26,18 @@ inline Vec mul(Vec a, Vec b) { return {vmulq_f32(a.v, b.v)}; }
 inline Vec max(Vec a, Vec b) { return {vmaxq_f32(a.v, b.v)}; }
 inline Vec max_or_nan(Vec a, Vec b) { return max(a, b); }
 inline Vec mul_add(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+
+// 16 pixels of three bytes to three planes.
+inline void load_rgb(const uint8_t* pixels, Vec (*planes)[kVecs]) {
+  const uint8x16x3_t split = vld3q_u8(pixels);
+  for (int c = 0; c < 3; ++c) {
+    const uint16x8_t halves[2] = {vmovl_u8(vget_low_u8(split.val[c])), vmovl_u8(vget_high_u8(split.val[c]))};
+    for (int h = 0; h < 2; ++h) {
+      planes[c][2 * h] = {vcvtq_f32_u32(vmovl_u16(vget_low_u16(halves[h])))};
+      planes[c][2 * h + 1] = {vcvtq_f32_u32(vmovl_u16(vget_high_u16(halves[h])))};
+    }
+  }
+}
 
 }  // namespace
 }  // namespace squish

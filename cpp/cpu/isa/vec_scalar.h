@@ -1,6 +1,8 @@
 // The small vector type of the kernels in plain C++, for CPUs without one of the others.
 #pragma once
 
+#include <stdint.h>
+
 namespace squish {
 namespace {
 
@@ -42,6 +44,14 @@ inline Vec max_or_nan(Vec a, Vec b) {
 }
 inline Vec mul_add(Vec a, Vec b, Vec c) {
   return map([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+}
+
+// 16 pixels of three bytes to three planes.
+inline void load_rgb(const uint8_t* pixels, Vec (*planes)[kVecs]) {
+  for (int c = 0; c < 3; ++c) {
+    for (int i = 0; i < kVecs * kLanes; ++i)
+      planes[c][i / kLanes].v[i % kLanes] = static_cast<float>(pixels[3 * i + c]);
+  }
 }
 
 }  // namespace
