@@ -9,6 +9,8 @@
 #
 #     GPU_CHECK_SECONDS   that it may take in all [530]; what comes too late is left out, and said so
 #     GOOGLETEST          the folder of GoogleTest's sources, where it is not installed
+#     PHOTOGRAPHS, NETS   train/ and val/ of photographs, a folder or a tar file, and nets of their classes: whether first
+#                         labels are the same in f16 and int8
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PATH:/usr/local/cuda/bin
@@ -127,6 +129,11 @@ part 'squish-bench' 30 bash -c "python3 tools/bench/make_nets.py '$build/nets' &
   '$build'/tools/bench/squish-bench --device cuda --json '$results/squish-bench.json' '$build'/nets/*.squish"
 compare 'beside PyTorch' 180 results.json
 compare 'beside torch.compile' 240 compiled.json --compiled --modes reduce-overhead
+if [[ -n ${PHOTOGRAPHS:-} ]]; then
+  # shellcheck disable=SC2086  # several files
+  part 'first labels' 60 python3 tools/bench/agreement.py --device cuda --data "$PHOTOGRAPHS" \
+    --json "$results/agreement.json" ${NETS:-}
+fi
 sanitize racecheck "$few"
 sanitize initcheck "$nets"  # the kernels' own tests write managed memory on the host, which it does not see
 sanitize synccheck "$few"
