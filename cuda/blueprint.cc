@@ -30,11 +30,11 @@ void check_pixels(const Op& op, const Step& step) {
 
 FireChoice choose(const Workload& work, const Packs& packs, const ConvDescription& squeeze,
                   const ConvDescription& first_expand, FirePolicy policy, StorageType storage) {
-  FireChoice choice =
-      packs.on_tensor_cores
-          ? choose_fire_mma(work, packs.bundles.at(&squeeze), packs.bundles.at(&first_expand),
-                            value_bytes(storage))
-          : choose_fire(work, squeeze.out_channels, packs.convs.at(&squeeze), packs.convs.at(&first_expand));
+  FireChoice choice = packs.on_tensor_cores
+                          ? choose_fire_mma(work, packs.bundles.at(&squeeze), packs.bundles.at(&first_expand),
+                                            value_bytes(storage))
+                          : choose_fire(work, squeeze.out_channels * value_bytes(storage),
+                                        packs.convs.at(&squeeze), packs.convs.at(&first_expand));
   if (policy == FirePolicy::kWhole) choice.whole = choice.tiling.rows > 0;
   if (policy == FirePolicy::kApart) choice.whole = false;
   return choice;
@@ -147,6 +147,9 @@ void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const 
   } else if (!packs.on_tensor_cores) {
     info.why +=
         "; " + std::to_string(choice.pixels) + (choice.pixels == 1 ? " pixel" : " pixels") + " a thread";
+  }
+  if (!packs.on_tensor_cores && storage == "f16") {
+    info.why += "; up to " + std::to_string(kHalfTaps) + " products are added in f16";
   }
   info.density = census.density();
   info.cluster_density = census.cluster_density();

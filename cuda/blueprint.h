@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cuda/choose.h"
+#include "cuda/choose_mma.h"
 #include "cuda/pack.h"
 #include "plan/plan.h"
 #include "squish/session.h"

@@ -37,13 +37,13 @@ struct KernelTable {
   void (*fire_mma)(const MmaFireTask<T>&, Stream);
 };
 
-// Of shared memory in a block of threads, beside a Fire's squeeze: the staged weights, and pixels to be pooled.
+// Of shared memory in a block of threads, beside a Fire's squeeze: the staged weights, at most, and pixels to be pooled.
 constexpr int kStageBytes = kChunkTaps * (kClusterChannels * 4 + int{sizeof(Tap)});
 constexpr int kPooledPixelsBytes = kClusterChannels * kThreads * 4;
 
-// A Fire's squeeze of one tile, in shared memory.
-constexpr int64_t squeezed_bytes(int channels, const Tiling& tiling, bool pooled) {
-  return int64_t{4} * channels * ((pooled ? 2 * tiling.height + 1 : tiling.height) + 2) *
+// A Fire's squeeze of one tile, in shared memory. pixel_bytes: all its channels of a pixel.
+constexpr int64_t squeezed_bytes(int64_t pixel_bytes, const Tiling& tiling, bool pooled) {
+  return pixel_bytes * ((pooled ? 2 * tiling.height + 1 : tiling.height) + 2) *
          ((pooled ? 2 * tiling.width + 1 : tiling.width) + 2);
 }
 

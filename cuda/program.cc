@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "cuda/divider.h"
+
 namespace squish::cuda {
 namespace {
 
@@ -41,15 +43,6 @@ size_t quad_bytes(const Blueprint& blueprint) {
 // Whether the last op writes what will be downloaded where it computes it.
 bool output_is_activation(const Blueprint& blueprint) {
   return !blueprint.on_tensor_cores && blueprint.storage == StorageType::kF32;
-}
-
-// Exact below 2^31: with 2^(shift - 31) >= divisor, the factor's error, below 1, is multiplied by less than 2^31.
-Divider divider(int64_t number) {
-  const auto divisor = static_cast<uint32_t>(number);
-  int shift = 31;
-  if (divisor == 0) return {};  // of what is not there
-  while (uint64_t{1} << (shift - 31) < divisor) ++shift;
-  return {divisor, static_cast<uint32_t>((uint64_t{1} << shift) / divisor + 1), shift};
 }
 
 template <typename T>

@@ -18,6 +18,7 @@ constexpr int kThreads = 128;                 // of every block
 constexpr int kMaxTilePixels = kThreads;      // of a convolution's output: a thread owns one
 constexpr int kMaxHaloPixels = 2 * kThreads;  // of a Fire's squeeze: a thread owns two
 constexpr int kChunkTaps = 64;                // clusters whose weights are in shared memory at a time
+constexpr int kHalfTaps = 32;  // whose products are added in f16, before their sum goes to float32
 
 template <typename T>
 struct Planes {

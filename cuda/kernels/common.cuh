@@ -12,19 +12,6 @@ __device__ inline float to_float(__half value) { return __half2float(value); }
 __device__ inline void store(float* at, float value) { *at = value; }
 __device__ inline void store(__half* at, float value) { *at = __float2half(value); }
 
-__device__ inline float4 load_4(const float* at) { return *reinterpret_cast<const float4*>(at); }
-// Aligned to 8 bytes: two loads of a pair each.
-__device__ inline float4 load_4(const __half* at) {
-  const __half2* const pairs = reinterpret_cast<const __half2*>(at);
-  const __half2 low = pairs[0], high = pairs[1];
-  float4 values;
-  values.x = __low2float(low);
-  values.y = __high2float(low);
-  values.z = __low2float(high);
-  values.w = __high2float(high);
-  return values;
-}
-
 // Unlike fmaxf it keeps NaN: a net that overflows must not look as if it were sure of something.
 __device__ inline float at_least(float floor, float value) { return value < floor ? floor : value; }
 __device__ inline float larger(float a, float b) { return b > a || b != b ? b : a; }

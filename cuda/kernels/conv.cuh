@@ -23,12 +23,12 @@ struct ConvInput {
     x[p] = column * task.stride_w;
     pixel[p] = base_ + int64_t{y[p]} * width + x[p];
   }
-  __device__ float operator()(int p, const Tap& tap) const {
+  __device__ typename Sums<T>::Activation operator()(int p, const Tap& tap) const {
     if (kPadded) {
       const int row = y[p] + tap.dy, column = x[p] + tap.dx;
-      if (row < 0 || row >= height || column < 0 || column >= width) return 0;
+      if (row < 0 || row >= height || column < 0 || column >= width) return activation(T{});
     }
-    return to_float(pixel[p][tap.offset]);
+    return activation(pixel[p][tap.offset]);
   }
 
  private:
@@ -38,7 +38,7 @@ struct ConvInput {
 // A block of threads computes a run of pixels, in reading order.
 template <typename T, int kPixels, bool kPadded>
 __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv(ConvTask<T> task) {
-  SQUISH_STAGE(stage);
+  SQUISH_STAGE(T, stage);
   const int block_index = static_cast<int>(blockIdx.y), image = static_cast<int>(blockIdx.z);
   const OutputBlock block = task.clusters.blocks[block_index];
   const int pixels = task.conv_height * task.conv_width;
@@ -50,9 +50,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv(ConvTask<T> task
     input.own(p, task, at / task.conv_width, at % task.conv_width);
   }
   wait_for_earlier_kernels();
-  float sums[kPixels][kClusterChannels];
-  begin_with_bias(task.clusters, block_index, sums);
-  add_clusters(task.clusters, block, stage, input, sums);
+  Sums<T> sums[kPixels];
+  sum_clusters(task.clusters, block_index, stage, input, sums);
   T* const out = task.out.data + image * task.out.image_stride + int64_t{block.first_channel} * pixels;
   SQUISH_UNROLL
   for (int p = 0; p < kPixels; ++p) {
@@ -60,7 +59,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv(ConvTask<T> task
     SQUISH_UNROLL
     for (int c = 0; c < kClusterChannels; ++c) {
       if (c < block.channels) {
-        store(out + int64_t{c} * pixels + first + p * kThreads, at_least(task.clusters.floor, sums[p][c]));
+        store(out + int64_t{c} * pixels + first + p * kThreads,
+              at_least(task.clusters.floor, sums[p].totals[c]));
       }
     }
   }
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv(ConvTask<T> task
 // With SqueezeNet's pool: a block of threads computes a tile, of which only the maxima leave the chip.
 template <typename T, bool kPadded>
 __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv_pooled(ConvTask<T> task) {
-  SQUISH_STAGE(stage);
+  SQUISH_STAGE(T, stage);
   SQUISH_SHARED(float, pixels, kClusterChannels* kThreads);
   const int block_index = static_cast<int>(blockIdx.y), image = static_cast<int>(blockIdx.z);
   const OutputBlock block = task.clusters.blocks[block_index];
@@ -81,12 +81,11 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv_pooled(ConvTask<
   input.own(0, task, row < task.conv_height ? row : task.conv_height - 1,
             column < task.conv_width ? column : task.conv_width - 1);
   wait_for_earlier_kernels();
-  float sums[1][kClusterChannels];
-  begin_with_bias(task.clusters, block_index, sums);
-  add_clusters(task.clusters, block, stage, input, sums);
+  Sums<T> sums[1];
+  sum_clusters(task.clusters, block_index, stage, input, sums);
   SQUISH_UNROLL
   for (int c = 0; c < kClusterChannels; ++c) {
-    pixels[c * kThreads + thread_index()] = at_least(task.clusters.floor, sums[0][c]);
+    pixels[c * kThreads + thread_index()] = at_least(task.clusters.floor, sums[0].totals[c]);
   }
   pool_tile(pixels, tile, task.tiling, task.conv_height, task.conv_width, block, task.out, image);
 }

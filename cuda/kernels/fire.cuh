@@ -9,10 +9,10 @@
 namespace squish {
 namespace cuda {
 
-// Computes the squeeze of the tile's halo into shared memory. add_clusters lets all threads meet before it reads there.
+// Computes the squeeze of the tile's halo into shared memory. sum_clusters lets all threads meet before it reads there.
 template <typename T>
-__device__ inline void squeeze_halo(const FireTask<T>& task, const Tile& tile, int image, const Stage& stage,
-                                    float* squeezed) {
+__device__ inline void squeeze_halo(const FireTask<T>& task, const Tile& tile, int image,
+                                    const Stage<T>& stage, T* squeezed) {
   constexpr int kPixels = kMaxHaloPixels / kThreads;
   const int halo_width = tile.width + 2, halo_pixels = halo_width * (tile.height + 2);
   const T* pixel[kPixels];
@@ -25,12 +25,11 @@ __device__ inline void squeeze_halo(const FireTask<T>& task, const Tile& tile, i
     pixel[p] = task.in.data + image * task.in.image_stride;
     if (in_image[p]) pixel[p] += int64_t{y} * task.in.width + x;
   }
-  const auto load = [&](int p, const Tap& tap) { return to_float(pixel[p][tap.offset]); };
+  const auto load = [&](int p, const Tap& tap) { return activation(pixel[p][tap.offset]); };
   for (int b = 0; b < task.squeeze.block_count; ++b) {
     const OutputBlock block = task.squeeze.blocks[b];
-    float sums[kPixels][kClusterChannels];
-    begin_with_bias(task.squeeze, b, sums);
-    add_clusters(task.squeeze, block, stage, load, sums);
+    Sums<T> sums[kPixels];
+    sum_clusters(task.squeeze, b, stage, load, sums);
     SQUISH_UNROLL
     for (int p = 0; p < kPixels; ++p) {
       const int at = thread_index() + p * kThreads;
@@ -38,8 +37,8 @@ __device__ inline void squeeze_halo(const FireTask<T>& task, const Tile& tile, i
       SQUISH_UNROLL
       for (int c = 0; c < kClusterChannels; ++c) {
         if (c < block.channels) {
-          const float value = at_least(task.squeeze.floor, sums[p][c]);
-          squeezed[(block.first_channel + c) * halo_pixels + at] = in_image[p] ? value : 0;
+          const float value = at_least(task.squeeze.floor, sums[p].totals[c]);
+          store(squeezed + (block.first_channel + c) * halo_pixels + at, in_image[p] ? value : 0);
         }
       }
     }
@@ -48,9 +47,9 @@ __device__ inline void squeeze_halo(const FireTask<T>& task, const Tile& tile, i
 
 template <typename T, bool kPooled>
 __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) fire(FireTask<T> task) {
-  SQUISH_STAGE(stage);
+  SQUISH_STAGE(T, stage);
   SQUISH_SHARED(float, pixels, kPooled ? kClusterChannels * kThreads : 1);
-  SQUISH_DYNAMIC_SHARED(float, squeezed);  // [squeeze_channels][tile.height + 2][tile.width + 2]
+  SQUISH_DYNAMIC_SHARED(T, squeezed);  // [squeeze_channels][tile.height + 2][tile.width + 2]
   const int image = static_cast<int>(blockIdx.z);
   const Tile tile = this_tile<kPooled>(task.tiling);
   wait_for_earlier_kernels();
@@ -59,17 +58,16 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) fire(FireTask<T> task
   const int own = thread_index() < tile.pixels() ? thread_index() : 0;
   const int row = own / tile.width, column = own % tile.width, y = tile.top + row, x = tile.left + column;
   const bool writes = thread_index() < tile.pixels() && y < task.out.height && x < task.out.width;
-  const float* const centre = squeezed + (row + 1) * (tile.width + 2) + column + 1;
-  const auto load = [&](int, const Tap& tap) { return centre[tap.offset]; };
+  const T* const centre = squeezed + (row + 1) * (tile.width + 2) + column + 1;
+  const auto load = [&](int, const Tap& tap) { return activation(centre[tap.offset]); };
   for (int b = static_cast<int>(blockIdx.y); b < task.expands.block_count; b += task.splits) {
     const OutputBlock block = task.expands.blocks[b];
-    float sums[1][kClusterChannels];
-    begin_with_bias(task.expands, b, sums);
-    add_clusters(task.expands, block, stage, load, sums);
+    Sums<T> sums[1];
+    sum_clusters(task.expands, b, stage, load, sums);
     if (kPooled) {
       SQUISH_UNROLL
       for (int c = 0; c < kClusterChannels; ++c) {
-        pixels[c * kThreads + thread_index()] = at_least(task.expands.floor, sums[0][c]);
+        pixels[c * kThreads + thread_index()] = at_least(task.expands.floor, sums[0].totals[c]);
       }
       pool_tile(pixels, tile, task.tiling, task.in.height, task.in.width, block, task.out, image);
     } else if (writes) {
@@ -78,7 +76,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) fire(FireTask<T> task
       SQUISH_UNROLL
       for (int c = 0; c < kClusterChannels; ++c) {
         if (c < block.channels) {
-          store(out + c * plane + int64_t{y} * task.out.width + x, at_least(task.expands.floor, sums[0][c]));
+          store(out + c * plane + int64_t{y} * task.out.width + x,
+                at_least(task.expands.floor, sums[0].totals[c]));
         }
       }
     }

@@ -41,7 +41,8 @@ void launch_conv_pooled(const ConvTask<T>& task, Stream stream) {
 
 template <typename T>
 void launch_fire(const FireTask<T>& task, Stream stream) {
-  const auto bytes = static_cast<size_t>(squeezed_bytes(task.squeeze_channels, task.tiling, task.pooled));
+  const int64_t pixel_bytes = task.squeeze_channels * int64_t{sizeof(T)};
+  const auto bytes = static_cast<size_t>(squeezed_bytes(pixel_bytes, task.tiling, task.pooled));
   launch(task.pooled ? fire<T, true> : fire<T, false>,
          grid_of(tiles_of(task.tiling), task.splits, task.images), kThreads, bytes, stream, task);
 }

@@ -2,34 +2,22 @@
 
 #include <gtest/gtest.h>
 
-#include <limits>
-#include <string>
-#include <vector>
-
 #include "cuda/kernel_table.h"
-#include "cuda/kernels/bundles.cuh"
 #include "model/graph.h"
-#include "support/mma_convs.h"
 #include "support/net_builder.h"
-#include "support/random.h"
+#include "support/tilings.h"
 
 namespace squish::cuda {
 namespace {
 
-constexpr int kExtents[] = {1, 2, 5, 7, 8, 11, 13, 16, 27, 55, 56, 112, 224, 1000};
-
-void expect_covers(const Tiling& tiling, int height, int width) {
-  EXPECT_GE(tiling.height * tiling.rows, height);
-  EXPECT_LT(tiling.height * (tiling.rows - 1), height) << "the last row of tiles would be empty";
-  EXPECT_GE(tiling.width * tiling.columns, width);
-  EXPECT_LT(tiling.width * (tiling.columns - 1), width);
-}
+using testing::expect_covers;
+using testing::kExtents;
 
 TEST(ChooseTiling, CoversTheOutputWithTilesThatFit) {
   for (int height : kExtents) {
     for (int width : kExtents) {
       for (bool pooled : {false, true}) {
-        for (int squeeze : {0, 1, 16, 64, 200}) {
+        for (int squeeze : {0, 4, 32, 64, 256, 800}) {
           const auto tiling = choose_tiling(height, width, pooled, squeeze);
           ASSERT_TRUE(tiling) << height << "x" << width;
           expect_covers(*tiling, height, width);
@@ -48,10 +36,10 @@ TEST(ChooseTiling, CoversTheOutputWithTilesThatFit) {
 }
 
 TEST(ChooseTiling, TakesAsFewTilesAsThereCanBe) {
-  const auto tiling = choose_tiling(13, 13, false, 48);
+  const auto tiling = choose_tiling(13, 13, false, 4 * 48);
   EXPECT_EQ(tiling->rows * tiling->columns, 2);
-  EXPECT_EQ(choose_tiling(11, 11, false, 16)->rows, 1);
-  EXPECT_FALSE(choose_tiling(1, 1, false, 2000)) << "9 pixels of a squeeze of 2000 channels";
+  EXPECT_EQ(choose_tiling(11, 11, false, 4 * 16)->rows, 1);
+  EXPECT_FALSE(choose_tiling(1, 1, false, 4 * 2000)) << "9 pixels of a squeeze of 2000 channels";
 }
 
 // A Fire of SqueezeNet 1.1, on 132 multiprocessors.
@@ -60,7 +48,7 @@ FireChoice choice(int extent, int64_t images) {
   net.fire(-1, {16, 64, 64});
   const auto& convs = net.net().layers[0].convs;
   const Workload work{extent, extent, extent, extent, false, images, 132};
-  return choose_fire(work, 16, pack({&convs[0]}), pack({&convs[1], &convs[2]}));
+  return choose_fire(work, 4 * 16, pack({&convs[0]}), pack({&convs[1], &convs[2]}));
 }
 
 TEST(ChooseFire, SplitsTheExpandsWhereTilesAreFew) {
@@ -81,155 +69,6 @@ TEST(ChooseFire, SaysWhatBothWaysCost) {
 TEST(ChoosePixels, PairsThemOnlyWhereTheDeviceStaysFull) {
   EXPECT_EQ(choose_pixels({13, 13, 13, 13, false, 1, 132}, 4), 1);
   EXPECT_EQ(choose_pixels({112, 112, 112, 112, false, 64, 132}, 4), 2);
-}
-
-TEST(Divider, IsExactBelowTwoToThe31) {
-  constexpr int kMost = std::numeric_limits<int>::max();
-  testing::Random random(1);
-  std::vector<int> divisors = {
-      1, 2, 3, 5, 7, 127, 128, 129, 1 << 16, (1 << 30) - 1, 1 << 30, (1 << 30) + 1, kMost};
-  for (int k = 0; k < 1000; ++k) divisors.push_back(random.between(1, kMost >> random.between(0, 30)));
-  for (int divisor : divisors) {
-    const Divider by = testing::divider(divisor);
-    const auto check = [&](int64_t number) {
-      if (number < 0 || number > kMost) return;
-      ASSERT_EQ(divide(static_cast<uint32_t>(number), by), number / divisor) << number << " / " << divisor;
-    };
-    for (int64_t number : {0, divisor, kMost / divisor * divisor, kMost}) {
-      for (int64_t beside : {-1, 0, 1}) check(number + beside);
-    }
-    for (int k = 0; k < 100; ++k) {
-      const int number = random.between(0, kMost);
-      check(number);
-      check(number / divisor * int64_t{divisor} - 1);
-      check(number / divisor * int64_t{divisor});
-    }
-  }
-}
-
-constexpr int64_t kManyImages[] = {1, 8, 256};
-constexpr int kDevices[] = {1, 8, 132};  // multiprocessors
-
-// Works of all kinds. body(work)
-template <typename Body>
-void for_many_works(const Body& body) {
-  for (int height : kExtents) {
-    for (int width : {1, 7, 13, 56, 113}) {
-      for (int64_t images : kManyImages) {
-        for (int multiprocessors : kDevices) {
-          body(Workload{height, width, height, width, false, images, multiprocessors});
-          if (height < 3 || width < 3) continue;
-          const bool ceil_mode = images == 8;
-          body(Workload{height, width, pool_extent(height, 3, 2, 0, 0, ceil_mode),
-                        pool_extent(width, 3, 2, 0, 0, ceil_mode), true, images, multiprocessors});
-        }
-      }
-    }
-  }
-}
-
-std::string text(const Workload& work) {
-  return std::to_string(work.height) + "x" + std::to_string(work.width) + (work.pooled ? " pooled, " : ", ") +
-         std::to_string(work.images) + " images on " + std::to_string(work.multiprocessors) +
-         " multiprocessors";
-}
-
-// Dense and sparse ones, of one step, of many and of none, whose blocks are paired and are not.
-std::vector<PackedBundles> many_bundles() {
-  std::vector<PackedBundles> many;
-  const auto add = [&](int in_channels, int out_channels, const Window& window, double density) {
-    testing::NetBuilder net(1, in_channels);
-    net.conv(-1, out_channels, window, {true, density, true});
-    const testing::ChannelOrder in{in_channels == 3 ? kQuad : kClusterChannels, {in_channels}};
-    many.push_back(pack_bundles({&net.net().layers[0].convs[0]}, testing::packed_layout(in)));
-  };
-  add(3, 64, testing::square(3, 2), 1);
-  add(40, 10, testing::square(1), 1);
-  add(40, 33, testing::square(3, 1, 1), 0.1);
-  add(64, 64, testing::square(3, 1, 1), 1);
-  add(20, 20, testing::square(1), 0);
-  return many;
-}
-
-void check_mma(const Workload& work, const PackedBundles& convs) {
-  const MmaChoice choice = choose_mma(work, convs);
-  EXPECT_TRUE(choice.tiles == 1 || choice.tiles == 2);
-  EXPECT_GE(choice.warps, 1);
-  EXPECT_LE(choice.warps, kMaxWarps);
-  ASSERT_TRUE(choice.slices == 1 || choice.slices == 2 || choice.slices == 4 || choice.slices == 8);
-  if (work.pooled) {
-    EXPECT_EQ(choice.slices, 1);
-    expect_covers(choice.tiling, work.out_height, work.out_width);
-    EXPECT_LE(mma_kept_values(mma_pooled_pixels(choice.tiling), convs.width) * 4, kMmaSharedBytes);
-    return;
-  }
-  if (choice.slices == 1) return;
-  EXPECT_EQ(choice.warps % choice.slices, 0) << "a group of warps would not be whole";
-  EXPECT_LE(choice.slices, convs.most_steps) << "a slice would be empty";
-  EXPECT_EQ(choice.tiles, 1) << "what shared memory is asked for";
-  EXPECT_LE(mma_kept_values(int64_t{choice.warps} * kTilePixels, convs.width) * 4, kMmaSharedBytes);
-}
-
-TEST(ChooseMma, FitsTheDeviceAndTheWork) {
-  for (const PackedBundles& convs : many_bundles()) {
-    for_many_works([&](const Workload& work) {
-      SCOPED_TRACE(text(work) + ", " + std::to_string(convs.most_steps) + " steps");
-      check_mma(work, convs);
-    });
-  }
-}
-
-TEST(ChooseMma, SlicesSumsOnlyWhereWarpsAreFew) {
-  const std::vector<PackedBundles> many = many_bundles();
-  const Workload few{13, 13, 13, 13, false, 1, 132}, enough{112, 112, 112, 112, false, 64, 132};
-  EXPECT_GT(choose_mma(few, many[3]).slices, 1);
-  EXPECT_EQ(choose_mma(enough, many[3]).slices, 1);
-  EXPECT_EQ(choose_mma(enough, many[3]).tiles, 2) << "which share the weights they read";
-  EXPECT_EQ(choose_mma(few, many[4]).slices, 1) << "there is nothing to add";
-}
-
-// A Fire's convolutions for tensor cores.
-struct FireBundles {
-  FireBundles(const testing::FireWidths& widths, double density) {
-    testing::NetBuilder net(1, 64);
-    net.fire(-1, widths, {true, density, true});
-    const auto& convs = net.net().layers[0].convs;
-    squeeze = pack_bundles({&convs[0]}, testing::packed_layout({kClusterChannels, {64}}));
-    expands = pack_bundles({&convs[1], &convs[2]},
-                           testing::packed_layout(testing::ChannelOrder{kClusterChannels, {widths.squeeze}}));
-  }
-  PackedBundles squeeze, expands;
-};
-
-void check_fire_mma(const Workload& work, const FireBundles& fire, int64_t bytes) {
-  const FireChoice choice = choose_fire_mma(work, fire.squeeze, fire.expands, bytes);
-  if (choice.tiling.rows == 0) {
-    EXPECT_FALSE(choice.whole) << "there is no tile that fits";
-    EXPECT_GT(mma_fire_values(fire.squeeze.blocks, {1, 1, 1, 1}, work.pooled, fire.expands.width) * bytes,
-              kMmaSharedBytes);
-    return;
-  }
-  if (choice.whole) {
-    EXPECT_LT(choice.steps_whole, choice.steps_apart);
-  }
-  expect_covers(choice.tiling, work.out_height, work.out_width);
-  EXPECT_LE(mma_fire_values(fire.squeeze.blocks, choice.tiling, work.pooled, fire.expands.width) * bytes,
-            kMmaSharedBytes);
-  EXPECT_GE(choice.splits, 1);
-  EXPECT_LE(choice.splits, static_cast<int>(fire.expands.bundles.size()));
-}
-
-TEST(ChooseFireMma, FitsTheDeviceAndTheWork) {
-  for (const testing::FireWidths& widths :
-       {testing::FireWidths{16, 64, 64}, {5, 17, 18}, {64, 0, 33}, {1400, 16, 16}}) {
-    const FireBundles fire(widths, widths.squeeze > 64 ? 0.01 : 0.5);
-    for_many_works([&](const Workload& work) {
-      for (StorageType storage : {StorageType::kF32, StorageType::kF16}) {
-        SCOPED_TRACE(text(work) + ", squeeze of " + std::to_string(widths.squeeze));
-        check_fire_mma(work, fire, value_bytes(storage));
-      }
-    });
-  }
 }
 
 }  // namespace

@@ -140,8 +140,37 @@ TEST(CudaConv, AgreesWithPlainLoopsAtAnyDensity) {
   }
 }
 
+// 32 products are added in f16.
 TEST(CudaConv, AgreesWithPlainLoopsInHalfPrecision) {
-  ConvCase<__half>(square(3, 1, 1), {9, 13}, 20, 19, 0.5, 300).check_conv(2);
+  uint32_t seed = 300;
+  for (int in_channels : {1, 31, 32, 33, 64, 97}) {
+    for (int pixels : {1, 2})
+      ConvCase<__half>(square(1), {5, 31}, in_channels, 19, 1.0, ++seed).check_conv(pixels);
+  }
+  for (double density : {0.0, 0.1, 0.5}) {
+    for (int pixels : {1, 2}) {
+      ConvCase<__half>(square(3, 1, 1), {9, 13}, 20, 19, density, ++seed).check_conv(pixels);
+    }
+  }
+}
+
+// 2048 + 0.99 is 2048 again in a half, whose neighbour is 2050: what is added to it in the same run is lost, not more.
+TEST(CudaConv, AddsNoMoreThanSomeProductsInHalfPrecision) {
+  constexpr int kTaps = 2 * kHalfTaps;
+  const float small = testing::Storage<__half>::rounded(0.99f);
+  Random random(1);
+  ClusterList<__half> list(random, false);
+  list.add_conv(kClusterChannels, kTaps, square(1), 1.0, [&](int tap) { return tap == 0 ? 2048 : small; });
+  GuardedPlanes<__half> in(1, kTaps, 1, 1, Edge::kBack), out(1, kClusterChannels, 1, 1, Edge::kBack);
+  for (int c = 0; c < kTaps; ++c) in.value(0, c) = testing::Storage<__half>::make(1);
+  ConvTask<__half> task{};
+  task.in = in.const_planes();
+  task.out = out.planes();
+  task.clusters = list.clusters(1, 1, Edge::kBack);
+  task.images = task.stride_h = task.stride_w = task.conv_height = task.conv_width = task.pixels = 1;
+  kernels_for<__half>().conv(task, nullptr);
+  const float sum = testing::Storage<__half>::get(out.value(0, 0));
+  EXPECT_LT(std::abs(sum - (2048 + (kTaps - 1) * small)), kHalfTaps + 2);
 }
 
 TEST(CudaConvPooled, AgreesWithPlainLoopsInAnyTiles) {

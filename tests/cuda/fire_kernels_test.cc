@@ -58,7 +58,7 @@ void check_fire(const KernelTable<T>& kernels, const FireWidths& widths, int hei
     task.out = out.planes();
     kernels.fire(task, nullptr);
     for (int n = 0; n < kImages; ++n) {
-      const ExpectedImage squeezed = squeeze.expected(in.image(n), height, width, 1, 1);
+      const auto squeezed = testing::stored<T>(squeeze.expected(in.image(n), height, width, 1, 1));
       const ExpectedImage expanded = expands.expected(squeezed, height, width, 1, 1);
       ASSERT_TRUE(out.holds(n, pooled ? testing::pooled(expanded, out_height, out_width) : expanded))
           << "image " << n << ", " << height << "x" << width << ", tiles of " << tiling.height << "x"
@@ -108,15 +108,23 @@ TEST(CudaFire, AgreesWithPlainLoopsAtAnyDensity) {
   uint32_t seed = 200;
   for (double density : {0.0, 0.02, 0.1, 0.5, 1.0}) {
     for (bool pooled : {false, true}) {
-      const Tiling tiling = *choose_tiling(pooled ? 6 : 12, pooled ? 5 : 11, pooled, 24);
+      const Tiling tiling = *choose_tiling(pooled ? 6 : 12, pooled ? 5 : 11, pooled, 4 * 24);
       check_fire(emulated_kernels(), {24, 20, 36}, 12, 11, tiling, pooled, 2, density, ++seed);
     }
   }
 }
 
+// Sums of 0 to 32, and of several times 32 products.
 TEST(CudaFire, AgreesWithPlainLoopsInHalfPrecision) {
-  check_fire(emulated_half_kernels(), {9, 17, 18}, 13, 11, tiles(13, 11, 8, 11), false, 2, 0.8, 300);
-  check_fire(emulated_half_kernels(), {9, 17, 18}, 13, 11, tiles(7, 6, 3, 6), true, 1, 0.8, 302);
+  uint32_t seed = 300;
+  for (double density : {0.0, 0.05, 0.8, 1.0}) {
+    for (bool pooled : {false, true}) {
+      const Tiling tiling = pooled ? tiles(7, 6, 3, 6) : tiles(13, 11, 8, 11);
+      check_fire(emulated_half_kernels(), {9, 17, 18}, 13, 11, tiling, pooled, 2, density, ++seed);
+    }
+  }
+  const auto large = choose_tiling(13, 13, false, 2 * 64);
+  check_fire(emulated_half_kernels(), {64, 16, 16}, 13, 13, *large, false, 1, 1.0, ++seed);
 }
 
 }  // namespace

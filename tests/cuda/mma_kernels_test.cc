@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/divider.h"
 #include "support/emulated_kernels.h"
 #include "support/mma_convs.h"
 #include "support/net_builder.h"
@@ -19,7 +20,6 @@ namespace {
 using emulator::ScopedOptions;
 using testing::ChannelOrder;
 using testing::ConvStyle;
-using testing::divider;
 using testing::Edge;
 using testing::ExpectedImage;
 using testing::FireWidths;

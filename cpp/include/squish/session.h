@@ -26,7 +26,8 @@ struct SessionOptions {
   // rounding error. false: all convolutions are computed directly.
   bool winograd = true;
   // How activations and weights lie in the device's memory: "f32"; or, on CUDA, "f16", which halves the traffic and rounds
-  // each activation and weight to f16, arithmetic staying in float32. Batches and results are as ever. Throws
+  // each activation and weight to f16. Sums stay in float32; on devices without tensor cores (before 8.0) up to 32 products
+  // are added in f16 first, two at once, and one beyond 65504 becomes infinite. Batches and results are as ever. Throws
   // InvalidArgument on other names, on "f16" for other devices, and on a weight that f16 does not hold.
   std::string storage = "f32";
 };

@@ -32,6 +32,7 @@ inline __half half_from_double(double value) {
 inline __half __float2half(float value) { return {squish::half_from_float(value)}; }
 inline float __half2float(__half value) { return squish::float_from_half(value.bits); }
 inline __half2 __halves2half2(__half x, __half y) { return {x, y}; }
+inline __half2 __half2half2(__half value) { return {value, value}; }
 inline __half2 __float2half2_rn(float value) { return {__float2half(value), __float2half(value)}; }
 inline float __low2float(__half2 value) { return __half2float(value.x); }
 inline float __high2float(__half2 value) { return __half2float(value.y); }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -35,14 +36,20 @@ class ClusterList {
  public:
   ClusterList(Random& random, bool relu) : random_(random), relu_(relu) {}
 
-  // Another convolution beside those that are there.
-  void add_conv(int out_channels, int in_channels, const Window& w, double density) {
+  // Another convolution beside those that are there. weight_of(tap of a block): random ones where it is not given.
+  void add_conv(int out_channels, int in_channels, const Window& w, double density,
+                const std::function<float(int)>& weight_of = {}) {
     for (int first = 0; first < out_channels; first += cuda::kClusterChannels) {
       const auto first_tap = static_cast<int64_t>(where_.size());
       for (int c = 0; c < in_channels; ++c) {
         for (int y = 0; y < w.kernel_h; ++y) {
           for (int x = 0; x < w.kernel_w; ++x) {
-            if (random_.chance(density)) add_tap({c, y - w.pad_top, x - w.pad_left});
+            if (!random_.chance(density)) continue;
+            const auto tap = static_cast<int>(static_cast<int64_t>(where_.size()) - first_tap);
+            where_.push_back({c, y - w.pad_top, x - w.pad_left});
+            for (int o = 0; o < cuda::kClusterChannels; ++o) {
+              weights_.push_back(Storage<T>::rounded(weight_of ? weight_of(tap) : random_weight()));
+            }
           }
         }
       }
@@ -96,12 +103,7 @@ class ClusterList {
     int channel, dy, dx;
   };
 
-  void add_tap(const Where& at) {
-    where_.push_back(at);
-    for (int o = 0; o < cuda::kClusterChannels; ++o) {
-      weights_.push_back(Storage<T>::rounded(random_.chance(0.2) ? 0 : random_.value()));
-    }
-  }
+  float random_weight() { return random_.chance(0.2) ? 0 : random_.value(); }
 
   template <typename Value>
   static std::unique_ptr<Guarded<Value>> guarded(const std::vector<Value>& values, Edge edge) {
@@ -113,16 +115,22 @@ class ClusterList {
   Expected sum(const ExpectedImage& in, size_t b, int o, int y, int x) const {
     BoundedSum sum;
     sum.add(bias_[b * cuda::kClusterChannels + static_cast<size_t>(o)]);
-    double inherited = 0;
+    // reach: how large a sum of kHalfTaps products can have become, each rounded as it is stored.
+    double inherited = 0, reach = 0, lost = 0;
     for (int64_t k = blocks_[b].first_tap; k < blocks_[b].first_tap + blocks_[b].taps; ++k) {
       const Where& at = where_[static_cast<size_t>(k)];
       const double weight = weights_[static_cast<size_t>(k * cuda::kClusterChannels + o)];
       const Expected value = in.get(at.channel, y + at.dy, x + at.dx);
       sum.add(weight * value.wanted);
       inherited += std::abs(weight) * value.bound;
+      if ((k - blocks_[b].first_tap) % cuda::kHalfTaps == 0) reach = 0;
+      reach += std::abs(weight) * (std::abs(value.wanted) + value.bound);
+      const double rounding = Storage<T>::kEps * reach + Storage<T>::kLeast;
+      reach += rounding;
+      lost += rounding;
     }
     Expected expected = sum.expected();
-    expected.bound += 2 * inherited;
+    expected.bound += 2 * inherited + lost;
     return relu_ ? at_least(0, expected) : expected;
   }
 

@@ -8,7 +8,7 @@ struct __half;
 namespace squish::cuda {
 
 const KernelTable<float>& emulated_kernels();
-// Stored in half precision, computed in single.
+// Stored in half precision.
 const KernelTable<__half>& emulated_half_kernels();
 
 // By the type that they store.

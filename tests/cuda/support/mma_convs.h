@@ -13,15 +13,6 @@
 
 namespace squish::testing {
 
-// Exact for numbers below 2^31: what is one too large a factor, by less than 1, is multiplied by less than 2^31 <= 2^shift /
-// divisor.
-inline cuda::Divider divider(int number) {
-  const auto divisor = static_cast<uint32_t>(number);
-  int shift = 31;
-  while (uint64_t{1} << (shift - 31) < divisor) ++shift;
-  return {divisor, static_cast<uint32_t>((uint64_t{1} << shift) / divisor + 1), shift};
-}
-
 // The channels of a net's input in quads, or of activations, in the packer's terms.
 inline Layout packed_layout(const ChannelOrder& order) {
   return {order.segments, 1, 1, {}, order.step == cuda::kQuad};

@@ -1,0 +1,25 @@
+// Which kernel for tensor cores, in which tiles: choose.h's model, whose step is here four quads by a warp's pixels and
+// channels. Its constants were chosen on an H200.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/pack_bundles.h"
+#include "cuda/tasks.h"
+#include "cuda/workload.h"
+
+namespace squish::cuda {
+
+// How warps share a convolution on tensor cores.
+struct MmaChoice {
+  int tiles = 1;    // of 16 pixels, that a warp computes
+  int slices = 1;   // warps that share a sum
+  int warps = 1;    // of a block of threads
+  Tiling tiling{};  // where it is pooled
+};
+MmaChoice choose_mma(const Workload& work, const PackedBundles& convs);
+// value_bytes: of what is stored.
+FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, const PackedBundles& expands,
+                           int64_t value_bytes);
+
+}  // namespace squish::cuda

@@ -1,0 +1,35 @@
+// What choices of kernels are made from, and what they come to.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/tasks.h"
+
+namespace squish::cuda {
+
+// What is to be computed, and on what.
+struct Workload {
+  int height = 0, width = 0;          // of the convolution's output
+  int out_height = 0, out_width = 0;  // of the op's: smaller where it is pooled
+  bool pooled = false;
+  int64_t images = 1;
+  int multiprocessors = 1;
+};
+
+// How a Fire runs: whole, or as a squeeze and expands.
+struct FireChoice {
+  bool whole = false;
+  Tiling tiling{};  // where it is whole
+  int splits = 1;
+  int64_t steps_whole = 0, steps_apart = 0;
+};
+
+template <typename A, typename B>
+constexpr auto divide_up(A a, B b) -> decltype(a + b) {
+  return (a + b - 1) / b;
+}
+
+// Of the convolution's output under so many pixels of the op's.
+inline int conv_extent(int extent, bool pooled) { return pooled ? 2 * extent + 1 : extent; }
+
+}  // namespace squish::cuda
