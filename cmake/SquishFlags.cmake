@@ -2,11 +2,14 @@
 
 # Xcode counts its own versions; its 14 is the first after LLVM's 14.
 set(SQUISH_OLDEST_GNU 9)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  set(SQUISH_OLDEST_GNU 7)  # JetPack 4's, which was not at hand to be tried
+endif()
 set(SQUISH_OLDEST_Clang 14)
 set(SQUISH_OLDEST_AppleClang 14)
 set(oldest ${SQUISH_OLDEST_${CMAKE_CXX_COMPILER_ID}})
 if(NOT oldest OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS oldest)
-  message(FATAL_ERROR "squishnative needs GCC >= 9, Clang >= 14 or Apple's Clang >= 14, "
+  message(FATAL_ERROR "squishnative needs GCC >= ${SQUISH_OLDEST_GNU}, Clang >= 14 or Apple's Clang >= 14, "
                       "got ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
 endif()
 

@@ -36,8 +36,8 @@ void pixels_of_rgb(const PixelTask& task) {
     Vec planes[3][kVecs];
     load_rgb(task.input + 3 * first, planes);
     unroll<3 * kVecs>([&](auto i) SQUISH_LAMBDA_INLINE {
-      constexpr int c = i / kVecs, v = i % kVecs;
-      store(task.output + c * task.plane + first + v * kLanes, add(mul(planes[c][v], scale[c]), shift[c]));
+      const Vec value = add(mul(planes[i / kVecs][i % kVecs], scale[i / kVecs]), shift[i / kVecs]);
+      store(task.output + (i / kVecs) * task.plane + first + (i % kVecs) * kLanes, value);
     });
   }
 }
