@@ -105,7 +105,7 @@ int64_t steps_of_conv_mma(const PackedBundles& convs, const Workload& work) {
 }  // namespace
 
 FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, const PackedBundles& expands,
-                           int64_t value_bytes) {
+                           int value_bytes) {
   FireChoice choice;
   Workload apart = work;
   apart.pooled = false;
@@ -120,7 +120,8 @@ FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, c
       tiling.height = divide_up(work.out_height, tiling.rows);
       tiling.width = divide_up(work.out_width, tiling.columns);
       if (tiling.height != h || tiling.width != w) continue;  // as large as it must be for so many
-      if (mma_fire_values(squeeze.blocks, tiling, work.pooled, expands.width) * value_bytes > kMmaSharedBytes)
+      if (mma_fire_values(squeeze.blocks, tiling, work.pooled, expands.width, value_bytes) * value_bytes >
+          kMmaSharedBytes)
         break;
       const int64_t height = conv_extent(h, work.pooled), width = conv_extent(w, work.pooled);
       const int64_t squeeze_steps =

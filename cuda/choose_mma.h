@@ -20,6 +20,6 @@ struct MmaChoice {
 MmaChoice choose_mma(const Workload& work, const PackedBundles& convs);
 // value_bytes: of what is stored.
 FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, const PackedBundles& expands,
-                           int64_t value_bytes);
+                           int value_bytes);
 
 }  // namespace squish::cuda

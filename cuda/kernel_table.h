@@ -16,7 +16,7 @@ using Stream = void*;  // a cudaStream_t
 // float32 in both.
 enum class StorageType : uint8_t { kF32, kF16 };
 
-constexpr int64_t value_bytes(StorageType storage) { return storage == StorageType::kF16 ? 2 : 4; }
+constexpr int value_bytes(StorageType storage) { return storage == StorageType::kF16 ? 2 : 4; }
 
 // T: float or __half.
 template <typename T>
@@ -48,8 +48,9 @@ constexpr int64_t squeezed_bytes(int64_t pixel_bytes, const Tiling& tiling, bool
 }
 
 // Values of shared memory for so many pixels by the blocks of a bundle.
-constexpr int64_t mma_kept_values(int64_t pixels, int width) {
-  return pixels * (width * kClusterChannels + kRowPadding);
+constexpr int64_t mma_kept_values(int64_t pixels, int width, int value_bytes) {
+  return pixels * (value_bytes == 2 ? (width == 2 ? KeptRow<2, 2>::kValues : KeptRow<1, 2>::kValues)
+                                    : (width == 2 ? KeptRow<2, 4>::kValues : KeptRow<1, 4>::kValues));
 }
 // Pixels that warps compute in tiles of two, of a tile that is pooled.
 constexpr int mma_pooled_pixels(const Tiling& tiling) {
@@ -57,10 +58,11 @@ constexpr int mma_pooled_pixels(const Tiling& tiling) {
          (2 * kTilePixels);
 }
 // A Fire's squeeze of one tile, and what of the tile is pooled.
-constexpr int64_t mma_fire_values(int squeeze_blocks, const Tiling& tiling, bool pooled, int width) {
+constexpr int64_t mma_fire_values(int squeeze_blocks, const Tiling& tiling, bool pooled, int width,
+                                  int value_bytes) {
   return int64_t{kClusterChannels} * squeeze_blocks * ((pooled ? 2 * tiling.height + 1 : tiling.height) + 2) *
              ((pooled ? 2 * tiling.width + 1 : tiling.width) + 2) +
-         (pooled ? mma_kept_values(mma_pooled_pixels(tiling), width) : 0);
+         (pooled ? mma_kept_values(mma_pooled_pixels(tiling), width, value_bytes) : 0);
 }
 
 // Of shared memory, that kernels for tensor cores may ask for: two blocks of threads fit into the smallest device's.

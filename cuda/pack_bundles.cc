@@ -85,17 +85,17 @@ void add_steps(PackedBundles& packed, const std::vector<BlockQuads>& blocks, siz
     for (size_t n = 0; n < static_cast<size_t>(packed.width); ++n) {
       for (size_t lane = 0; lane < kLanes; ++lane) {
         const size_t g = lane / kStepQuads, t = lane % kStepQuads;
-        for (size_t half = 0; half < 2; ++half) {
-          const size_t channel = g / 2 * kQuad + half * 2 + g % 2;  // of the block, see bundles.cuh
-          for (size_t i = 0; i < kQuad; ++i) {
-            const size_t k = step * kStepQuads + t;
-            float weight = 0;
-            if (n < count && k < places.size()) {
-              const BlockQuads& quads = blocks[first + n];
-              const auto found = quads.find(places[k]);
-              if (found != quads.end()) weight = found->second[channel][i];
+        const size_t k = step * kStepQuads + t;
+        const QuadWeights* weights = nullptr;
+        if (n < count && k < places.size()) {
+          const auto found = blocks[first + n].find(places[k]);
+          if (found != blocks[first + n].end()) weights = &found->second;
+        }
+        for (size_t pair = 0; pair < kQuad / 2; ++pair) {
+          for (size_t o = 2 * g; o < 2 * g + 2; ++o) {  // see bundles.cuh
+            for (size_t i = 2 * pair; i < 2 * pair + 2; ++i) {
+              packed.weights.push_back(weights != nullptr ? (*weights)[o][i] : 0);
             }
-            packed.weights.push_back(weight);
           }
         }
       }

@@ -15,7 +15,7 @@ namespace squish::cuda {
 struct PackedBundles {
   std::vector<Bundle> bundles;
   std::vector<Column> quads;   // [steps][4]; `channel`: the first of the quad, as stored
-  std::vector<float> weights;  // [steps][width][32 lanes][2 halves][4]
+  std::vector<float> weights;  // [steps][width][32 lanes][2 pairs of a quad][2 output channels][2]
   std::vector<float> bias;     // [blocks][16], and as many more as a bundle may reach beyond
   int width = 1;               // blocks that every bundle has weights for
   int blocks = 0;              // of output channels

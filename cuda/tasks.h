@@ -92,10 +92,15 @@ constexpr int kQuad = 4;       // channels
 constexpr int kStepQuads = 4;  // quads that a step adds
 constexpr int kLanes = 32;     // of a warp
 constexpr int kTilePixels = 16;
-constexpr int kMaxWarps = 8;  // of a block of threads
-// Floats between the sums of two pixels in shared memory: lanes write pairs of channels of eight pixels at once, into
-// different banks.
-constexpr int kRowPadding = 8;
+constexpr int kTileEights = kTilePixels / 8;  // a tensor core multiplies eight pixels at once
+constexpr int kMaxWarps = 8;                  // of a block of threads
+// Values from a pixel to the next one in shared memory, of `width` blocks and what keeps the banks of four pixels apart that
+// lanes write pairs of at once: each is 8 or 24 words beyond a multiple of 32.
+template <int kWidth, int kValueBytes>
+struct KeptRow {
+  static constexpr int kValues =
+      kWidth * kClusterChannels + (kValueBytes == 2 ? (kWidth - 1) * kClusterChannels : 8);
+};
 constexpr int kMaxPooledPixels = 256;  // of a convolution's output, that a block of threads pools
 
 // How channels lie in blocks: the first of them, then the others from a block of their own on. Planar: anyhow.
@@ -113,7 +118,7 @@ template <typename T>
 struct Bundles {
   const Bundle* bundles;
   const Tap* taps;    // [steps][4]: of a quad; offsets in quads
-  const T* weights;   // [steps][width][32 lanes][2 halves of a block][4], see bundles.cuh
+  const T* weights;   // [steps][width][32 lanes][2 pairs of a quad][2 output channels][2], see bundles.cuh
   const float* bias;  // [blocks][16]
   float floor;        // lower bound of results
   int bundle_count;

@@ -1,10 +1,14 @@
 // The inner loop on tensor cores: steps of four quads, for tiles of 16 pixels by blocks of 16 output channels.
 //
-// THE ORDER OF A STEP'S 16 PRODUCTS is ours to choose, as long as activations and weights agree. Lane l of a warp, with
-// g = l / 4 and t = l % 4, reads quad t of pixels g and g + 8 of the tile, and the weights of quad t for two channels of the
-// output block. So activations come in loads of four values, and the weights that a lane needs lie together. Which two: a
-// tensor core's column 2 t + i is channel 4 t + i of the block's first half of products, 4 t + 2 + i of the second. So the
-// sums that lane l gets are channels 4 t .. 4 t + 3, a quad of the output.
+// WHAT A LANE LOADS AT ONCE are the registers that a tensor core takes, so none has to be moved: weights are its 16 rows, pixels
+// its 8 columns. (The other way round, moving registers was more than half of all instructions.) Lane l of a warp, with
+// g = l / 4 and t = l % 4, reads quad t of the pixel of column g, and the weights of quad t for output channels 2 g and
+// 2 g + 1 of the block: rows g and g + 8. The quad's first pair of values are products 2 t and 2 t + 1, its second 2 t + 8
+// and 2 t + 9; of floats, which are multiplied a pair a step, t and t + 4. So the sums that lane l gets are channels 2 g and
+// 2 g + 1 of the pixels of columns 2 t and 2 t + 1.
+//
+// COLUMN c IS PIXEL c ^ (c / 4) of eight: then the four pixels that half a warp reads at once in shared memory, and the four
+// that a warp writes pairs of, differ modulo 4, which is what keeps them in banks of their own.
 //
 // FLOAT32 is three products of its halves: a = high + low, both of 11 bits, and a b = low high + high low + high high. What
 // is left out, low low, is below 2^-22 of the product.
@@ -19,7 +23,9 @@
 namespace squish {
 namespace cuda {
 
-constexpr int kBlockHalves = 2;  // a tensor core has 8 columns, half a block of output channels
+constexpr int kEight = 8;  // pixels that a tensor core multiplies at once
+constexpr int kPair = 2;   // values of a quad, or output channels, that lie together
+constexpr int kQuadPairs = kQuad / kPair;
 
 template <typename T>
 struct Quad;
@@ -29,7 +35,7 @@ struct SQUISH_WORDS(16) Quad<float> {
 };
 template <>
 struct SQUISH_WORDS(8) Quad<__half> {
-  uint32_t pairs[kQuad / 2];
+  uint32_t pairs[kQuadPairs];
 };
 
 template <typename To, typename From>
@@ -40,16 +46,31 @@ __device__ inline To bits_as(const From& from) {
   return to;
 }
 
-__device__ inline uint32_t pair_of(float low, float high) {
-  return bits_as<uint32_t>(__halves2half2(__float2half(low), __float2half(high)));
+// Two output channels of a pixel.
+template <typename T>
+struct Pair;
+template <>
+struct SQUISH_WORDS(8) Pair<float> {
+  float values[kPair];
+};
+template <>
+struct SQUISH_WORDS(4) Pair<__half> {
+  uint32_t values;
+};
+
+__device__ inline void set_pair(float first, float second, Pair<float>* pair) {
+  pair->values[0] = first;
+  pair->values[1] = second;
 }
-__device__ inline void set_quad(const float (&values)[kQuad], Quad<float>* quad) {
-  SQUISH_UNROLL
-  for (int i = 0; i < kQuad; ++i) quad->values[i] = values[i];
+__device__ inline void set_pair(float first, float second, Pair<__half>* pair) {
+  pair->values = bits_as<uint32_t>(__halves2half2(__float2half(first), __float2half(second)));
 }
-__device__ inline void set_quad(const float (&values)[kQuad], Quad<__half>* quad) {
+__device__ inline void keep_larger(const Pair<float>& other, Pair<float>* best) {
   SQUISH_UNROLL
-  for (int i = 0; i < kQuad / 2; ++i) quad->pairs[i] = pair_of(values[2 * i], values[2 * i + 1]);
+  for (int i = 0; i < kPair; ++i) best->values[i] = larger_float(best->values[i], other.values[i]);
+}
+__device__ inline void keep_larger(const Pair<__half>& other, Pair<__half>* best) {
+  best->values = larger_halves(best->values, other.values);
 }
 __device__ inline void keep_larger(const Quad<float>& other, Quad<float>* best) {
   SQUISH_UNROLL
@@ -57,19 +78,19 @@ __device__ inline void keep_larger(const Quad<float>& other, Quad<float>* best) 
 }
 __device__ inline void keep_larger(const Quad<__half>& other, Quad<__half>* best) {
   SQUISH_UNROLL
-  for (int i = 0; i < kQuad / 2; ++i) best->pairs[i] = larger_halves(best->pairs[i], other.pairs[i]);
+  for (int i = 0; i < kQuadPairs; ++i) best->pairs[i] = larger_halves(best->pairs[i], other.pairs[i]);
 }
 template <typename T>
 __device__ inline void store_quad(T* at, const float (&values)[kQuad]) {
-  Quad<T> quad;
-  set_quad(values, &quad);
-  *reinterpret_cast<Quad<T>*>(at) = quad;
+  Pair<T>* const pairs = reinterpret_cast<Pair<T>*>(at);
+  SQUISH_UNROLL
+  for (int i = 0; i < kQuadPairs; ++i) set_pair(values[kPair * i], values[kPair * i + 1], pairs + i);
 }
 
-// A lane's part of a step's weights for one block.
+// A lane's part of a step's weights for one block: of each pair of its quad, both for one output channel, both for the next.
 template <typename T>
 struct SQUISH_WORDS(16) BlockWeights {
-  Quad<T> halves[kBlockHalves];
+  Quad<T> pairs[kQuadPairs];
 };
 
 // The operands of a step as tensor cores take them.
@@ -79,74 +100,62 @@ struct Operands;
 template <>
 struct Operands<__half> {
   struct Weights {
-    uint32_t b[kBlockHalves][2];
-  };
-  struct Tile {
     uint32_t a[4];
   };
+  struct Pixels {
+    uint32_t b[2];
+  };
   __device__ static Weights weights(const BlockWeights<__half>& from) {
-    Weights to;
-    SQUISH_UNROLL
-    for (int half = 0; half < kBlockHalves; ++half) {
-      to.b[half][0] = from.halves[half].pairs[0];
-      to.b[half][1] = from.halves[half].pairs[1];
-    }
-    return to;
+    return {{from.pairs[0].pairs[0], from.pairs[0].pairs[1], from.pairs[1].pairs[0], from.pairs[1].pairs[1]}};
   }
-  __device__ static Tile tile(const Quad<__half>& upper, const Quad<__half>& lower) {
-    return {{upper.pairs[0], lower.pairs[0], upper.pairs[1], lower.pairs[1]}};
-  }
-  __device__ static void multiply_add(const Tile& tile, const Weights& weights,
-                                      float (&sums)[kBlockHalves][4]) {
-    SQUISH_UNROLL
-    for (int half = 0; half < kBlockHalves; ++half) mma_f16(sums[half], tile.a, weights.b[half]);
+  __device__ static Pixels pixels(const Quad<__half>& quad) { return {{quad.pairs[0], quad.pairs[1]}}; }
+  __device__ static void multiply_add(const Weights& weights, const Pixels& pixels, float (&sums)[4]) {
+    mma_f16(sums, weights.a, pixels.b);
   }
 };
 
+// A float32 in two that tensor cores take: the nearest value of 10 bits of mantissa, ties away from zero, and the rest, of
+// whose bits they read the first 10. What is not a number remains one in one of them at least.
+__device__ inline void split(float value, uint32_t* high, uint32_t* low) {
+  constexpr uint32_t kCut = 0x1FFF;
+  *high = (bits_as<uint32_t>(value) + (kCut + 1) / 2) & ~kCut;
+  *low = bits_as<uint32_t>(value - bits_as<float>(*high));
+}
+
 template <>
 struct Operands<float> {
-  static constexpr int kParts = 2;  // of a quad, of two values each: tensor cores take 8 products at once
   struct Weights {
-    uint32_t high[kBlockHalves][kParts][2], low[kBlockHalves][kParts][2];
+    uint32_t high[kQuadPairs][4], low[kQuadPairs][4];
   };
-  struct Tile {
-    uint32_t high[kParts][4], low[kParts][4];
+  struct Pixels {
+    uint32_t high[kQuadPairs][2], low[kQuadPairs][2];
   };
-  __device__ static void split(float value, uint32_t* high, uint32_t* low) {
-    *high = to_tf32(value);
-    *low = to_tf32(value - bits_as<float>(*high));
-  }
   __device__ static Weights weights(const BlockWeights<float>& from) {
     Weights to;
     SQUISH_UNROLL
-    for (int half = 0; half < kBlockHalves; ++half) {
+    for (int pair = 0; pair < kQuadPairs; ++pair) {
       SQUISH_UNROLL
       for (int i = 0; i < kQuad; ++i) {
-        split(from.halves[half].values[i], &to.high[half][i / 2][i % 2], &to.low[half][i / 2][i % 2]);
+        const int row = i / kPair, product = i % kPair, at = kPair * product + row;
+        split(from.pairs[pair].values[i], &to.high[pair][at], &to.low[pair][at]);
       }
     }
     return to;
   }
-  __device__ static Tile tile(const Quad<float>& upper, const Quad<float>& lower) {
-    Tile to;
+  __device__ static Pixels pixels(const Quad<float>& quad) {
+    Pixels to;
     SQUISH_UNROLL
-    for (int i = 0; i < kQuad; ++i) {
-      split(upper.values[i], &to.high[i / 2][i % 2 * 2], &to.low[i / 2][i % 2 * 2]);
-      split(lower.values[i], &to.high[i / 2][i % 2 * 2 + 1], &to.low[i / 2][i % 2 * 2 + 1]);
-    }
+    for (int i = 0; i < kQuad; ++i)
+      split(quad.values[i], &to.high[i / kPair][i % kPair], &to.low[i / kPair][i % kPair]);
     return to;
   }
   // The small ones first.
-  __device__ static void multiply_add(const Tile& tile, const Weights& weights,
-                                      float (&sums)[kBlockHalves][4]) {
+  __device__ static void multiply_add(const Weights& weights, const Pixels& pixels, float (&sums)[4]) {
     SQUISH_UNROLL
-    for (int part = 0; part < kParts; ++part) {
-      SQUISH_UNROLL
-      for (int half = 0; half < kBlockHalves; ++half) {
-        mma_tf32(sums[half], tile.low[part], weights.high[half][part]);
-        mma_tf32(sums[half], tile.high[part], weights.low[half][part]);
-        mma_tf32(sums[half], tile.high[part], weights.high[half][part]);
-      }
+    for (int pair = 0; pair < kQuadPairs; ++pair) {
+      mma_tf32(sums, weights.high[pair], pixels.low[pair]);
+      mma_tf32(sums, weights.low[pair], pixels.high[pair]);
+      mma_tf32(sums, weights.high[pair], pixels.high[pair]);
     }
   }
 };
@@ -154,48 +163,53 @@ struct Operands<float> {
 __device__ inline int lane_index() { return thread_index() % kLanes; }
 __device__ inline int warp_index() { return thread_index() / kLanes; }
 
-// The first of this lane's channels in a block of a bundle.
-__device__ inline int quad_channel(int n) { return n * kClusterChannels + lane_index() % kStepQuads * kQuad; }
+// The first of this lane's two output channels in block n of a bundle.
+__device__ inline int pair_channel(int n) { return n * kClusterChannels + lane_index() / kStepQuads * kPair; }
 
-// Sums of a warp: a lane holds two rows of each tile, pixels g and g + 8, and a quad of each block.
-template <int kTiles, int kWidth>
+// Which of a warp's pixels this lane reads, of the eight-th eight.
+__device__ inline uint32_t read_pixel(int eight) {
+  const int column = lane_index() / kStepQuads;
+  return static_cast<uint32_t>(eight * kEight + (column ^ column / kStepQuads));
+}
+// Which two it has sums of.
+__device__ inline uint32_t sum_pixel(int eight, int which) {
+  const int column = lane_index() % kStepQuads * 2 + which;
+  return static_cast<uint32_t>(eight * kEight + (column ^ column / kStepQuads));
+}
+
+// Sums of a warp: of each eight pixels a lane holds two, of each block two channels.
+template <int kEights, int kWidth>
 struct TileSums {
-  static constexpr int kRowValues = kWidth * kClusterChannels + kRowPadding;  // of a pixel, in shared memory
-
-  float values[kTiles][kWidth][kBlockHalves][4];
+  float values[kEights][kWidth][4];
 
   // With this lane's biases of a bundle's blocks; null: with zeros.
   __device__ void begin(const float* bias) {
     SQUISH_UNROLL
     for (int n = 0; n < kWidth; ++n) {
-      Quad<float> quad = {};
-      if (bias != nullptr) quad = *reinterpret_cast<const Quad<float>*>(bias + quad_channel(n));
+      Pair<float> pair = {};
+      if (bias != nullptr) pair = *reinterpret_cast<const Pair<float>*>(bias + pair_channel(n));
       SQUISH_UNROLL
-      for (int i = 0; i < kQuad; ++i) {
+      for (int eight = 0; eight < kEights; ++eight) {
         SQUISH_UNROLL
-        for (int m = 0; m < kTiles; ++m)
-          values[m][n][i / 2][i % 2] = values[m][n][i / 2][2 + i % 2] = quad.values[i];
+        for (int i = 0; i < 4; ++i) values[eight][n][i] = pair.values[i / 2];
       }
     }
   }
-  // function(the first channel of the bundle, the sums of it and the next three).
+  // function(n, two sums), for each block of one pixel.
   template <typename Function>
-  __device__ void each_quad(int row, const Function& function) const {
+  __device__ void each_block(int eight, int which, const Function& function) const {
     SQUISH_UNROLL
     for (int n = 0; n < kWidth; ++n) {
-      const float (&halves)[kBlockHalves][4] = values[row / 2][n];
-      const int first = row % 2 * 2;
-      const float quad[kQuad] = {halves[0][first], halves[0][first + 1], halves[1][first],
-                                 halves[1][first + 1]};
-      function(quad_channel(n), quad);
+      const float (&sums)[4] = values[eight][n];
+      function(n, sums[which], sums[2 + which]);
     }
   }
 };
 
 // What a lane reads for a step.
-template <typename T, int kTiles, int kWidth>
+template <typename T, int kEights, int kWidth>
 struct StepValues {
-  Quad<T> rows[2 * kTiles];
+  Quad<T> quads[kEights];
   BlockWeights<T> weights[kWidth];
 
   template <typename Load>
@@ -203,43 +217,44 @@ struct StepValues {
     SQUISH_UNROLL
     for (int n = 0; n < kWidth; ++n) weights[n] = from[n * kLanes];
     SQUISH_UNROLL
-    for (int row = 0; row < 2 * kTiles; ++row) rows[row] = load(row, where);
+    for (int eight = 0; eight < kEights; ++eight) quads[eight] = load(eight, where);
   }
-  __device__ void multiply_add(TileSums<kTiles, kWidth>* sums) const {
-    typename Operands<T>::Tile tiles[kTiles];
+  __device__ void multiply_add(TileSums<kEights, kWidth>* sums) const {
+    typename Operands<T>::Pixels pixels[kEights];
     SQUISH_UNROLL
-    for (int m = 0; m < kTiles; ++m) tiles[m] = Operands<T>::tile(rows[2 * m], rows[2 * m + 1]);
+    for (int eight = 0; eight < kEights; ++eight) pixels[eight] = Operands<T>::pixels(quads[eight]);
     SQUISH_UNROLL
     for (int n = 0; n < kWidth; ++n) {
       const typename Operands<T>::Weights operand = Operands<T>::weights(weights[n]);
       SQUISH_UNROLL
-      for (int m = 0; m < kTiles; ++m) Operands<T>::multiply_add(tiles[m], operand, sums->values[m][n]);
+      for (int eight = 0; eight < kEights; ++eight)
+        Operands<T>::multiply_add(operand, pixels[eight], sums->values[eight][n]);
     }
   }
 };
 
 // kCount steps, whose reads are all under way before the first product: a warp that is alone has nothing else to wait with.
-template <int kCount, typename T, int kTiles, int kWidth, typename Load>
+template <int kCount, typename T, int kEights, int kWidth, typename Load>
 __device__ inline void add_steps_at_once(const Bundles<T>& convs, int first, const Load& load,
-                                         TileSums<kTiles, kWidth>* sums) {
+                                         TileSums<kEights, kWidth>* sums) {
   const BlockWeights<T>* const weights =
       reinterpret_cast<const BlockWeights<T>*>(convs.weights) + lane_index();
   Tap wheres[kCount];
   SQUISH_UNROLL
   for (int i = 0; i < kCount; ++i) wheres[i] = load.where(convs.taps, first + i);
-  StepValues<T, kTiles, kWidth> values[kCount];
+  StepValues<T, kEights, kWidth> values[kCount];
   SQUISH_UNROLL
   for (int i = 0; i < kCount; ++i) values[i].read(weights + (first + i) * kWidth * kLanes, wheres[i], load);
   SQUISH_UNROLL
   for (int i = 0; i < kCount; ++i) values[i].multiply_add(sums);
 }
 
-// Adds the products of steps first .. last - 1. Load: `where(taps, step)` finds the quad of this lane, `load(row, where)`
-// reads it of the lane's pixel in that row of the tiles.
-template <typename T, int kTiles, int kWidth, typename Load>
+// Adds the products of steps first .. last - 1. Load: `where(taps, step)` finds the quad of this lane, `load(eight, where)`
+// reads it of the lane's pixel of those eight.
+template <typename T, int kEights, int kWidth, typename Load>
 __device__ inline void add_steps(const Bundles<T>& convs, int first, int last, const Load& load,
-                                 TileSums<kTiles, kWidth>* sums) {
-  constexpr int kAtOnce = kTiles == 1 ? 4 : sizeof(T) == 2 ? 2 : 1;  // that registers hold
+                                 TileSums<kEights, kWidth>* sums) {
+  constexpr int kAtOnce = kEights <= 2 ? 4 : sizeof(T) == 2 ? 2 : 1;  // that registers hold
   int step = first;
   for (; step + kAtOnce <= last; step += kAtOnce) add_steps_at_once<kAtOnce>(convs, step, load, sums);
   if (kAtOnce == 4 && last - step >= 2) {
@@ -250,9 +265,9 @@ __device__ inline void add_steps(const Bundles<T>& convs, int first, int last, c
 }
 
 // One of `slices` equal parts of a bundle's sums, of which the first begins with the biases.
-template <typename T, int kTiles, int kWidth, typename Load>
+template <typename T, int kEights, int kWidth, typename Load>
 __device__ inline void add_slice(const Bundles<T>& convs, const Bundle& bundle, int slice, int slices,
-                                 const Load& load, TileSums<kTiles, kWidth>* sums) {
+                                 const Load& load, TileSums<kEights, kWidth>* sums) {
   sums->begin(slice == 0 ? convs.bias + bundle.first_block * kClusterChannels : nullptr);
   add_steps(convs, bundle.first_step + bundle.steps * slice / slices,
             bundle.first_step + bundle.steps * (slice + 1) / slices, load, sums);

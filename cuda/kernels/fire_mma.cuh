@@ -10,7 +10,7 @@ namespace squish {
 namespace cuda {
 
 constexpr int kFireTiles = 2;  // of 16 pixels, that a warp computes
-constexpr int kFirePixels = kFireTiles * kTilePixels;
+constexpr int kFirePixels = kFireTiles * kTilePixels, kFireEights = kFireTiles * kTileEights;
 
 // Computes the squeeze of the tile's halo into shared memory, [block][halo pixels][16].
 template <int kWidth, typename T>
@@ -21,23 +21,23 @@ __device__ inline void squeeze_halo_mma(const MmaFireTask<T>& task, const Rectan
   for (int item = warp_index(); item < groups * bundles; item += task.warps) {
     const Bundle bundle = task.squeeze.bundles[item % bundles];
     const uint32_t first = static_cast<uint32_t>(item / bundles) * kFirePixels;
-    TileSums<kFireTiles, kWidth> sums;
+    TileSums<kFireEights, kWidth> sums;
     sum_global<false>(task.in, task.squeeze, bundle, 1, 1, halo, first, 0, 1, &sums);
     SQUISH_UNROLL
-    for (int row = 0; row < 2 * kFireTiles; ++row) {
-      const uint32_t at = first + row_pixel(row);
-      if (at >= halo.end) break;
-      const bool inside = halo.inside(halo.anywhere(at));
-      T* const to = squeezed + at * kClusterChannels;
-      const uint32_t block_values = halo.end * kClusterChannels;
-      sums.each_quad(row, [&](int channel, const float (&quad)[kQuad]) {
-        const int block = channel / kClusterChannels;
-        if (block >= bundle.blocks) return;
-        Quad<T> result = {};
-        if (inside) result = Output<T>::finished(task.squeeze, quad);
-        *reinterpret_cast<Quad<T>*>(to + (bundle.first_block + block) * block_values +
-                                    channel % kClusterChannels) = result;
-      });
+    for (int eight = 0; eight < kFireEights; ++eight) {
+      SQUISH_UNROLL
+      for (int which = 0; which < 2; ++which) {
+        const uint32_t at = first + sum_pixel(eight, which);
+        if (at >= halo.end) continue;
+        const bool inside = halo.inside(halo.anywhere(at));
+        sums.each_block(eight, which, [&](int n, float a, float b) {
+          if (n >= bundle.blocks) return;
+          Pair<T> result = {};
+          if (inside) result = Output<T>::finished(task.squeeze, a, b);
+          T* const to = squeezed + ((bundle.first_block + n) * halo.end + at) * kClusterChannels;
+          *reinterpret_cast<Pair<T>*>(to + pair_channel(0)) = result;
+        });
+      }
     }
   }
 }
@@ -45,20 +45,21 @@ __device__ inline void squeeze_halo_mma(const MmaFireTask<T>& task, const Rectan
 template <bool kPooled, int kWidth, typename T>
 __device__ inline void expand_squeezed(const MmaFireTask<T>& task, const Tile& tile, const T* squeezed,
                                        T* kept) {
-  using Sums = TileSums<kFireTiles, kWidth>;
+  using Sums = TileSums<kFireEights, kWidth>;
+  constexpr int kRow = KeptRow<kWidth, sizeof(T)>::kValues;
   const int image = static_cast<int>(blockIdx.z), bundles = task.expands.bundle_count;
   const RectanglePixels pixels(task.tile_row_pixels, tile.height, image, tile.top, tile.left, task.in.height,
                                task.in.width);
   const int groups = (tile.pixels() + kFirePixels - 1) / kFirePixels, halo_width = tile.width + 2;
   const auto sum_group = [&](const Bundle& bundle, uint32_t first, Sums* sums) {
-    SharedQuads<T, 2 * kFireTiles> input;
+    SharedQuads<T, kFireEights> input;
     input.quads = reinterpret_cast<const Quad<T>*>(squeezed);
     SQUISH_UNROLL
-    for (int row = 0; row < 2 * kFireTiles; ++row) {
-      const uint32_t at = first + row_pixel(row), last = pixels.end - 1;
+    for (int eight = 0; eight < kFireEights; ++eight) {
+      const uint32_t at = first + read_pixel(eight), last = pixels.end - 1;
       const OutputPixel in_tile = pixels.anywhere(at < last ? at : last);
       const int y = in_tile.y - tile.top, x = in_tile.x - tile.left;
-      input.pixel[row] = ((y + 1) * halo_width + x + 1) * (kClusterChannels / kQuad);
+      input.pixel[eight] = ((y + 1) * halo_width + x + 1) * (kClusterChannels / kQuad);
     }
     add_slice(task.expands, bundle, 0, 1, input, sums);
   };
@@ -68,11 +69,11 @@ __device__ inline void expand_squeezed(const MmaFireTask<T>& task, const Tile& t
       for (int group = warp_index(); group < groups; group += task.warps) {
         Sums sums;
         sum_group(bundle, static_cast<uint32_t>(group * kFirePixels), &sums);
-        keep_results(task.expands, sums, kept + group * kFirePixels * Sums::kRowValues);
+        keep_results(task.expands, sums, kept + group * kFirePixels * kRow);
       }
       __syncthreads();
-      pool_kept(kept, Sums::kRowValues, bundle, tile, task.tiling, task.pooled_row_pixels, task.in.height,
-                task.in.width, task.out, task.warps * kLanes);
+      pool_kept(kept, kRow, bundle, tile, task.tiling, task.pooled_row_pixels, task.in.height, task.in.width,
+                task.out, task.warps * kLanes);
       __syncthreads();  // the next bundle may overwrite what is kept
     }
     return;
@@ -84,23 +85,19 @@ __device__ inline void expand_squeezed(const MmaFireTask<T>& task, const Tile& t
     const auto first = static_cast<uint32_t>(item % groups * kFirePixels);
     Sums sums;
     sum_group(bundle, first, &sums);
-    SQUISH_UNROLL
-    for (int row = 0; row < 2 * kFireTiles; ++row) {
-      const uint32_t at = first + row_pixel(row);
-      if (at >= pixels.end) break;
-      const OutputPixel pixel = pixels.anywhere(at);
-      if (!pixels.inside(pixel)) continue;
-      const auto in_image = static_cast<uint32_t>(pixel.y * task.out.width + pixel.x);
-      sums.each_quad(row, [&](int channel, const float (&quad)[kQuad]) {
-        output.write(task.expands, bundle, channel, quad, static_cast<uint32_t>(image), in_image);
-      });
-    }
+    write_sums(output, task.expands, bundle, sums,
+               [&](uint32_t place, uint32_t* in_batch, uint32_t* in_image) {
+                 const OutputPixel pixel = pixels.anywhere(first + place);
+                 *in_batch = static_cast<uint32_t>(image);
+                 *in_image = static_cast<uint32_t>(pixel.y * task.out.width + pixel.x);
+                 return first + place < pixels.end && pixels.inside(pixel);
+               });
   }
 }
 
 template <typename T, bool kPooled>
 __global__ void __launch_bounds__(kMaxWarps* kLanes, 2) fire_mma(MmaFireTask<T> task) {
-  SQUISH_DYNAMIC_SHARED(T, squeezed);  // [blocks][halo pixels][16], then, where pooled, [pixels][kRowValues]
+  SQUISH_DYNAMIC_SHARED(T, squeezed);  // [blocks][halo pixels][16], then, where pooled, [pixels][KeptRow]
   const Tile tile = this_tile<kPooled>(task.tiling);
   const RectanglePixels halo(task.halo_row_pixels, tile.height + 2, static_cast<int>(blockIdx.z),
                              tile.top - 1, tile.left - 1, task.in.height, task.in.width);

@@ -97,7 +97,8 @@ void launch_conv_mma(const MmaConvTask<T>& task, Stream stream) {
   const int64_t pixels = int64_t{task.images} * task.conv_height * task.conv_width;
   const int64_t of_block = int64_t{task.warps / task.slices} * task.tiles * kTilePixels;
   const int64_t floats =
-      task.slices == 1 ? 0 : mma_kept_values(int64_t{task.warps} * kTilePixels, task.convs.width);
+      task.slices == 1 ? 0
+                       : mma_kept_values(int64_t{task.warps} * kTilePixels, task.convs.width, sizeof(float));
   launch(
       kernel, grid_of(static_cast<unsigned>((pixels + of_block - 1) / of_block), task.convs.bundle_count, 1),
       static_cast<unsigned>(task.warps * kLanes), static_cast<size_t>(floats) * sizeof(float), stream, task);
@@ -105,7 +106,7 @@ void launch_conv_mma(const MmaConvTask<T>& task, Stream stream) {
 
 template <typename T>
 void launch_conv_mma_pooled(const MmaConvTask<T>& task, Stream stream) {
-  const int64_t values = mma_kept_values(mma_pooled_pixels(task.tiling), task.convs.width);
+  const int64_t values = mma_kept_values(mma_pooled_pixels(task.tiling), task.convs.width, sizeof(T));
   const bool wide = task.convs.width == 2;
   const auto kernel = task.tiles == 2 ? (wide ? conv_mma_pooled<T, 2, 2> : conv_mma_pooled<T, 2, 1>)
                                       : (wide ? conv_mma_pooled<T, 1, 2> : conv_mma_pooled<T, 1, 1>);
@@ -115,7 +116,8 @@ void launch_conv_mma_pooled(const MmaConvTask<T>& task, Stream stream) {
 
 template <typename T>
 void launch_fire_mma(const MmaFireTask<T>& task, Stream stream) {
-  const int64_t values = mma_fire_values(task.squeeze_blocks, task.tiling, task.pooled, task.expands.width);
+  const int64_t values =
+      mma_fire_values(task.squeeze_blocks, task.tiling, task.pooled, task.expands.width, sizeof(T));
   launch(task.pooled ? fire_mma<T, true> : fire_mma<T, false>,
          grid_of(tiles_of(task.tiling), task.splits, task.images), static_cast<unsigned>(task.warps * kLanes),
          static_cast<size_t>(values) * sizeof(T), stream, task);

@@ -10,51 +10,73 @@ namespace cuda {
 // Where results go: into blocks; or into planes of floats, the caller's own.
 template <typename T>
 struct Output {
-  Quad<T>* blocks;
-  uint32_t image_quads, block_quads;
+  Pair<T>* blocks;
+  uint32_t image_pairs, block_pairs;
   float* planes;  // or null
   int64_t pixels;
   Segments segments;
 
   template <typename Task>
   __device__ explicit Output(const Task& task)
-      : blocks(reinterpret_cast<Quad<T>*>(task.out.data)),
-        image_quads(static_cast<uint32_t>(task.out.image_stride / kQuad)),
-        block_quads(static_cast<uint32_t>(task.out.height) * task.out.width * (kClusterChannels / kQuad)),
+      : blocks(reinterpret_cast<Pair<T>*>(task.out.data)),
+        image_pairs(static_cast<uint32_t>(task.out.image_stride / kPair)),
+        block_pairs(static_cast<uint32_t>(task.out.height) * task.out.width * (kClusterChannels / kPair)),
         planes(task.results),
         pixels(int64_t{task.out.height} * task.out.width),
         segments(task.segments) {}
 
-  // A quad of a bundle: its sums, not less than the floor.
-  __device__ void write(const Bundles<T>& convs, const Bundle& bundle, int channel,
-                        const float (&sums)[kQuad], uint32_t image, uint32_t pixel) const {
-    const int block = channel / kClusterChannels;
-    if (block >= bundle.blocks) return;
-    if (planes == nullptr) {
-      const uint32_t in_image = (bundle.first_block + block) * block_quads +
-                                pixel * (kClusterChannels / kQuad) + channel % kClusterChannels / kQuad;
-      blocks[image * image_quads + in_image] = finished(convs, sums);
-      return;
-    }
+  // Two channels of a block of a bundle: their sums, not less than the floor.
+  __device__ void write_to_block(const Bundles<T>& convs, const Bundle& bundle, int n, int pair, float first,
+                                 float second, uint32_t image, uint32_t pixel) const {
+    const uint32_t in_image =
+        (bundle.first_block + n) * block_pairs + pixel * (kClusterChannels / kPair) + pair;
+    blocks[image * image_pairs + in_image] = finished(convs, first, second);
+  }
+  __device__ void write_to_planes(const Bundles<T>& convs, const Bundle& bundle, int n, int pair, float first,
+                                  float second, uint32_t image, uint32_t pixel) const {
+    const float sums[kPair] = {first, second};
     SQUISH_UNROLL
-    for (int i = 0; i < kQuad; ++i) {
-      const int used =
-          used_channel(segments, kClusterChannels, bundle.first_block * kClusterChannels + channel + i);
+    for (int i = 0; i < kPair; ++i) {
+      const int stored = (bundle.first_block + n) * kClusterChannels + pair * kPair + i;
+      const int used = used_channel(segments, kClusterChannels, stored);
       if (used >= 0)
         planes[(int64_t{image} * segments.channels + used) * pixels + pixel] = at_least(convs.floor, sums[i]);
     }
   }
 
   // Through the type that is stored: rounding keeps the order of values.
-  __device__ static Quad<T> finished(const Bundles<T>& convs, const float (&sums)[kQuad]) {
-    const float floors[kQuad] = {convs.floor, convs.floor, convs.floor, convs.floor};
-    Quad<T> quad, floor;
-    set_quad(sums, &quad);
-    set_quad(floors, &floor);
-    keep_larger(floor, &quad);
-    return quad;
+  __device__ static Pair<T> finished(const Bundles<T>& convs, float first, float second) {
+    Pair<T> pair, floor;
+    set_pair(first, second, &pair);
+    set_pair(convs.floor, convs.floor, &floor);
+    keep_larger(floor, &pair);
+    return pair;
   }
 };
+
+// Writes a warp's sums. where(place, &image, &pixel): where the pixel at a place among the warp's lies; false where nowhere.
+template <typename T, int kEights, int kWidth, typename Where>
+__device__ inline void write_sums(const Output<T>& output, const Bundles<T>& convs, const Bundle& bundle,
+                                  const TileSums<kEights, kWidth>& sums, const Where& where) {
+  const int pair = lane_index() / kStepQuads;
+  SQUISH_UNROLL
+  for (int eight = 0; eight < kEights; ++eight) {
+    SQUISH_UNROLL
+    for (int which = 0; which < 2; ++which) {
+      uint32_t image, pixel;
+      if (!where(sum_pixel(eight, which), &image, &pixel)) continue;
+      if (output.planes == nullptr) {
+        sums.each_block(eight, which, [&](int n, float first, float second) {
+          if (n < bundle.blocks) output.write_to_block(convs, bundle, n, pair, first, second, image, pixel);
+        });
+      } else {
+        sums.each_block(eight, which, [&](int n, float first, float second) {
+          if (n < bundle.blocks) output.write_to_planes(convs, bundle, n, pair, first, second, image, pixel);
+        });
+      }
+    }
+  }
+}
 
 // All pixels of all images, in reading order.
 struct AllPixels {
@@ -102,30 +124,25 @@ struct RectanglePixels {
   }
 };
 
-// Where a lane's pixel lies in the tiles of its warp.
-__device__ inline uint32_t row_pixel(int row) {
-  return static_cast<uint32_t>(lane_index() / kStepQuads + row * (kTilePixels / 2));
-}
-
 // The sums of a warp's pixels, from the one that is `first` among `pixels`.
-template <bool kPadded, typename T, int kTiles, int kWidth, typename Pixels>
+template <bool kPadded, typename T, int kEights, int kWidth, typename Pixels>
 __device__ inline void sum_global(const Planes<const T>& in, const Bundles<T>& convs, const Bundle& bundle,
                                   int stride_h, int stride_w, const Pixels& pixels, uint32_t first, int slice,
-                                  int slices, TileSums<kTiles, kWidth>* sums) {
-  GlobalQuads<T, kPadded, 2 * kTiles> input(in);
+                                  int slices, TileSums<kEights, kWidth>* sums) {
+  GlobalQuads<T, kPadded, kEights> input(in);
   SQUISH_UNROLL
-  for (int row = 0; row < 2 * kTiles; ++row) {
-    const uint32_t at = first + row_pixel(row);
-    input.own(row, in, pixels(at < pixels.end ? at : pixels.end - 1), stride_h,
+  for (int eight = 0; eight < kEights; ++eight) {
+    const uint32_t at = first + read_pixel(eight);
+    input.own(eight, in, pixels(at < pixels.end ? at : pixels.end - 1), stride_h,
               stride_w);  // beyond: nobody looks at it
   }
   add_slice(convs, bundle, slice, slices, input, sums);
 }
 
 // kOneLoop: as if windows always reached beyond the image.
-template <bool kOneLoop, typename T, int kTiles, int kWidth, typename Pixels>
+template <bool kOneLoop, typename T, int kEights, int kWidth, typename Pixels>
 __device__ inline void sum_pixels(const MmaConvTask<T>& task, const Bundle& bundle, const Pixels& pixels,
-                                  uint32_t first, int slice, int slices, TileSums<kTiles, kWidth>* sums) {
+                                  uint32_t first, int slice, int slices, TileSums<kEights, kWidth>* sums) {
   if (kOneLoop || task.padded) {
     sum_global<true>(task.in, task.convs, bundle, task.stride_h, task.stride_w, pixels, first, slice, slices,
                      sums);
@@ -135,16 +152,20 @@ __device__ inline void sum_pixels(const MmaConvTask<T>& task, const Bundle& bund
   }
 }
 
-// A warp's results into shared memory, for pooling: [pixels][kRowValues] of this bundle's channels.
-template <typename T, int kTiles, int kWidth>
-__device__ inline void keep_results(const Bundles<T>& convs, const TileSums<kTiles, kWidth>& sums,
+// A warp's results into shared memory, for pooling: [pixels][KeptRow] of this bundle's channels.
+template <typename T, int kEights, int kWidth>
+__device__ inline void keep_results(const Bundles<T>& convs, const TileSums<kEights, kWidth>& sums,
                                     T* pixels) {
+  constexpr int kRow = KeptRow<kWidth, sizeof(T)>::kValues;
   SQUISH_UNROLL
-  for (int row = 0; row < 2 * kTiles; ++row) {
-    T* const to = pixels + row_pixel(row) * sums.kRowValues;
-    sums.each_quad(row, [&](int channel, const float (&quad)[kQuad]) {
-      *reinterpret_cast<Quad<T>*>(to + channel) = Output<T>::finished(convs, quad);
-    });
+  for (int eight = 0; eight < kEights; ++eight) {
+    SQUISH_UNROLL
+    for (int which = 0; which < 2; ++which) {
+      T* const to = pixels + sum_pixel(eight, which) * kRow;
+      sums.each_block(eight, which, [&](int n, float first, float second) {
+        *reinterpret_cast<Pair<T>*>(to + pair_channel(n)) = Output<T>::finished(convs, first, second);
+      });
+    }
   }
 }
 

@@ -19,41 +19,43 @@ __device__ inline Quad<T> quad_at(const T* at) {
   return *reinterpret_cast<const Quad<T>*>(at);
 }
 
-// Of kRows pixels of images in device memory. kPadded: windows reach beyond them.
-template <typename T, bool kPadded, int kRows>
+// Of this lane's pixels of so many eights, in images in device memory. kPadded: windows reach beyond them.
+template <typename T, bool kPadded, int kEights>
 struct GlobalQuads {
   const Quad<T>* quads;
-  uint32_t pixel[kRows];  // the quad of channel 0 under the window's origin without padding
-  int y[kRows], x[kRows];
+  uint32_t pixel[kEights];  // the quad of channel 0 under the window's origin without padding
+  int y[kEights], x[kEights];
   int height, width;
 
   __device__ explicit GlobalQuads(const Planes<const T>& in)
       : quads(reinterpret_cast<const Quad<T>*>(in.data)), height(in.height), width(in.width) {}
 
-  __device__ void own(int row, const Planes<const T>& in, const OutputPixel& at, int stride_h, int stride_w) {
-    y[row] = at.y * stride_h;
-    x[row] = at.x * stride_w;
-    const int64_t value = at.image * in.image_stride + (int64_t{y[row]} * width + x[row]) * in.step;
-    pixel[row] = static_cast<uint32_t>(value / kQuad);
+  __device__ void own(int eight, const Planes<const T>& in, const OutputPixel& at, int stride_h,
+                      int stride_w) {
+    y[eight] = at.y * stride_h;
+    x[eight] = at.x * stride_w;
+    const int64_t value = at.image * in.image_stride + (int64_t{y[eight]} * width + x[eight]) * in.step;
+    pixel[eight] = static_cast<uint32_t>(value / kQuad);
   }
   __device__ Tap where(const Tap* taps, int step) const { return quad_tap(taps, step); }
-  __device__ Quad<T> operator()(int row, const Tap& tap) const {
-    const bool inside = !kPadded || (static_cast<unsigned>(y[row] + tap.dy) < static_cast<unsigned>(height) &&
-                                     static_cast<unsigned>(x[row] + tap.dx) < static_cast<unsigned>(width));
+  __device__ Quad<T> operator()(int eight, const Tap& tap) const {
+    const bool inside =
+        !kPadded || (static_cast<unsigned>(y[eight] + tap.dy) < static_cast<unsigned>(height) &&
+                     static_cast<unsigned>(x[eight] + tap.dx) < static_cast<unsigned>(width));
     Quad<T> quad = {};
-    if (inside) quad = quads[pixel[row] + static_cast<uint32_t>(tap.offset)];
+    if (inside) quad = quads[pixel[eight] + static_cast<uint32_t>(tap.offset)];
     return quad;
   }
 };
 
-// Of kRows pixels in shared memory, zeros around the image among them.
-template <typename T, int kRows>
+// Of pixels in shared memory, zeros around the image among them.
+template <typename T, int kEights>
 struct SharedQuads {
   const Quad<T>* quads;
-  int pixel[kRows];
+  int pixel[kEights];
 
   __device__ Tap where(const Tap* taps, int step) const { return quad_tap(taps, step); }
-  __device__ Quad<T> operator()(int row, const Tap& tap) const { return quads[pixel[row] + tap.offset]; }
+  __device__ Quad<T> operator()(int eight, const Tap& tap) const { return quads[pixel[eight] + tap.offset]; }
 };
 
 }  // namespace cuda

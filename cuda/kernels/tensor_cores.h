@@ -72,17 +72,6 @@ __device__ inline uint32_t larger_halves(uint32_t a, uint32_t b) {
   return larger;
 }
 
-// The nearest value of 10 bits of mantissa, ties away from zero: bits of a float32 whose lower 13 are 0.
-__device__ inline uint32_t to_tf32(float value) {
-  uint32_t bits = 0;
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
-#else
-  __trap();
-#endif
-  return bits;
-}
-
 }  // namespace cuda
 }  // namespace squish
 

@@ -98,14 +98,14 @@ void check_mma(const Workload& work, const PackedBundles& convs) {
   if (work.pooled) {
     EXPECT_EQ(choice.slices, 1);
     expect_covers(choice.tiling, work.out_height, work.out_width);
-    EXPECT_LE(mma_kept_values(mma_pooled_pixels(choice.tiling), convs.width) * 4, kMmaSharedBytes);
+    EXPECT_LE(mma_kept_values(mma_pooled_pixels(choice.tiling), convs.width, 4) * 4, kMmaSharedBytes);
     return;
   }
   if (choice.slices == 1) return;
   EXPECT_EQ(choice.warps % choice.slices, 0) << "a group of warps would not be whole";
   EXPECT_LE(choice.slices, convs.most_steps) << "a slice would be empty";
   EXPECT_EQ(choice.tiles, 1) << "what shared memory is asked for";
-  EXPECT_LE(mma_kept_values(int64_t{choice.warps} * kTilePixels, convs.width) * 4, kMmaSharedBytes);
+  EXPECT_LE(mma_kept_values(int64_t{choice.warps} * kTilePixels, convs.width, 4) * 4, kMmaSharedBytes);
 }
 
 TEST(ChooseMma, FitsTheDeviceAndTheWork) {
@@ -139,20 +139,22 @@ struct FireBundles {
   PackedBundles squeeze, expands;
 };
 
-void check_fire_mma(const Workload& work, const FireBundles& fire, int64_t bytes) {
+void check_fire_mma(const Workload& work, const FireBundles& fire, int bytes) {
   const FireChoice choice = choose_fire_mma(work, fire.squeeze, fire.expands, bytes);
   if (choice.tiling.rows == 0) {
     EXPECT_FALSE(choice.whole) << "there is no tile that fits";
-    EXPECT_GT(mma_fire_values(fire.squeeze.blocks, {1, 1, 1, 1}, work.pooled, fire.expands.width) * bytes,
-              kMmaSharedBytes);
+    EXPECT_GT(
+        mma_fire_values(fire.squeeze.blocks, {1, 1, 1, 1}, work.pooled, fire.expands.width, bytes) * bytes,
+        kMmaSharedBytes);
     return;
   }
   if (choice.whole) {
     EXPECT_LT(choice.steps_whole, choice.steps_apart);
   }
   expect_covers(choice.tiling, work.out_height, work.out_width);
-  EXPECT_LE(mma_fire_values(fire.squeeze.blocks, choice.tiling, work.pooled, fire.expands.width) * bytes,
-            kMmaSharedBytes);
+  EXPECT_LE(
+      mma_fire_values(fire.squeeze.blocks, choice.tiling, work.pooled, fire.expands.width, bytes) * bytes,
+      kMmaSharedBytes);
   EXPECT_GE(choice.splits, 1);
   EXPECT_LE(choice.splits, static_cast<int>(fire.expands.bundles.size()));
 }

@@ -27,13 +27,12 @@ using testing::square;
 using testing::throws;
 
 constexpr double kDensities[] = {1, 0.3, 0.05, 0};
-constexpr size_t kHalves = 2;  // of the products of a block
+constexpr size_t kOutputs = 2;  // channels of its block that a lane has weights for: 2 g and 2 g + 1
 
-// The channel of its block that a lane has weights for: a tensor core's column 2 t + i is channel 4 t + 2 half + i.
-int channel_of(size_t lane, size_t half) {
-  const size_t column = lane / kStepQuads;
-  return static_cast<int>(column / 2 * kQuad + half * 2 + column % 2);
-}
+int channel_of(size_t lane, size_t output) { return static_cast<int>(lane / kStepQuads * kOutputs + output); }
+
+// Among a lane's weights for one block, where that of an output and a channel of the quad lies: pair by pair of the quad.
+size_t weight_at(size_t output, size_t i) { return i / 2 * 4 + output * 2 + i % 2; }
 
 using Convs = std::vector<const ConvDescription*>;
 
@@ -70,11 +69,11 @@ class Unpacked {
         for (size_t lane = 0; lane < kLanes; ++lane) {
           const size_t at = static_cast<size_t>(bundle.first_step) + step;
           const Column& quad = packed_.quads[at * kStepQuads + lane % kStepQuads];
-          const size_t first = ((at * width + n) * kLanes + lane) * kHalves * kQuad;
-          for (size_t half = 0; half < kHalves; ++half) {
+          const size_t first = ((at * width + n) * kLanes + lane) * kOutputs * kQuad;
+          for (size_t output = 0; output < kOutputs; ++output) {
             for (size_t i = 0; i < kQuad; ++i) {
-              const float weight = packed_.weights[first + half * kQuad + i];
-              if (weight != 0) add(bundle, n, channel_of(lane, half), quad, static_cast<int>(i), weight);
+              const float weight = packed_.weights[first + weight_at(output, i)];
+              if (weight != 0) add(bundle, n, channel_of(lane, output), quad, static_cast<int>(i), weight);
             }
           }
         }
@@ -233,9 +232,9 @@ TEST(PackBundles, SkipsDeadQuads) {
   ASSERT_EQ(packed.steps(), 1);
   for (const Column& quad : packed.quads) EXPECT_EQ(quad.channel, 28) << "the others repeat what is there";
   EXPECT_EQ(std::count(packed.weights.begin(), packed.weights.end(), 2.0f), 1);
-  constexpr size_t kLane = 3 * kStepQuads, kFirstHalf = 0;
-  ASSERT_EQ(channel_of(kLane, kFirstHalf), 5);
-  EXPECT_EQ(packed.weights[(kLane * kHalves + kFirstHalf) * kQuad + 30 % kQuad], 2);
+  constexpr size_t kLane = 2 * kStepQuads, kSecond = 1;
+  ASSERT_EQ(channel_of(kLane, kSecond), 5);
+  EXPECT_EQ(packed.weights[kLane * kOutputs * kQuad + weight_at(kSecond, 30 % kQuad)], 2);
 }
 
 TEST(PackBundles, TapsPointAtQuads) {

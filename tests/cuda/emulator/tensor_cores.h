@@ -48,13 +48,4 @@ inline uint32_t larger_halves(uint32_t a, uint32_t b) {
   return larger;
 }
 
-// A carry out of the mantissa increments the exponent, as it should, up to infinity.
-inline uint32_t to_tf32(float value) {
-  constexpr uint32_t kInfinity = 0x7F800000, kCut = 0x1FFF, kQuietNan = 0x7FFFE000;
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  if ((bits & 0x7FFFFFFF) > kInfinity) return kQuietNan;
-  return (bits + (kCut + 1) / 2) & ~kCut;
-}
-
 }  // namespace squish::cuda
