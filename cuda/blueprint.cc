@@ -52,6 +52,9 @@ std::vector<bool> whole_fires(const Graph& graph, const Packs& packs, const Blue
     const Op& expand = apart.ops[k + 1];
     const Workload work = workload_of(expand, apart.plan.steps[k + 1], apart.images, multiprocessors);
     whole[layer] = choose(work, packs, squeeze, *expand.convs[0], policy, apart.storage).whole;
+    // Expands by themselves can write the net's results as the caller has them.
+    const bool last = layer + 1 == whole.size();
+    if (packs.on_tensor_cores && last && policy == FirePolicy::kModelled) whole[layer] = false;
   }
   return whole;
 }
@@ -179,7 +182,7 @@ Packs pack_net(const Graph& graph, bool tensor_cores) {
 bool Blueprint::writes_results() const {
   if (!on_tensor_cores) return storage == StorageType::kF16;
   const Op& last = ops.back();
-  if (last.kind == OpKind::kConv) return last.pooled;
+  if (last.kind == OpKind::kConv) return last.pooled || last.squeeze != nullptr;
   return last.kind != OpKind::kGlobalAveragePool || plan.buffers.back().layout.segments.size() > 1;
 }
 

@@ -226,8 +226,6 @@ class StepLauncher {
     MmaFireTask<T> task{};
     task.in = input_of(k);
     task.out = output_of(k);
-    task.results = results_of(k);
-    task.segments = segments(blueprint_.plan.steps[k].output);
     task.squeeze = weights_.bundles<T>(op.squeeze, taps_.squeeze(k));
     task.expands = weights_.bundles<T>(op.convs[0], taps_.convs(k));
     task.images = images_;

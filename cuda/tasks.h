@@ -155,8 +155,6 @@ template <typename T>
 struct MmaFireTask {
   Planes<const T> in;
   Planes<T> out;
-  float* results;  // as of a convolution
-  Segments segments;
   Bundles<T> squeeze, expands;  // whose taps point into shared memory
   int images;
   int squeeze_blocks;  // of 16 channels

@@ -7,62 +7,108 @@
 namespace squish {
 namespace cuda {
 
+// A warp's sums in shared memory: where slices of them meet, or pixels of one channel, which a warp has in many lanes. In
+// registers they lie the other way round.
+template <int kTiles, int kWidth>
+struct KeptSums {
+  using Sums = TileSums<kTiles * kTileEights, kWidth>;
+  static constexpr int kPixels = kTiles * kTilePixels;
+  static constexpr int kRow = KeptRow<kWidth, sizeof(float)>::kValues;
+  static constexpr int kColumn =
+      kPixels + 2;  // from a channel to the next: what lanes write at once is in banks of its own
+  static constexpr int kFloats = kPixels * kRow;  // of a warp
+  static_assert(kWidth * kClusterChannels * kColumn <= kFloats, "in either order");
+
+  __device__ static void keep_pixels(const Sums& sums, float* kept) {
+    SQUISH_UNROLL
+    for (int eight = 0; eight < kTiles * kTileEights; ++eight) {
+      SQUISH_UNROLL
+      for (int which = 0; which < 2; ++which) {
+        float* const to = kept + sum_pixel(eight, which) * kRow;
+        sums.each_block(eight, which, [&](int n, float first, float second) {
+          set_pair(first, second, reinterpret_cast<Pair<float>*>(to + pair_channel(n)));
+        });
+      }
+    }
+  }
+  __device__ static void keep_channels(const Sums& sums, float* kept) {
+    SQUISH_UNROLL
+    for (int eight = 0; eight < kTiles * kTileEights; ++eight) {
+      SQUISH_UNROLL
+      for (int which = 0; which < 2; ++which) {
+        float* const to = kept + sum_pixel(eight, which);
+        sums.each_block(eight, which, [&](int n, float first, float second) {
+          to[pair_channel(n) * kColumn] = first;
+          to[(pair_channel(n) + 1) * kColumn] = second;
+        });
+      }
+    }
+  }
+  // Of all slices: those of a group of warps follow each other.
+  __device__ static float sum_of(const float* kept, int slices) {
+    float sum = kept[0];
+    for (int slice = 1; slice < slices; ++slice) sum += kept[slice * kFloats];
+    return sum;
+  }
+};
+
 // A warp computes kTiles tiles of pixels, in reading order of all images, by the blocks of a bundle; or a slice of their
 // sums, which the warps of the same pixels then add. Grid: (pixels, bundles).
 template <typename T, int kTiles, int kWidth>
 __global__ void __launch_bounds__(kMaxWarps* kLanes, kTiles) conv_mma(MmaConvTask<T> task) {
-  using Sums = TileSums<kTiles * kTileEights, kWidth>;
-  constexpr int kPixels = kTiles * kTilePixels, kRow = KeptRow<kWidth, sizeof(float)>::kValues,
-                kWarpFloats = kPixels * kRow;
-  SQUISH_DYNAMIC_SHARED(float, kept);  // [warps][pixels][kRow], where sums are sliced
+  using Kept = KeptSums<kTiles, kWidth>;
+  SQUISH_DYNAMIC_SHARED(float, kept);  // [warps][Kept::kFloats], where sums are sliced or leave in planes
   const Bundle bundle = task.convs.bundles[blockIdx.y];
   const AllPixels pixels(task.image_pixels, task.row_pixels, task.images);
-  const Output<T> output(task);
+  const Output<T> output(task.out);
   const int slice = warp_index() % task.slices, group = warp_index() / task.slices;
-  const uint32_t first = (blockIdx.x * (task.warps / task.slices) + group) * kPixels;
+  const uint32_t first = (blockIdx.x * (task.warps / task.slices) + group) * Kept::kPixels;
   const auto where = [&](uint32_t place, uint32_t* image, uint32_t* pixel) {
     const uint32_t at = first + place;
     *image = divide(at, task.image_pixels);
     *pixel = at - *image * task.image_pixels.divisor;
     return at < pixels.end;
   };
-  Sums sums;
+  typename Kept::Sums sums;
   wait_for_earlier_kernels();
-  if (task.slices == 1) {
+  if (task.slices == 1 && task.results == nullptr) {
     if (first >= pixels.end) return;
     sum_pixels<false>(task, bundle, pixels, first, 0, 1, &sums);
     write_sums(output, task.convs, bundle, sums, where);
     return;
   }
   sum_pixels<false>(task, bundle, pixels, first, slice, task.slices, &sums);
-  SQUISH_UNROLL
-  for (int eight = 0; eight < kTiles * kTileEights; ++eight) {
-    SQUISH_UNROLL
-    for (int which = 0; which < 2; ++which) {
-      float* const to = kept + warp_index() * kWarpFloats + sum_pixel(eight, which) * kRow;
-      sums.each_block(eight, which, [&](int n, float a, float b) {
-        set_pair(a, b, reinterpret_cast<Pair<float>*>(to + pair_channel(n)));
-      });
+  float* const own = kept + warp_index() * Kept::kFloats;
+  const float* const of_group = kept + group * task.slices * Kept::kFloats;
+  const int thread = slice * kLanes + lane_index(), threads = task.slices * kLanes;  // of the group
+  if (task.results == nullptr) {
+    Kept::keep_pixels(sums, own);
+    __syncthreads();
+    constexpr int kBlockPairs = kClusterChannels / kPair;
+    const int pairs = bundle.blocks * kBlockPairs;
+    for (int i = thread; i < Kept::kPixels * pairs; i += threads) {
+      uint32_t image, pixel;
+      if (!where(static_cast<uint32_t>(i / pairs), &image, &pixel)) break;
+      const int pair = i % pairs;
+      const float* const from = of_group + i / pairs * Kept::kRow + pair * kPair;
+      output.write(task.convs, bundle, pair / kBlockPairs, pair % kBlockPairs,
+                   Kept::sum_of(from, task.slices), Kept::sum_of(from + 1, task.slices), image, pixel);
     }
-  }
-  __syncthreads();
-  constexpr int kBlockPairs = kClusterChannels / kPair;
-  const int pairs = bundle.blocks * kBlockPairs, of_group = slice * kLanes + lane_index();
-  for (int i = of_group; i < kPixels * pairs; i += task.slices * kLanes) {
-    uint32_t image, pixel;
-    if (!where(static_cast<uint32_t>(i / pairs), &image, &pixel)) break;
-    const int pair = i % pairs;
-    const float* from = kept + group * task.slices * kWarpFloats + i / pairs * kRow + pair * kPair;
-    float first_sum = from[0], second_sum = from[1];
-    for (int other = 1; other < task.slices; ++other) {
-      first_sum += from[other * kWarpFloats];
-      second_sum += from[other * kWarpFloats + 1];
-    }
-    const int n = pair / kBlockPairs, in_block = pair % kBlockPairs;
-    if (output.planes == nullptr) {
-      output.write_to_block(task.convs, bundle, n, in_block, first_sum, second_sum, image, pixel);
-    } else {
-      output.write_to_planes(task.convs, bundle, n, in_block, first_sum, second_sum, image, pixel);
+  } else {
+    Kept::keep_channels(sums, own);
+    __syncthreads();
+    uint32_t image, pixel;  // the same in each turn, as a pixel's number divides that of the threads
+    if (!where(static_cast<uint32_t>(thread % Kept::kPixels), &image, &pixel)) return;
+    const float* const from = of_group + thread % Kept::kPixels;
+    float* const planes =
+        task.results + int64_t{image} * task.segments.channels * task.image_pixels.divisor + pixel;
+    for (int channel = thread / Kept::kPixels; channel < bundle.blocks * kClusterChannels;
+         channel += threads / Kept::kPixels) {
+      const int used =
+          used_channel(task.segments, kClusterChannels, bundle.first_block * kClusterChannels + channel);
+      if (used < 0) continue;
+      const float sum = Kept::sum_of(from + channel * Kept::kColumn, task.slices);
+      planes[int64_t{used} * task.image_pixels.divisor] = at_least(task.convs.floor, sum);
     }
   }
 }

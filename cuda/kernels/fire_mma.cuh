@@ -78,7 +78,7 @@ __device__ inline void expand_squeezed(const MmaFireTask<T>& task, const Tile& t
     }
     return;
   }
-  const Output<T> output(task);
+  const Output<T> output(task.out);
   const int own_bundles = (bundles - static_cast<int>(blockIdx.y) + task.splits - 1) / task.splits;
   for (int item = warp_index(); item < groups * own_bundles; item += task.warps) {
     const Bundle bundle = task.expands.bundles[static_cast<int>(blockIdx.y) + item / groups * task.splits];

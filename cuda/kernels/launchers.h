@@ -96,9 +96,11 @@ void launch_conv_mma(const MmaConvTask<T>& task, Stream stream) {
                                       : (wide ? conv_mma<T, 1, 2> : conv_mma<T, 1, 1>);
   const int64_t pixels = int64_t{task.images} * task.conv_height * task.conv_width;
   const int64_t of_block = int64_t{task.warps / task.slices} * task.tiles * kTilePixels;
+  // Sums that other warps add to, or that leave in another order.
+  const bool keeps = task.slices > 1 || task.results != nullptr;
   const int64_t floats =
-      task.slices == 1 ? 0
-                       : mma_kept_values(int64_t{task.warps} * kTilePixels, task.convs.width, sizeof(float));
+      keeps ? mma_kept_values(int64_t{task.warps} * task.tiles * kTilePixels, task.convs.width, sizeof(float))
+            : 0;
   launch(
       kernel, grid_of(static_cast<unsigned>((pixels + of_block - 1) / of_block), task.convs.bundle_count, 1),
       static_cast<unsigned>(task.warps * kLanes), static_cast<size_t>(floats) * sizeof(float), stream, task);

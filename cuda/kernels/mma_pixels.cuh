@@ -7,41 +7,23 @@
 namespace squish {
 namespace cuda {
 
-// Where results go: into blocks; or into planes of floats, the caller's own.
+// Activations in blocks of 16 channels, where pairs of sums go.
 template <typename T>
 struct Output {
-  Pair<T>* blocks;
+  Pair<T>* pairs;
   uint32_t image_pairs, block_pairs;
-  float* planes;  // or null
-  int64_t pixels;
-  Segments segments;
 
-  template <typename Task>
-  __device__ explicit Output(const Task& task)
-      : blocks(reinterpret_cast<Pair<T>*>(task.out.data)),
-        image_pairs(static_cast<uint32_t>(task.out.image_stride / kPair)),
-        block_pairs(static_cast<uint32_t>(task.out.height) * task.out.width * (kClusterChannels / kPair)),
-        planes(task.results),
-        pixels(int64_t{task.out.height} * task.out.width),
-        segments(task.segments) {}
+  __device__ explicit Output(const Planes<T>& out)
+      : pairs(reinterpret_cast<Pair<T>*>(out.data)),
+        image_pairs(static_cast<uint32_t>(out.image_stride / kPair)),
+        block_pairs(static_cast<uint32_t>(out.height) * out.width * (kClusterChannels / kPair)) {}
 
-  // Two channels of a block of a bundle: their sums, not less than the floor.
-  __device__ void write_to_block(const Bundles<T>& convs, const Bundle& bundle, int n, int pair, float first,
-                                 float second, uint32_t image, uint32_t pixel) const {
+  // Of block n of a bundle: two sums, not less than the floor.
+  __device__ void write(const Bundles<T>& convs, const Bundle& bundle, int n, int pair, float first,
+                        float second, uint32_t image, uint32_t pixel) const {
     const uint32_t in_image =
         (bundle.first_block + n) * block_pairs + pixel * (kClusterChannels / kPair) + pair;
-    blocks[image * image_pairs + in_image] = finished(convs, first, second);
-  }
-  __device__ void write_to_planes(const Bundles<T>& convs, const Bundle& bundle, int n, int pair, float first,
-                                  float second, uint32_t image, uint32_t pixel) const {
-    const float sums[kPair] = {first, second};
-    SQUISH_UNROLL
-    for (int i = 0; i < kPair; ++i) {
-      const int stored = (bundle.first_block + n) * kClusterChannels + pair * kPair + i;
-      const int used = used_channel(segments, kClusterChannels, stored);
-      if (used >= 0)
-        planes[(int64_t{image} * segments.channels + used) * pixels + pixel] = at_least(convs.floor, sums[i]);
-    }
+    pairs[image * image_pairs + in_image] = finished(convs, first, second);
   }
 
   // Through the type that is stored: rounding keeps the order of values.
@@ -58,22 +40,16 @@ struct Output {
 template <typename T, int kEights, int kWidth, typename Where>
 __device__ inline void write_sums(const Output<T>& output, const Bundles<T>& convs, const Bundle& bundle,
                                   const TileSums<kEights, kWidth>& sums, const Where& where) {
-  const int pair = lane_index() / kStepQuads;
   SQUISH_UNROLL
   for (int eight = 0; eight < kEights; ++eight) {
     SQUISH_UNROLL
     for (int which = 0; which < 2; ++which) {
       uint32_t image, pixel;
       if (!where(sum_pixel(eight, which), &image, &pixel)) continue;
-      if (output.planes == nullptr) {
-        sums.each_block(eight, which, [&](int n, float first, float second) {
-          if (n < bundle.blocks) output.write_to_block(convs, bundle, n, pair, first, second, image, pixel);
-        });
-      } else {
-        sums.each_block(eight, which, [&](int n, float first, float second) {
-          if (n < bundle.blocks) output.write_to_planes(convs, bundle, n, pair, first, second, image, pixel);
-        });
-      }
+      sums.each_block(eight, which, [&](int n, float first, float second) {
+        if (n < bundle.blocks)
+          output.write(convs, bundle, n, lane_index() / kStepQuads, first, second, image, pixel);
+      });
     }
   }
 }
@@ -133,7 +109,7 @@ __device__ inline void sum_global(const Planes<const T>& in, const Bundles<T>& c
   SQUISH_UNROLL
   for (int eight = 0; eight < kEights; ++eight) {
     const uint32_t at = first + read_pixel(eight);
-    input.own(eight, in, pixels(at < pixels.end ? at : pixels.end - 1), stride_h,
+    input.own(eight, pixels(at < pixels.end ? at : pixels.end - 1), stride_h,
               stride_w);  // beyond: nobody looks at it
   }
   add_slice(convs, bundle, slice, slices, input, sums);

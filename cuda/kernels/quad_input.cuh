@@ -23,19 +23,22 @@ __device__ inline Quad<T> quad_at(const T* at) {
 template <typename T, bool kPadded, int kEights>
 struct GlobalQuads {
   const Quad<T>* quads;
+  uint32_t image_quads, pixel_quads;
   uint32_t pixel[kEights];  // the quad of channel 0 under the window's origin without padding
   int y[kEights], x[kEights];
   int height, width;
 
   __device__ explicit GlobalQuads(const Planes<const T>& in)
-      : quads(reinterpret_cast<const Quad<T>*>(in.data)), height(in.height), width(in.width) {}
+      : quads(reinterpret_cast<const Quad<T>*>(in.data)),
+        image_quads(static_cast<uint32_t>(in.image_stride / kQuad)),
+        pixel_quads(static_cast<uint32_t>(in.step / kQuad)),
+        height(in.height),
+        width(in.width) {}
 
-  __device__ void own(int eight, const Planes<const T>& in, const OutputPixel& at, int stride_h,
-                      int stride_w) {
+  __device__ void own(int eight, const OutputPixel& at, int stride_h, int stride_w) {
     y[eight] = at.y * stride_h;
     x[eight] = at.x * stride_w;
-    const int64_t value = at.image * in.image_stride + (int64_t{y[eight]} * width + x[eight]) * in.step;
-    pixel[eight] = static_cast<uint32_t>(value / kQuad);
+    pixel[eight] = at.image * image_quads + (y[eight] * width + x[eight]) * pixel_quads;
   }
   __device__ Tap where(const Tap* taps, int step) const { return quad_tap(taps, step); }
   __device__ Quad<T> operator()(int eight, const Tap& tap) const {

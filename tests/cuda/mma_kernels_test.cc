@@ -355,9 +355,8 @@ class FireCase : Case<T> {
     SCOPED_TRACE(std::to_string(size_.height) + "x" + std::to_string(size_.width) + " in tiles of " +
                  std::to_string(tile.height) + "x" + std::to_string(tile.width) + ", " +
                  std::to_string(splits) + " splits, " + std::to_string(warps) + " warps");
-    const auto kernel = kernels_for<T>().fire_mma;
-    Case<T>::check(task_, kernel, expands_.order(), pooled ? this->pooled(expected_, out) : expected_);
-    if (!pooled) Case<T>::check_results(task_, kernel, expands_.order(), expected_);
+    Case<T>::check(task_, kernels_for<T>().fire_mma, expands_.order(),
+                   pooled ? this->pooled(expected_, out) : expected_);
   }
 
  private:
