@@ -33,7 +33,7 @@ FireChoice choose(const Workload& work, const Packs& packs, const ConvDescriptio
   FireChoice choice = packs.on_tensor_cores
                           ? choose_fire_mma(work, packs.bundles.at(&squeeze), packs.bundles.at(&first_expand),
                                             value_bytes(storage))
-                          : choose_fire(work, squeeze.out_channels * value_bytes(storage),
+                          : choose_fire(work, int64_t{squeeze.out_channels} * value_bytes(storage),
                                         packs.convs.at(&squeeze), packs.convs.at(&first_expand));
   if (policy == FirePolicy::kWhole) choice.whole = choice.tiling.rows > 0;
   if (policy == FirePolicy::kApart) choice.whole = false;
