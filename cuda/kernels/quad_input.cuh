@@ -19,6 +19,18 @@ __device__ inline Quad<T> quad_at(const T* at) {
   return *reinterpret_cast<const Quad<T>*>(at);
 }
 
+// Or zeros. Compilers load floats under a condition, and halves behind a branch, which keeps those of a step apart.
+__device__ inline Quad<float> quad_if(bool there, const Quad<float>* at) {
+  Quad<float> quad = {};
+  if (there) quad = *at;
+  return quad;
+}
+__device__ inline Quad<__half> quad_if(bool there, const Quad<__half>* at) {
+  Quad<__half> quad;
+  load_if(there, at, quad.pairs);
+  return quad;
+}
+
 // Of this lane's pixels of so many eights, in images in device memory. kPadded: windows reach beyond them.
 template <typename T, bool kPadded, int kEights>
 struct GlobalQuads {
@@ -45,9 +57,8 @@ struct GlobalQuads {
     const bool inside =
         !kPadded || (static_cast<unsigned>(y[eight] + tap.dy) < static_cast<unsigned>(height) &&
                      static_cast<unsigned>(x[eight] + tap.dx) < static_cast<unsigned>(width));
-    Quad<T> quad = {};
-    if (inside) quad = quads[pixel[eight] + static_cast<uint32_t>(tap.offset)];
-    return quad;
+    const Quad<T>* const at = quads + (pixel[eight] + static_cast<uint32_t>(tap.offset));
+    return kPadded ? quad_if(inside, at) : *at;
   }
 };
 

@@ -72,6 +72,17 @@ __device__ inline uint32_t larger_halves(uint32_t a, uint32_t b) {
   return larger;
 }
 
+// Two registers from device memory, or zeros where there is nothing to read. Left to themselves compilers branch around the
+// load.
+__device__ inline void load_if(bool there, const void* at, uint32_t (&to)[2]) {
+  asm volatile(
+      "{ .reg .pred there; setp.ne.u32 there, %3, 0; mov.u32 %0, 0; mov.u32 %1, 0; "
+      "@there ld.global.v2.u32 {%0, %1}, [%2]; }"
+      : "=r"(to[0]), "=r"(to[1])
+      : "l"(at), "r"(static_cast<uint32_t>(there))
+      : "memory");
+}
+
 }  // namespace cuda
 }  // namespace squish
 

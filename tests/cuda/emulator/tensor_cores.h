@@ -48,4 +48,9 @@ inline uint32_t larger_halves(uint32_t a, uint32_t b) {
   return larger;
 }
 
+inline void load_if(bool there, const void* at, uint32_t (&to)[2]) {
+  to[0] = to[1] = 0;
+  if (there) std::memcpy(to, at, sizeof to);
+}
+
 }  // namespace squish::cuda
