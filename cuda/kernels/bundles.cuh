@@ -195,13 +195,29 @@ struct TileSums {
       }
     }
   }
-  // function(n, two sums), for each block of one pixel.
+
+  // Those of one of its pixels.
+  struct OfPixel {
+    const TileSums& sums;
+    int eight, which;
+
+    // function(n, two sums) for each block of the bundle.
+    template <typename Function>
+    __device__ void each_block(const Function& function) const {
+      SQUISH_UNROLL
+      for (int n = 0; n < kWidth; ++n) {
+        const float (&values)[4] = sums.values[eight][n];
+        function(n, values[which], values[2 + which]);
+      }
+    }
+  };
+  // function(place, its sums) for each pixel of this lane's, by its place among the warp's.
   template <typename Function>
-  __device__ void each_block(int eight, int which, const Function& function) const {
+  __device__ void each_pixel(const Function& function) const {
     SQUISH_UNROLL
-    for (int n = 0; n < kWidth; ++n) {
-      const float (&sums)[4] = values[eight][n];
-      function(n, sums[which], sums[2 + which]);
+    for (int eight = 0; eight < kEights; ++eight) {
+      SQUISH_UNROLL
+      for (int which = 0; which < 2; ++which) function(sum_pixel(eight, which), OfPixel{*this, eight, which});
     }
   }
 };

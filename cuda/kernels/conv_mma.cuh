@@ -20,29 +20,19 @@ struct KeptSums {
   static_assert(kWidth * kClusterChannels * kColumn <= kFloats, "in either order");
 
   __device__ static void keep_pixels(const Sums& sums, float* kept) {
-    SQUISH_UNROLL
-    for (int eight = 0; eight < kTiles * kTileEights; ++eight) {
-      SQUISH_UNROLL
-      for (int which = 0; which < 2; ++which) {
-        float* const to = kept + sum_pixel(eight, which) * kRow;
-        sums.each_block(eight, which, [&](int n, float first, float second) {
-          set_pair(first, second, reinterpret_cast<Pair<float>*>(to + pair_channel(n)));
-        });
-      }
-    }
+    sums.each_pixel([&](uint32_t place, const typename Sums::OfPixel& pixel_sums) {
+      pixel_sums.each_block([&](int n, float first, float second) {
+        set_pair(first, second, reinterpret_cast<Pair<float>*>(kept + place * kRow + pair_channel(n)));
+      });
+    });
   }
   __device__ static void keep_channels(const Sums& sums, float* kept) {
-    SQUISH_UNROLL
-    for (int eight = 0; eight < kTiles * kTileEights; ++eight) {
-      SQUISH_UNROLL
-      for (int which = 0; which < 2; ++which) {
-        float* const to = kept + sum_pixel(eight, which);
-        sums.each_block(eight, which, [&](int n, float first, float second) {
-          to[pair_channel(n) * kColumn] = first;
-          to[(pair_channel(n) + 1) * kColumn] = second;
-        });
-      }
-    }
+    sums.each_pixel([&](uint32_t place, const typename Sums::OfPixel& pixel_sums) {
+      pixel_sums.each_block([&](int n, float first, float second) {
+        kept[pair_channel(n) * kColumn + place] = first;
+        kept[(pair_channel(n) + 1) * kColumn + place] = second;
+      });
+    });
   }
   // Of all slices: those of a group of warps follow each other.
   __device__ static float sum_of(const float* kept, int slices) {

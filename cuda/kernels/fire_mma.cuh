@@ -23,22 +23,18 @@ __device__ inline void squeeze_halo_mma(const MmaFireTask<T>& task, const Rectan
     const uint32_t first = static_cast<uint32_t>(item / bundles) * kFirePixels;
     TileSums<kFireEights, kWidth> sums;
     sum_global<false>(task.in, task.squeeze, bundle, 1, 1, halo, first, 0, 1, &sums);
-    SQUISH_UNROLL
-    for (int eight = 0; eight < kFireEights; ++eight) {
-      SQUISH_UNROLL
-      for (int which = 0; which < 2; ++which) {
-        const uint32_t at = first + sum_pixel(eight, which);
-        if (at >= halo.end) continue;
-        const bool inside = halo.inside(halo.anywhere(at));
-        sums.each_block(eight, which, [&](int n, float a, float b) {
-          if (n >= bundle.blocks) return;
-          Pair<T> result = {};
-          if (inside) result = Output<T>::finished(task.squeeze, a, b);
-          T* const to = squeezed + ((bundle.first_block + n) * halo.end + at) * kClusterChannels;
-          *reinterpret_cast<Pair<T>*>(to + pair_channel(0)) = result;
-        });
-      }
-    }
+    sums.each_pixel([&](uint32_t place, const typename TileSums<kFireEights, kWidth>::OfPixel& pixel_sums) {
+      const uint32_t at = first + place;
+      if (at >= halo.end) return;
+      const bool inside = halo.inside(halo.anywhere(at));
+      pixel_sums.each_block([&](int n, float a, float b) {
+        if (n >= bundle.blocks) return;
+        Pair<T> result = {};
+        if (inside) result = Output<T>::finished(task.squeeze, a, b);
+        T* const to = squeezed + ((bundle.first_block + n) * halo.end + at) * kClusterChannels;
+        *reinterpret_cast<Pair<T>*>(to + pair_channel(0)) = result;
+      });
+    });
   }
 }
 

@@ -40,18 +40,14 @@ struct Output {
 template <typename T, int kEights, int kWidth, typename Where>
 __device__ inline void write_sums(const Output<T>& output, const Bundles<T>& convs, const Bundle& bundle,
                                   const TileSums<kEights, kWidth>& sums, const Where& where) {
-  SQUISH_UNROLL
-  for (int eight = 0; eight < kEights; ++eight) {
-    SQUISH_UNROLL
-    for (int which = 0; which < 2; ++which) {
-      uint32_t image, pixel;
-      if (!where(sum_pixel(eight, which), &image, &pixel)) continue;
-      sums.each_block(eight, which, [&](int n, float first, float second) {
-        if (n < bundle.blocks)
-          output.write(convs, bundle, n, lane_index() / kStepQuads, first, second, image, pixel);
-      });
-    }
-  }
+  sums.each_pixel([&](uint32_t place, const typename TileSums<kEights, kWidth>::OfPixel& pixel_sums) {
+    uint32_t image, pixel;
+    if (!where(place, &image, &pixel)) return;
+    pixel_sums.each_block([&](int n, float first, float second) {
+      if (n < bundle.blocks)
+        output.write(convs, bundle, n, lane_index() / kStepQuads, first, second, image, pixel);
+    });
+  });
 }
 
 // All pixels of all images, in reading order.
@@ -133,16 +129,12 @@ template <typename T, int kEights, int kWidth>
 __device__ inline void keep_results(const Bundles<T>& convs, const TileSums<kEights, kWidth>& sums,
                                     T* pixels) {
   constexpr int kRow = KeptRow<kWidth, sizeof(T)>::kValues;
-  SQUISH_UNROLL
-  for (int eight = 0; eight < kEights; ++eight) {
-    SQUISH_UNROLL
-    for (int which = 0; which < 2; ++which) {
-      T* const to = pixels + sum_pixel(eight, which) * kRow;
-      sums.each_block(eight, which, [&](int n, float first, float second) {
-        *reinterpret_cast<Pair<T>*>(to + pair_channel(n)) = Output<T>::finished(convs, first, second);
-      });
-    }
-  }
+  sums.each_pixel([&](uint32_t place, const typename TileSums<kEights, kWidth>::OfPixel& pixel_sums) {
+    pixel_sums.each_block([&](int n, float first, float second) {
+      *reinterpret_cast<Pair<T>*>(pixels + place * kRow + pair_channel(n)) =
+          Output<T>::finished(convs, first, second);
+    });
+  });
 }
 
 // The maxima of a tile's windows into the output. The convolution's height and width clip the windows. A thread has a quad.
