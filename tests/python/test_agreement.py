@@ -42,3 +42,12 @@ def test_other_labels_are_counted(
     (one,) = agreement.agreements(ancestor, images, "cpu", ["f32"])
     assert (one.images, one.same, one.difference) == (len(images), len(images) - 1, 1)
     assert one.enough == (0.005 * len(images) >= 1)
+
+
+def test_what_is_not_there_is_named(
+    ancestor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "missing"
+    monkeypatch.setattr(sys, "argv", ["agreement.py", str(ancestor), "--data", str(missing)])
+    with pytest.raises(SystemExit, match=f"agreement.py: .*{missing}"):
+        agreement.main()

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from squishnative import load
+from squishnative import DeviceError, load
 from squishnative.spec import FloatArray
 from squishnative.train.dataset import Images, read_dataset
 from squishnative.train.run import read_net
@@ -83,16 +83,19 @@ def main() -> None:
     parser.add_argument("nets", type=Path, nargs="+", metavar="NET")
     options = parser.parse_args()
     found: list[Agreement] = []
-    for file in options.nets:
-        images = read_dataset(options.data, read_net(str(file)).input).val.images
-        for agreement in agreements(file, images, options.device, options.weights):
-            found.append(agreement)
-            print(
-                f"{file}: weights {agreement.weights}, activations {agreement.storage}: "
-                f"{agreement.same} of {agreement.images} the same, logits differ by "
-                f"{agreement.difference:.1e}",
-                flush=True,
-            )
+    try:
+        for file in options.nets:
+            images = read_dataset(options.data, read_net(str(file)).input).val.images
+            for agreement in agreements(file, images, options.device, options.weights):
+                found.append(agreement)
+                print(
+                    f"{file}: weights {agreement.weights}, activations {agreement.storage}: "
+                    f"{agreement.same} of {agreement.images} the same, logits differ by "
+                    f"{agreement.difference:.1e}",
+                    flush=True,
+                )
+    except (OSError, ValueError, DeviceError) as error:
+        sys.exit(f"agreement.py: {error}")
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
     sys.exit(not all(one.enough for one in found))
