@@ -56,7 +56,7 @@ lint: lint-cpp lint-python
 lint-cpp: $(VENV)/dev.stamp
 	@clang-format --dry-run -Werror $(CXX_FILES)
 	cmake --preset dev
-	run-clang-tidy.py -p build/dev -j $(JOBS) -quiet '^$(CURDIR)/(cpp|cuda|tools)/.*\.cc$$'
+	run-clang-tidy.py -p build/dev -j $(JOBS) -quiet -hide-progress '^$(CURDIR)/(cpp|cuda|tools)/.*\.cc$$'
 
 lint-python: $(VENV)/dev.stamp
 	ruff check

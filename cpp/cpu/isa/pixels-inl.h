@@ -23,7 +23,7 @@ void pixels_of(const PixelTask& task) {
 // Photographs: where compilers load by strides of three, a shuffle splits 16 pixels at once. The last 16 of a row may be
 // some of the 16 before them again.
 void pixels_of_rgb(const PixelTask& task) {
-  constexpr ptrdiff_t kPixels = kVecs * kLanes;
+  constexpr int kPixels = kVecs * kLanes;
   if (task.width < kPixels) return pixels_of<3>(task);
   Vec scale[3], shift[3];
   for (int c = 0; c < 3; ++c) {

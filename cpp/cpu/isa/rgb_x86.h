@@ -2,6 +2,7 @@
 #pragma once
 
 #include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 
 namespace squish {
@@ -33,7 +34,7 @@ inline __m128i load_16_bytes(const uint8_t* p) {
 
 // Channel c of 16 pixels.
 inline __m128i rgb_plane(const uint8_t* pixels, int c) {
-  const auto part = [&](int r) {
+  const auto part = [&](ptrdiff_t r) {
     return _mm_shuffle_epi8(load_16_bytes(pixels + 16 * r), load_16_bytes(kRgbShuffles.indices[c][r]));
   };
   return _mm_or_si128(_mm_or_si128(part(0), part(1)), part(2));
