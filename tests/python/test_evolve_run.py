@@ -110,6 +110,22 @@ class TestRun:
             twin = tmp_path / "killed" / net.relative_to(tmp_path / "whole")
             assert twin.read_bytes() == net.read_bytes()
 
+    def test_individuals_depend_on_files_and_their_numbers_alone(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        """So processes on copies of a run's folder can train its family side by side."""
+        begin(tmp_path, settings(pictures, ancestor))
+        shipped = evolve(tmp_path, lambda _: None, data=data)
+        for member in shipped:
+            net, record = (tmp_path / f"{member.name}.{kind}" for kind in ("squish", "json"))
+            wanted = net.read_bytes()
+            net.unlink()
+            record.unlink()
+            made: list[Individual] = []
+            evolve(tmp_path, made.append, data=data)
+            assert [one.name for one in made] == [member.name]
+            assert net.read_bytes() == wanted
+
     @pytest.mark.parametrize("strategy", STRATEGIES)
     def test_rivals_end_with_a_file_as_large_as_was_asked_for(
         self, strategy: str, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
