@@ -1,4 +1,4 @@
-"""Timing of rivals side by side, for `squish bench` and `squish demo`."""
+"""Timing of rivals side by side, and of one net."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+
+import numpy as np
+
+from squishnative.net import Net
 
 
 class Timing(NamedTuple):
@@ -39,6 +43,13 @@ def time_interleaved(
                 if k > 0 or turn == 1:
                     samples[name].append(time.perf_counter() - begin)
     return {name: _summary(taken) for name, taken in samples.items()}
+
+
+def seconds_of_an_image(net: Net) -> float:
+    """Latency of one image of bytes: the median of calls."""
+    channels, height, width = net.input_shape
+    image = np.zeros((1, height, width, channels), np.uint8)
+    return time_interleaved({"net": lambda: net.infer(image)}, seconds=0.2)["net"].median
 
 
 def _summary(samples: list[float]) -> Timing:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import squishnative
+import torch
 from evolution import planner, small
-from squishnative.evolve.budget import Budget, before_compression, file_bytes, within
+from squishnative.evolve import environment
+from squishnative.evolve.budget import Budget, Planner, before_compression, file_bytes, within
 from squishnative.evolve.clusters import genome_of, members, sums, without_weakest
 from squishnative.evolve.environment import Environment, measure_environment
 from squishnative.spec import ConvSpec, InputSpec, NetSpec
@@ -47,7 +52,7 @@ class TestPlanner:
         assert moved["fire8/expand3x3"] < plain["fire8/expand3x3"]
 
     def test_a_budget_below_the_emptiest_net_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"budget of 100 bytes: the emptiest net needs"):
+        with pytest.raises(ValueError, match="budget of 100 bytes: the emptiest net has"):
             planner(small()).counts(Budget(bytes=100), {})
 
 
@@ -67,9 +72,9 @@ def test_the_environment_predicts_what_the_engine_takes() -> None:
     found = measure_environment(spec, 1, 0)
     assert set(found.cluster_seconds) == set(genome_of(spec))
     assert found.fixed_seconds >= 0
-    full = {name: np.ones_like(alive) for name, alive in genome_of(spec).items()}
-    fifth = {name: np.arange(a.size).reshape(a.shape) % 5 == 0 for name, a in full.items()}
-    assert 1e-5 < found.seconds(fifth) < 0.6 * found.seconds(full)
+    plan = Planner(spec, found, "i8")
+    fifth = {name: count // 5 for name, count in plan.totals.items()}
+    assert 1e-5 < plan.seconds(fifth) < 0.6 * plan.seconds(plan.totals)
     assert Environment(**json.loads(json.dumps(found.to_dict()))) == found
 
 
@@ -107,7 +112,7 @@ class TestCompression:
         assert within(spec, Budget(None, 1.0, "i8")) is spec
 
     def test_a_size_that_the_emptiest_net_has_not_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="budget of 100 bytes: the emptiest net needs"):
+        with pytest.raises(ValueError, match="budget of 100 bytes: the emptiest net has"):
             within(small(), Budget(100, None, "i8"))
 
 
@@ -130,3 +135,42 @@ class TestWithoutWeakest:
 
 def convs_of(spec: NetSpec) -> list[ConvSpec]:
     return [conv for layer in spec.layers for _, conv in layer.named_convs()]
+
+
+def test_the_environment_of_a_cuda_device_knows_fires_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a GPU: steps as CUDA names them, whole Fires and apart, timed by their clusters."""
+    spec = small()
+    probes = []
+
+    class Session:
+        isa = ""
+
+        def __init__(self, model: object, device: str, threads: int) -> None:
+            assert (device, threads) == ("cuda", 1)
+            genome = genome_of(NetSpec.from_model(model))  # type: ignore[arg-type]
+            self.cost = {n: 1e-6 * int(alive.sum()) for n, alive in genome.items()}
+            probes.append(self)
+
+        def profile(self, *_: object) -> list[SimpleNamespace]:
+            steps = [SimpleNamespace(layer="input", seconds=1e-6)]
+            for name, seconds in self.cost.items():
+                whole = len(probes) > 1 and "/" in name  # the second probe's Fires
+                layer = name.partition("/")[0] if whole else name
+                steps.append(SimpleNamespace(layer=f"{layer}+pool", seconds=seconds))
+            return steps
+
+    monkeypatch.setattr("squishnative._core.Session", Session)
+    monkeypatch.setattr(environment, "load", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(environment, "seconds_of_an_image", lambda _: 1e-3)
+    found = measure_environment(spec, 1, 0, "cuda")
+    assert found.machine == "cuda"
+    assert set(found.cluster_seconds) == set(genome_of(spec))
+    assert list(found.cluster_seconds.values()) == pytest.approx([1e-6] * 26)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_an_environment_that_is_not_here() -> None:
+    with pytest.raises(squishnative.DeviceError, match="cuda"):
+        measure_environment(small(), 1, 0, "cuda")

@@ -256,6 +256,27 @@ class TestRun:
         assert evolve(tmp_path, lambda _: None, data=data) == shipped
         assert young(tmp_path) == members
 
+    def test_what_was_asked_for_and_missed_is_said(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        wanted = settings(pictures, ancestor, max_seconds=1.0, max_drop=100.0)
+        begin(tmp_path, wanted)
+        evolve(tmp_path, lambda _: None, data=data)
+        assert run.missed(tmp_path) == []
+        for change, sentence in (
+            ({"max_bytes": 1e3}, "no net has at most 1,000 bytes: the smallest has "),
+            ({"max_seconds": 1e-7}, "no net takes at most 0.1 us an image: the fastest takes "),
+            ({"max_drop": -200.0}, "generation 2 lost .* points .*: it ended the run"),
+        ):
+            asked = replace(wanted, **change)  # type: ignore[arg-type]
+            about = {"format": 6, "squishnative": "test", **asked.to_dict()}
+            (tmp_path / "settings.json").write_text(json.dumps(about))
+            (said,) = run.missed(tmp_path)
+            assert re.match(sentence, said)
+        for file in tmp_path.glob("family/*.json"):
+            file.unlink()
+        assert run.missed(tmp_path)[-1] == "no net is shipped"
+
     def test_half_a_generation_does_not_end_a_run(
         self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
     ) -> None:
@@ -307,6 +328,12 @@ class TestRefuses:
             ({"larger_bytes": (3e4, 3e4)}, "sizes: got 12000, 30000, 30000, must be positive"),
             ({"larger_bytes": (3e4,), "max_bytes": None, "max_seconds": 1.0}, "got 0, 30000"),
             ({"larger_bytes": (3e4,), "strategy": "rigl"}, "but strategy 'rigl' takes one"),
+            ({"max_bytes": 0.0}, "max_bytes: got 0, must be positive"),
+            ({"max_seconds": float("nan")}, "max_seconds: got nan, must be positive"),
+            ({"strategy": "rigl", "max_drop": 1.0}, "max_drop: strategy 'rigl' has no generations"),
+            ({"engine_device": "tpu"}, "engine_device: got 'tpu', wanted cpu, cuda or cuda:1"),
+            ({"cluster_factor": 1.5}, "cluster_factor: got 1.5, must be 0 to 1"),
+            ({"cluster": "layer"}, "cluster: got 'layer', wanted one of filter, kernel"),
         ],
     )
     def test_settings_out_of_range(
@@ -319,15 +346,15 @@ class TestRefuses:
         self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
     ) -> None:
         begin(tmp_path, settings(pictures, ancestor, max_bytes=5e3))
-        with pytest.raises(ValueError, match="budget of 5000 bytes: the emptiest net needs"):
+        with pytest.raises(ValueError, match="budget of 5,000 bytes: the emptiest net has"):
             evolve(tmp_path, lambda _: None, data=data)
         assert young(tmp_path) == []
 
     @pytest.mark.parametrize(
         ("sizes", "message"),
         [
-            ((1e7,), "a net of 1e\\+07 bytes: the ancestor's file has"),
-            ((20e3, 20.5e3), "a net of 20500 bytes: too few generations, 2"),
+            ((1e7,), "a net of 10,000,000 bytes: the ancestor's file has"),
+            ((20e3, 20.5e3), "a net of 20,500 bytes: too few generations, 2"),
         ],
     )
     def test_sizes_that_no_generation_has(
@@ -343,6 +370,30 @@ class TestRefuses:
         with pytest.raises(ValueError, match=message):
             evolve(tmp_path, lambda _: None, data=data)
         assert young(tmp_path) == []
+
+    def test_another_ancestor_than_the_run_began_with(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        mine = tmp_path / "mine.squish"
+        mine.write_bytes(ancestor.read_bytes())
+        begin(tmp_path / "run", settings(pictures, mine))
+        kill_after_one(lambda k: evolve(tmp_path / "run", k, data=data))
+        replace(read_net(str(mine)), about="another").save(mine)
+        with pytest.raises(ValueError, match=r"the ancestor's file is .*; the run began with"):
+            evolve(tmp_path / "run", lambda _: None, data=data)
+
+    def test_a_budget_that_the_ancestor_meets(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        begin(tmp_path, settings(pictures, ancestor, max_bytes=10e6))
+        with pytest.raises(ValueError, match=r"the ancestor is within the budget already: "):
+            evolve(tmp_path, lambda _: None, data=data)
+
+    def test_an_individual_that_cannot_be_read(self, tmp_path: Path) -> None:
+        (tmp_path / "generation-00").mkdir()
+        (tmp_path / "generation-00" / "member-0.json").write_text("{,")
+        with pytest.raises(ValueError, match=r"member-0\.json': not what a run says"):
+            young(tmp_path)
 
     def test_an_ancestor_of_other_classes(
         self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from squishnative.evolve.individual import Individual
 from squishnative.evolve.selection import dominates, fittest, front, spread
+from squishnative.evolve.synthesis import slower_than_forecast
 
 
 def individual(fitness: float, size: int, seconds: float, generation: int = 1) -> Individual:
@@ -53,3 +57,13 @@ class TestSpread:
         last = individual(0.85, 300, 3, 2)
         assert spread([ancestor, sick, well], 5) == [ancestor, well]
         assert spread([ancestor, sick, well, last], 5) == [ancestor, well, last]
+
+
+def test_forecasts_learn_from_what_was_measured() -> None:
+    def measured(seconds: float, generation: int = 1) -> Individual:
+        return replace(individual(0.9, 9, 1e-3, generation), seconds=seconds)
+
+    assert slower_than_forecast([measured(1.1e-3), measured(1.2e-3)]) == pytest.approx(1.15)
+    assert slower_than_forecast([measured(5e-3)]) == 1.25  # a busy machine
+    assert slower_than_forecast([measured(1e-5)]) == 0.8
+    assert slower_than_forecast([measured(5e-3, generation=0)]) == 1.0

@@ -38,6 +38,16 @@ def test_ancestors_come_before_their_families() -> None:
         assert experiment.ancestor is None or experiment.ancestor in names[:number]
 
 
+def test_chosen_runs_bring_their_dense_nets() -> None:
+    assert [e.name for e in make.chosen("imagenette")] == ["imagenette-dense", "imagenette"]
+    assert [e.name for e in make.chosen("*rigl-2")] == [
+        "imagenet10-64-dense",
+        "imagenet10-64-rigl-2",
+    ]
+    assert make.chosen("*") == EXPERIMENTS
+    assert make.chosen("nothing") == []
+
+
 def test_a_run_that_was_begun_is_continued(tmp_path: Path) -> None:
     experiment = EXPERIMENTS[0]
     folder = tmp_path / experiment.name
@@ -60,12 +70,16 @@ def test_a_family_becomes_tables(
     folder = tmp_path / "imagenette"
     run.begin(folder, settings(pictures, ancestor, dtype="i4", max_bytes=9e3))
     family = run.evolve(folder, lambda _: None, data=data)
+    dense = tmp_path / "imagenette-dense"
+    dense.mkdir()
+    (dense / "log.csv").write_text("epoch,seconds\n1,1800\n2,3600\n")
     monkeypatch.setattr(results, "SECONDS", 0.01)
     text = results.results(tmp_path, "some core")
     for member in family:
         assert f"{member.shipped_bytes:,}" in text
         assert f"{100 * member.val_accuracy:.2f} %" in text
     assert "| smaller than SqueezeNet v1.1 | 5.17x |" in text
+    assert "the dense net's own training: 2 epochs in 1.5 hours" in text
     tables = [part for part in text.split("\n\n") if part.startswith("|")]
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1

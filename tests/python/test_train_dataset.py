@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from pictures import LABELS, make_pictures
 from PIL import Image
 from squishnative.preprocess import Preprocessing
 from squishnative.spec import InputSpec
-from squishnative.train.dataset import Dataset, DatasetError, hold_out, read_dataset
+from squishnative.train.dataset import Dataset, DatasetError, Split, hold_out, read_dataset
 from squishnative.train.geometry import engines_view, seen_by_the_engine, training_view
 
 SPEC = InputSpec(height=32, width=32, resize=36)
@@ -96,6 +99,14 @@ def test_reads_zstandard(folder: Path, tmp_path: Path) -> None:
     )
 
 
+def test_reads_zstandard_of_two_frames(folder: Path, tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    plain = tar_of(folder, tmp_path / "data.tar", "w").read_bytes()
+    file = tmp_path / "data.tar.zst"
+    file.write_bytes(zstandard.compress(plain[:9999]) + zstandard.compress(plain[9999:]))
+    assert len(read_dataset(file, SPEC).train) == 9
+
+
 def test_other_names_of_val_and_other_files_around(folder: Path) -> None:
     (folder / "val").rename(folder / "test")
     (folder / "classes.json").write_text("{}")
@@ -153,7 +164,8 @@ def test_formats_that_run_other_programs_are_no_images(folder: Path, tmp_path: P
     (tmp_path / "disguised.eps").rename(folder / "train" / "down" / "disguised.png")
     for source in (folder, tar_of(folder, tmp_path / "data.tar", "w")):
         data = read_dataset(source, SPEC)
-        assert [name.rpartition("/")[2] for name, _ in data.skipped] == ["disguised.png"]
+        skipped = [name.rpartition("/")[2] for name, _ in data.skipped]
+        assert skipped == ["disguised.png", "new.eps"]
         assert not [name for name in data.train.names if name.endswith(".eps")]
 
 
@@ -190,13 +202,78 @@ class TestRefuses:
 
     def test_an_empty_class(self, folder: Path) -> None:
         (folder / "train" / "empty").mkdir()
-        with pytest.raises(DatasetError, match="empty: a class without images"):
+        with pytest.raises(DatasetError, match="train/empty: a class without images"):
+            read_dataset(folder, SPEC)
+
+    @pytest.mark.parametrize("split", ["train", "val"])
+    @pytest.mark.parametrize("kept", [[], ["notes.txt", ".DS_Store", "._000.png"], ["000.heic"]])
+    def test_a_class_without_images_wherever_it_is(
+        self, folder: Path, tmp_path: Path, split: str, kept: list[str]
+    ) -> None:
+        shutil.rmtree(folder / split / "down")
+        (folder / split / "down").mkdir()
+        for name in kept:
+            (folder / split / "down" / name).write_bytes(b"no image")
+        wrapped = tmp_path / "wrapped" / "test"
+        wrapped.mkdir(parents=True)
+        folder.rename(wrapped / "pictures")
+        for source in (
+            wrapped / "pictures",
+            wrapped.parent,
+            tar_of(wrapped, tmp_path / "data.tar", "w"),
+        ):
+            with pytest.raises(DatasetError, match=f"{split}/down: a class without images") as e:
+                read_dataset(source, SPEC)
+            assert ("000.heic: not an image that is read: .heic" in str(e.value)) == (
+                "000.heic" in kept
+            )
+
+    def test_a_class_of_links_that_lead_nowhere(self, folder: Path, tmp_path: Path) -> None:
+        for split in ("train", "val"):
+            (folder / split / "down").rename(tmp_path / split)
+            (folder / split / "down").symlink_to(tmp_path / split)
+        packed = tar_of(folder, tmp_path / "data.tar", "w")
+        assert read_dataset(folder, SPEC).labels == LABELS
+        with pytest.raises(DatasetError, match=r"train/down: .*links in archives"):
+            read_dataset(packed, SPEC)
+        shutil.rmtree(tmp_path / "train")
+        with pytest.raises(DatasetError, match=r"train/down: .*leads nowhere"):
+            read_dataset(folder, SPEC)
+
+    def test_two_folders_of_training_images(self, folder: Path, tmp_path: Path) -> None:
+        both = tmp_path / "both"
+        for name in ("a", "b"):
+            shutil.copytree(folder, both / name)
+        with pytest.raises(DatasetError, match="images in both a/train and b/train"):
+            read_dataset(both, SPEC)
+        shutil.rmtree(both / "a" / "val")
+        with pytest.raises(DatasetError, match="images in both a/train and b/train"):
+            read_dataset(both, SPEC)
+
+    def test_folders_that_cannot_be_looked_into(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (folder / "lost+found").mkdir()
+        shut = ["lost+found"]
+        listdir: Callable[[Path], list[str]] = os.listdir
+
+        def guarded(path: Path) -> list[str]:
+            if path.name in shut:
+                raise PermissionError(13, "Permission denied", str(path))
+            return listdir(path)
+
+        monkeypatch.setattr(os, "listdir", guarded)
+        assert len(read_dataset(folder, SPEC).train) == 9
+        shut.append("down")
+        with pytest.raises(PermissionError, match="down"):
             read_dataset(folder, SPEC)
 
     def test_a_class_of_broken_images(self, folder: Path) -> None:
         for file in (folder / "val" / "down").iterdir():
             file.write_bytes(b"")
-        with pytest.raises(DatasetError, match="no image of val/down can be read"):
+        with pytest.raises(
+            DatasetError, match=r"val/down: a class without images .*val/down/000\.png"
+        ):
             read_dataset(folder, SPEC)
 
     def test_what_is_no_tar_file(self, tmp_path: Path) -> None:
@@ -206,9 +283,47 @@ class TestRefuses:
             read_dataset(file, SPEC)
 
     def test_a_tar_file_that_ends_early(self, folder: Path, tmp_path: Path) -> None:
+        whole = tar_of(folder, tmp_path / "whole.tar", "w")
+        with tarfile.open(whole) as archive:
+            inside = archive.getmembers()[-1]
+        file = tmp_path / "data.tar"
+        # In an image, in the header of one, before it, and before the mark of the end.
+        for size in (
+            inside.offset_data + 10,
+            inside.offset + 10,
+            inside.offset,
+            inside.offset_data + (inside.size + 511) // 512 * 512,
+        ):
+            file.write_bytes(whole.read_bytes()[:size])
+            with pytest.raises(DatasetError, match=r"data\.tar: the archive is damaged or cut"):
+                read_dataset(file, SPEC)
+
+    @pytest.mark.parametrize(("suffix", "mode"), [("gz", "w:gz"), ("bz2", "w:bz2"), ("xz", "w:xz")])
+    def test_compressed_tar_files_that_end_early(
+        self, folder: Path, tmp_path: Path, suffix: str, mode: str
+    ) -> None:
+        file = tar_of(folder, tmp_path / f"data.tar.{suffix}", mode)
+        file.write_bytes(file.read_bytes()[: file.stat().st_size * 3 // 4])
+        with pytest.raises(DatasetError, match=rf"data\.tar\.{suffix}: "):
+            read_dataset(file, SPEC)
+
+    def test_a_zstandard_file_that_ends_early(self, folder: Path, tmp_path: Path) -> None:
+        zstandard = pytest.importorskip("zstandard")
+        whole = zstandard.compress(tar_of(folder, tmp_path / "data.tar", "w").read_bytes())
+        file = tmp_path / "data.tar.zst"
+        for size in (len(whole) // 4, len(whole) - 1):
+            file.write_bytes(whole[:size])
+            with pytest.raises(DatasetError, match=r"data\.tar\.zst: .* cut short"):
+                read_dataset(file, SPEC)
+
+    def test_a_tar_file_with_a_damaged_header(self, folder: Path, tmp_path: Path) -> None:
         file = tar_of(folder, tmp_path / "data.tar", "w")
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-        with pytest.raises(DatasetError):
+        with tarfile.open(file) as archive:
+            inside = archive.getmembers()[-3]
+        content = bytearray(file.read_bytes())
+        content[inside.offset : inside.offset + 8] = b"damaged!"
+        file.write_bytes(content)
+        with pytest.raises(DatasetError, match="the archive is damaged"):
             read_dataset(file, SPEC)
 
     def test_what_is_not_there(self, tmp_path: Path) -> None:
@@ -221,12 +336,165 @@ def test_nothing_outside_the_archive_is_read(folder: Path, tmp_path: Path) -> No
     path = tmp_path / "data.tar"
     with tarfile.open(path, "w") as archive:
         archive.add(folder, folder.name)
-        link = tarfile.TarInfo("train/across/link.png")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(link)
-        archive.addfile(tarfile.TarInfo("train/across/empty.png"), io.BytesIO())
+        for name, kind in (("hard", tarfile.LNKTYPE), ("link", tarfile.SYMTYPE)):
+            link = tarfile.TarInfo(f"pictures/train/across/{name}.png")
+            link.type, link.linkname = kind, "/etc/passwd"
+            archive.addfile(link)
+        archive.addfile(tarfile.TarInfo("pictures/train/across/empty.png"), io.BytesIO())
     data = read_dataset(path, SPEC)
-    assert [name for name, _ in data.skipped] == ["train/across/empty.png"]
+    assert len(data.train) == 9
+    assert [name.rpartition("/")[2] for name, _ in data.skipped] == [
+        "empty.png",
+        "hard.png",
+        "link.png",
+    ]
+
+
+def test_archives_name_a_file_twice(folder: Path, tmp_path: Path) -> None:
+    """A file of two names is packed once; of two files of a name the later counts."""
+    across = folder / "train" / "across"
+    os.link(across / "000.png", across / "again.png")
+    path = tar_of(folder, tmp_path / "data.tar", "w")
+    with tarfile.open(path, "a") as archive:
+        archive.add(folder / "train" / "down" / "000.png", "pictures/train/across/001.png")
+    data = read_dataset(path, SPEC)
+    assert not data.skipped
+    images = dict(zip(data.train.names, data.train.images))
+    for same, other in (("across/again", "across/000"), ("across/001", "down/000")):
+        np.testing.assert_array_equal(
+            images[f"pictures/train/{same}.png"], images[f"pictures/train/{other}.png"]
+        )
+    assert len(data.train) == 10
+
+
+@pytest.fixture(params=["folder", "tar", "wrapped"])
+def read(request: pytest.FixtureRequest, folder: Path, tmp_path: Path) -> Callable[[], Dataset]:
+    """The folder, once it is as a test wants it, as it is or packed or in a folder around."""
+
+    def reader() -> Dataset:
+        if request.param == "folder":
+            return read_dataset(folder, SPEC)
+        if request.param == "tar":
+            return read_dataset(tar_of(folder, tmp_path / "data.tar", "w"), SPEC)
+        (tmp_path / "around").mkdir()
+        folder.rename(tmp_path / "around" / "pictures")
+        return read_dataset(tmp_path / "around", SPEC)
+
+    return reader
+
+
+def ends(names: list[str]) -> list[str]:
+    return [name.removeprefix("pictures/") for name in names]
+
+
+def test_images_in_folders_of_a_class_count_for_it(
+    folder: Path, read: Callable[[], Dataset]
+) -> None:
+    down = folder / "train" / "down"
+    (down / "val" / "more").mkdir(parents=True)
+    (down / "001.png").rename(down / "val" / "more" / "001.png")
+    (folder / "val" / "plain" / "train").mkdir()
+    (folder / "val" / "plain" / "000.png").rename(folder / "val" / "plain" / "train" / "000.png")
+    data = read()
+    assert data.labels == LABELS
+    assert not data.skipped
+    assert ends(data.train.names)[3:6] == [
+        "train/down/000.png",
+        "train/down/002.png",
+        "train/down/val/more/001.png",
+    ]
+    assert data.train.classes.tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    assert data.val.classes.tolist() == [0] * 2 + [1] * 2 + [2] * 2
+
+
+def test_lists_files_of_a_class_that_are_no_images(
+    folder: Path, read: Callable[[], Dataset]
+) -> None:
+    (folder / "train" / "down" / "sub").mkdir()
+    (folder / "train" / "down" / "sub" / "x.HEIC").write_bytes(b"")
+    (folder / "train" / "down" / "README").write_text("")
+    (folder / "train" / "README").write_text("")  # in no class
+    os.mkfifo(folder / "train" / "down" / "pipe.png")
+    data = read()
+    assert len(data.train) == 9
+    names, why = zip(*data.skipped)
+    assert ends(list(names)) == [
+        "train/down/README",
+        "train/down/pipe.png",
+        "train/down/sub/x.HEIC",
+    ]
+    assert why[0] == "not an image that is read: no suffix"
+    assert why[2] == "not an image that is read: .heic"
+
+
+def test_hidden_files_and_folders_are_as_if_not_there(
+    folder: Path, read: Callable[[], Dataset]
+) -> None:
+    for hidden in (
+        "train/.ipynb_checkpoints",
+        "train/__MACOSX",
+        "val/down/.thumbs",
+        ".cache/train",
+    ):
+        (folder / hidden).mkdir(parents=True)
+        shutil.copy(folder / "train" / "down" / "000.png", folder / hidden / "000.png")
+    shutil.copytree(folder / "train", folder / "__MACOSX" / "train")
+    (folder / "train" / "down" / "._000.png").write_bytes(b"no image")
+    (folder / "val" / "down" / ".DS_Store").write_bytes(b"")
+    data = read()
+    assert data.labels == LABELS
+    assert (len(data.train), len(data.val), data.skipped) == (9, 6, [])
+
+
+def test_a_split_that_is_not_used_may_be_empty(folder: Path, read: Callable[[], Dataset]) -> None:
+    (folder / "test" / "down").mkdir(parents=True)
+    (folder / "valid" / "other").mkdir(parents=True)
+    (folder / "valid" / "other" / "x.heic").write_bytes(b"")
+    data = read()
+    assert (data.labels, len(data.val), data.skipped) == (LABELS, 6, [])
+
+
+def test_a_file_is_no_split_and_no_class(folder: Path, read: Callable[[], Dataset]) -> None:
+    (folder / "val").rename(folder / "test")
+    (folder / "val").write_text("")
+    (folder / "train" / "down" / "train").write_text("")
+    (folder / "train" / "x.png").write_bytes(b"")
+    data = read()
+    assert ends([name for name, _ in data.skipped]) == ["train/down/train"]
+    assert len(data.val) == 6
+
+
+def test_classes_of_the_names_of_splits(folder: Path, read: Callable[[], Dataset]) -> None:
+    for split in ("train", "val"):
+        (folder / split / "down").rename(folder / split / "train")
+        (folder / split / "plain").rename(folder / split / "val")
+    data = read()
+    assert data.labels == ["across", "train", "val"]
+    assert (len(data.train), len(data.val)) == (9, 6)
+
+
+def test_the_case_of_names(folder: Path, read: Callable[[], Dataset]) -> None:
+    down = folder / "train" / "down"
+    shutil.copy(down / "000.png", down / "A.PNG")
+    shutil.copy(down / "000.png", down / "a.png")
+    if len(list(down.iterdir())) == 4:
+        pytest.skip("the file system takes them for one")
+    data = read()
+    assert ends(data.train.names)[6:8] == ["train/down/A.PNG", "train/down/a.png"]
+    assert not data.skipped
+
+
+def test_links_that_lead_round_end(folder: Path) -> None:
+    down, plain = (folder / "train" / name for name in ("down", "plain"))
+    (down / "plain").symlink_to(plain)
+    (plain / "down").symlink_to(down)
+    (down / "self.png").symlink_to("self.png")
+    data = read_dataset(folder, SPEC)
+    assert [name for name in data.train.names if name.count("/") > 3] == []
+    assert [name for name, _ in data.skipped] == [
+        "train/down/self.png",
+        "train/plain/down/self.png",
+    ]
 
 
 def test_held_out_images_are_a_share_of_each_class(data: Dataset) -> None:
@@ -241,3 +509,14 @@ def test_holding_out_leaves_an_image_of_each_class(data: Dataset) -> None:
     left, taken = hold_out(hold_out(data.train, 0.9, 0)[0], 0.99, 0)
     assert np.bincount(left.classes).tolist() == [1, 1, 1]
     assert np.bincount(taken.classes).tolist() == [1, 1, 1]
+
+
+def test_holding_out_of_one_image_names_the_class(folder: Path) -> None:
+    for number in (1, 2):
+        (folder / "train" / "plain" / f"00{number}.png").unlink()
+    data = read_dataset(folder, SPEC)
+    with pytest.raises(ValueError, match=r"pictures: class 'plain' has .* 'train/plain/000\.png'"):
+        hold_out(data.train, 0.25, 0)
+    unnamed = Split(data.train.images, data.train.classes, data.train.names)
+    with pytest.raises(ValueError, match=r"^class 2 has one training image"):
+        hold_out(unnamed, 0.25, 0)

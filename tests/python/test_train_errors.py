@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from squishnative.cli.main import app
+from squishnative.train import pretrained
 from squishnative.train.architecture import squeezenet
 from squishnative.train.dataset import Dataset
 from squishnative.train.folders import alone_in
 from squishnative.train.recipe import Recipe
 from squishnative.train.run import begin, train
 from training import settings, trainer_of
+from typer.testing import CliRunner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,6 +39,7 @@ def test_a_run_of_another_version(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_evolution(pictures: Path, tmp_path: Path) -> None:
+    begin(tmp_path, settings(pictures))
     (tmp_path / "generation-00").mkdir()
     (tmp_path / "generation-00" / "member-0.json").write_text("{}")
     with pytest.raises(FileExistsError, match="--resume continues it"):
@@ -47,6 +52,48 @@ def test_settings_of_something_else(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="not the settings of a run"):
         begin(tmp_path, settings(pictures))
     assert file.read_text() == '{"theme": "dark"}'
+
+
+@pytest.mark.parametrize("name", ["log.csv", "skipped.json", "environment.json", "net.squish"])
+def test_files_of_others_stay(name: str, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"not a run's.*{name}"):
+        begin(tmp_path, settings(pictures))
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_the_settings_of_a_run_under_way_stay(pictures: Path, tmp_path: Path) -> None:
+    begin(tmp_path, settings(pictures, epochs=3))
+    before = (tmp_path / "settings.json").read_text()
+    with alone_in(tmp_path), pytest.raises(RuntimeError, match="another process"):
+        begin(tmp_path, settings(pictures, epochs=77))
+    assert (tmp_path / "settings.json").read_text() == before
+
+
+def test_other_images_than_the_run_began_with(
+    pictures: Path, data: Dataset, tmp_path: Path
+) -> None:
+    begin(tmp_path, settings(pictures, epochs=1))
+    train(tmp_path, lambda _: None, data=data)
+    darker = replace(data.train, images=data.train.images // 2)
+    with pytest.raises(ValueError, match=r"the images are .*; the run began with "):
+        train(tmp_path, lambda _: None, data=replace(data, train=darker))
+
+
+def test_another_net_than_the_run_began_with(pictures: Path, data: Dataset, tmp_path: Path) -> None:
+    init, run = tmp_path / "init.squish", tmp_path / "run"
+    squeezenet("1.1", 3, width=0.25).save(init)
+    begin(run, replace(settings(pictures, epochs=1), init=str(init)))
+    train(run, lambda _: None, data=data)
+    squeezenet("1.1", 3, width=0.5).save(init)
+    with pytest.raises(ValueError, match=r"--init '.*' is sha256 .*; the run began with sha256"):
+        train(run, lambda _: None, data=data)
+
+
+def test_hints_without_a_teacher(pictures: Path) -> None:
+    with pytest.raises(ValueError, match="hints: got 1 without a teacher"):
+        settings(pictures, hints=1.0)
 
 
 def test_other_classes_than_the_run_began_with(
@@ -126,3 +173,54 @@ def test_a_checkpoint_that_is_damaged(pictures: Path, data: Dataset, tmp_path: P
 def test_settings_out_of_range(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name}: got {value}, must be at least"):
         Recipe(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A file that stands for torchvision's, and an empty cache."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    content = b"a checkpoint"
+    name = f"squeezenet1_1-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    (folder / name).write_bytes(content)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(pretrained, "_URL", folder.as_uri())
+    monkeypatch.setattr(pretrained, "_FILES", {"1.1": name})
+    return folder / name
+
+
+def test_weights_of_torchvision_are_fetched_once(published: Path) -> None:
+    file = pretrained.pretrained("1.1")
+    assert file.read_bytes() == published.read_bytes()
+    published.unlink()
+    assert pretrained.pretrained("1.1") == file
+
+
+def test_weights_of_torchvision_without_a_network(published: Path) -> None:
+    published.unlink()
+    with pytest.raises(OSError, match=r"file://.*; wanted it there or in '.*checkpoints'"):
+        pretrained.pretrained("1.1")
+
+
+def test_weights_of_torchvision_that_are_others(published: Path) -> None:
+    published.write_bytes(b"something else")
+    with pytest.raises(OSError, match="wanted it there"):
+        pretrained.pretrained("1.1")
+    with pytest.raises(ValueError, match=r"version: got '2\.0'"):
+        pretrained.pretrained("2.0")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resume", "--epochs", "50"], "--epochs: not beside --resume"),
+        (["--data", "d", "--init", "net.pth", "--width", "2"], "the net of --init has its own"),
+        (["--data", "d", "--init", "net.pth", "--version", "1.0"], "the net of --init has its own"),
+        (["--data", "d", "--init", "torchvision", "--width", "2"], "--init has its own"),
+    ],
+)
+def test_options_that_contradict(options: list[str], message: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["train", "-o", str(tmp_path / "run"), *options])
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+    assert not (tmp_path / "run").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from squishnative.spec import NetSpec
 from squishnative.train.dataset import Dataset
 from squishnative.train.hints import Hints
 from squishnative.train.recipe import Recipe
-from squishnative.train.run import Settings, begin, train
+from squishnative.train.run import begin, train
 from squishnative.train.teacher import Taught, teacher_of
 from squishnative.train.trainer import Trainer
 from test_train_run import same
@@ -88,11 +89,19 @@ def test_a_run_has_them(pictures: Path, data: Dataset, tmp_path: Path) -> None:
     begin(tmp_path / "teacher", settings(pictures, epochs=1))
     teacher = train(tmp_path / "teacher", lambda _: None, data=data)
     nets = []
-    for name, hints in (("with", 1.0), ("again", 1.0), ("without", 0.0)):
-        wanted = settings(pictures, epochs=1, hints=hints)
-        begin(tmp_path / name, Settings(**{**wanted.__dict__, "teacher": str(teacher)}))
+    for name, hints, distillation in (
+        ("with", 1.0, 0.5),
+        ("again", 1.0, 0.5),
+        ("without", 0.0, 0.5),
+        ("alone", 1.0, 0.0),
+        ("untaught", 0.0, 0.0),
+    ):
+        wanted = settings(pictures, epochs=1)
+        recipe = replace(wanted.recipe, hints=hints, distillation=distillation)
+        begin(tmp_path / name, replace(wanted, teacher=str(teacher), recipe=recipe))
         nets.append(train(tmp_path / name, lambda _: None, data=data).read_bytes())
-    assert nets[0] == nets[1] != nets[2]
+    assert nets[0] == nets[1]
+    assert len(set(nets)) == 4
 
 
 def test_a_teachers_features_are_those_of_its_head(data: Dataset) -> None:

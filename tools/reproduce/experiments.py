@@ -41,6 +41,33 @@ _FIXRES: Options = {"size": 160, "resize": 160, "scale": 0.8}
 # With one offspring a generation nobody is chosen by fitness: nearly all images are for training.
 _ALONE: Options = {"held_out": 0.02, "dtype": "i4", "threads": 1}
 
+
+def _contest(strategy: str, suffix: str = "", **options: object) -> list[Experiment]:
+    """A tenth of the clusters by a strategy, once for each seed."""
+    common: Options = {
+        "strategy": strategy,
+        "max-bytes": ("93kB",),  # a tenth of the clusters, as int8
+        "dtype": "i8",
+        "generations": 6,
+        "epochs": 2,
+        "family": 1,
+        "mature-epochs": 12,
+        "views": 12,
+        "held-out": 0.02,
+        "threads": 1,
+        **{key.replace("_", "-"): value for key, value in options.items()},
+    }
+    return [
+        Experiment(
+            f"imagenet10-64-{strategy}{suffix}-{seed}",
+            TINY,
+            {**common, "seed": seed},
+            ancestor="imagenet10-64-dense",
+        )
+        for seed in SEEDS
+    ]
+
+
 EXPERIMENTS = [
     Experiment(
         "imagenette-dense",
@@ -97,26 +124,18 @@ EXPERIMENTS = [
         {"size": 64, "epochs": 30, "mixup": 0.2, "threads": 1},
         init=PRETRAINED,
     ),
-    *(
-        Experiment(
-            f"imagenet10-64-{strategy}-{seed}",
-            TINY,
-            {
-                "strategy": strategy,
-                "seed": seed,
-                "max-bytes": ("93kB",),  # a tenth of the clusters, as int8
-                "dtype": "i8",
-                "generations": 6,
-                "epochs": 2,
-                "family": 1,
-                "mature-epochs": 12,
-                "views": 12,
-                "held-out": 0.02,
-                "threads": 1,
-            },
-            ancestor="imagenet10-64-dense",
-        )
-        for strategy in STRATEGIES
-        for seed in SEEDS
+    _family(
+        "imagenet10-64",
+        TINY,
+        max_bytes=("100kB", "50kB", "25kB"),
+        generations=7,
+        epochs=3,
+        mature_epochs=24,
+        views=12,
+        **_ALONE,
     ),
+    *(run for strategy in STRATEGIES for run in _contest(strategy)),
+    # Evolution with selection, and the best of its rivals at the same cost: 60 epochs.
+    *_contest("evolve", "-population4", population=4, held_out=0.1),
+    *_contest("gradual", "-population4", population=4, held_out=0.1),
 ]

@@ -1,7 +1,7 @@
 """Makes the runs behind docs/reproduction.md; continues where it was stopped.
 
     python tools/reproduce/make.py RUNS --data FOLDER
-    python tools/reproduce/make.py RUNS --data FOLDER --only 'imagenette*'
+    python tools/reproduce/make.py RUNS --data FOLDER --only 'imagenette'
 
 FOLDER holds imagenette-224.tar, imagenet10-64.tar, cifar10.tar.zst and squeezenet1_1.pth. Hours:
 each run is one process with one thread, so commands for different runs can go side by side.
@@ -35,6 +35,13 @@ def command(experiment: Experiment, runs: Path, data: Path) -> list[str]:
     return begun
 
 
+def chosen(pattern: str) -> list[Experiment]:
+    """Those of matching names and what they descend from, ancestors first."""
+    wanted = {experiment.name for experiment in EXPERIMENTS if fnmatch(experiment.name, pattern)}
+    wanted |= {experiment.ancestor or "" for experiment in EXPERIMENTS if experiment.name in wanted}
+    return [experiment for experiment in EXPERIMENTS if experiment.name in wanted]
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -42,15 +49,16 @@ def main() -> None:
     )
     parser.add_argument("runs", type=Path, metavar="RUNS")
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="of the runs' names")
+    parser.add_argument(
+        "--only", default="*", metavar="PATTERN", help="of names; their dense nets are made first"
+    )
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
-    for experiment in EXPERIMENTS:
-        if fnmatch(experiment.name, options.only):
-            line = command(experiment, options.runs, options.data)
-            print("squish", *line[3:], flush=True)
-            if subprocess.run(line).returncode:
-                sys.exit(f"make.py: {experiment.name} failed")
+    for experiment in chosen(options.only):
+        line = command(experiment, options.runs, options.data)
+        print("squish", *line[3:], flush=True)
+        if subprocess.run(line).returncode:
+            sys.exit(f"make.py: {experiment.name} failed")
 
 
 if __name__ == "__main__":

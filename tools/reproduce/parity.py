@@ -56,9 +56,11 @@ def main() -> None:
     files = [file for run in options.runs for file in nets_of(run)]
     if not files:
         sys.exit("parity.py: no nets in these folders")
-    val = read_dataset(options.data, read_net(str(files[0])).input).val
-    good = True
+    good, seen = True, None
     for file in files:
+        spec = read_net(str(file)).input
+        if spec != seen:
+            val, seen = read_dataset(options.data, spec).val, spec
         line, fits = compare(file, val)
         good = good and fits
         print(f"{file}: {line}", flush=True)

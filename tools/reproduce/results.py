@@ -6,6 +6,7 @@ python tools/reproduce/results.py RUNS --cpu 'an AMD EPYC'
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,13 @@ ALEXNET_BYTES = 240e6  # as the paper's 253x and 0.95 MB say
 TITLES = {
     "imagenette": "Imagenette, from ImageNet weights (which have seen these images)",
     "imagenette-scratch": "Imagenette, from scratch",
+    "imagenet10-64": "ImageNet-10 at 64 pixels, from ImageNet weights (which have seen them)",
     "cifar10": "CIFAR-10, from ImageNet weights",
+}
+RIVALS = {
+    **{strategy: strategy for strategy in STRATEGIES},
+    "evolve-population4": "evolve, four offspring a generation",
+    "gradual-population4": "gradual, as long",
 }
 
 
@@ -40,12 +47,18 @@ def results(runs: Path, cpu: str) -> str:
     ]
     parts += [_against_the_paper(families)]
     for name, summary in families.items():
-        parts += [f"### {TITLES[name]}", _setting(summary), _family(summary), _factors(summary)]
+        setting = _setting(summary, runs / f"{name}-dense")
+        parts += [f"### {TITLES[name]}", setting, _family(summary), _factors(summary)]
     rivals = {
-        strategy: [runs / f"imagenet10-64-{strategy}-{seed}" for seed in SEEDS]
-        for strategy in STRATEGIES
+        title: [runs / f"imagenet10-64-{name}-{seed}" for seed in SEEDS]
+        for name, title in RIVALS.items()
     }
-    if all(any(run.glob("family/*.json")) for folders in rivals.values() for run in folders):
+    rivals = {
+        title: folders
+        for title, folders in rivals.items()
+        if all(any(run.glob("family/*.json")) for run in folders)
+    }
+    if len(rivals) > 1:
         parts += ["### Against other ways to the same budget", _rivals(rivals)]
     return "\n\n".join(parts)
 
@@ -126,14 +139,21 @@ def _largest(summary: Summary) -> Member:
     return next(m for m in summary.shown if m.individual.generation > 0)
 
 
-def _setting(summary: Summary) -> str:
+def _setting(summary: Summary, dense: Path) -> str:
     height, width = summary.input_size
     hours = sum(m.individual.training_seconds for m in summary.members) / 3600
     epochs = sum(m.individual.epochs for m in summary.members)
     return (
         f"{height}x{width} pixels, seed {summary.settings.seed}, {epochs} epochs in {hours:.1f} "
-        "hours of one core, the dense net's own training not counted."
+        f"hours of one core; the dense net's own training: {_training(dense)}."
     )
+
+
+def _training(dense: Path) -> str:
+    """Of a run of `squish train`."""
+    with (dense / "log.csv").open() as file:
+        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    return f"{len(seconds)} epochs in {sum(seconds) / 3600:.1f} hours"
 
 
 def _family(summary: Summary) -> str:
@@ -167,13 +187,20 @@ def _factors(summary: Summary) -> str:
 
 
 def _rivals(folders: dict[str, list[Path]]) -> str:
-    rows = [["strategy", "val of each seed", "mean", "deviation", "bytes", "ms"]]
+    rows = [
+        ["strategy", "epochs", "minutes", "val of each seed", "mean", "deviation", "bytes", "ms"]
+    ]
     for strategy, runs in folders.items():
-        smallest = [timed(run).shown[-1].individual for run in runs]
+        summaries = [timed(run) for run in runs]
+        smallest = [summary.shown[-1].individual for summary in summaries]
+        members = [[m.individual for m in summary.members] for summary in summaries]
+        minutes = mean(sum(i.training_seconds for i in one) for one in members) / 60
         shares = [100 * i.val_accuracy for i in smallest]
         rows.append(
             [
                 strategy,
+                f"{sum(i.epochs for i in members[0])}",
+                f"{minutes:.0f}",
                 ", ".join(f"{share:.1f}" for share in shares),
                 f"{mean(shares):.2f} %",
                 f"{stdev(shares):.2f}",

@@ -10,8 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from results import markdown, replace_results, timed
-from squishnative.report.summary import Member
+from results import markdown, replace_results
+from squishnative.report.summary import Member, summarise
 
 NETS = Path(__file__).parents[2] / "python" / "squishnative" / "nets"
 BEGIN = "<!-- results: replaced by tools/reproduce/ship.py -->"
@@ -20,8 +20,8 @@ NAMES = ("imagenette-l", "imagenette-m", "imagenette-s")
 
 
 def card(shipped: dict[str, Member], dense: Member) -> str:
-    """The table of the card. Latency: of one image on one thread of the machine that ships."""
-    rows = [["net", "bytes", "val accuracy", "dense float32 net", "latency", "MACs"]]
+    """The table of the card."""
+    rows = [["net", "bytes", "val accuracy", "dense float32 net", "MACs"]]
     for name, member in shipped.items():
         i = member.individual
         rows.append(
@@ -30,7 +30,6 @@ def card(shipped: dict[str, Member], dense: Member) -> str:
                 f"{i.shipped_bytes:,}",
                 f"{100 * i.val_accuracy:.2f} %",
                 f"{100 * dense.individual.val_accuracy:.2f} %",
-                f"{1e3 * i.seconds:.3f} ms",
                 f"{member.macs / 1e6:.1f} M",
             ]
         )
@@ -44,7 +43,7 @@ def main() -> None:
     )
     parser.add_argument("runs", type=Path, metavar="RUNS")
     run = parser.parse_args().runs / "imagenette"
-    family = timed(run)
+    family = summarise(run)
     shipped = dict(zip(NAMES, family.shown[1:]))
     if len(shipped) < len(NAMES):
         sys.exit(f"ship.py: {run}: got {len(shipped)} nets, wanted {len(NAMES)}")

@@ -1,13 +1,10 @@
 """`squish evolve`."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from squishnative.cli.messages import name_skipped
 from squishnative.cli.parameters import (
@@ -15,7 +12,9 @@ from squishnative.cli.parameters import (
     Crop,
     Data,
     Distillation,
+    Ema,
     Hints,
+    LabelSmoothing,
     LearningRate,
     Mirror,
     Mixup,
@@ -29,6 +28,7 @@ from squishnative.cli.parameters import (
     TorchThreads,
     Views,
 )
+from squishnative.cli.training import Epochs, interruptible, refuse_beside_resume
 
 _UNITS = {
     "bytes": {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "kib": 1024, "mib": 1024**2},
@@ -37,6 +37,7 @@ _UNITS = {
 
 
 def evolve(
+    context: typer.Context,
     output: RunFolder,
     data: Data = None,
     ancestor: Annotated[
@@ -82,16 +83,37 @@ def evolve(
     population: Annotated[int, typer.Option(min=1, help="Offspring a generation.")] = 1,
     parents: Annotated[int, typer.Option(min=1, max=5, help="Of each, at most.")] = 2,
     epochs: Annotated[int, typer.Option(min=1, help="Of training, for each individual.")] = 6,
-    family: Annotated[int, typer.Option(min=1, help="How many nets are shipped.")] = 5,
+    family: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="How many nets are shipped, the ancestor with weights of --dtype among them.",
+        ),
+    ] = 5,
     mature_epochs: Annotated[
         int, typer.Option(min=1, help="Of training, for each net that is shipped.")
     ] = 30,
+    cluster_factor: Annotated[
+        float, typer.Option(min=0, max=1, help="F_c of --strategy paper.")
+    ] = 0.9,
+    synapse_factor: Annotated[
+        float, typer.Option(min=0, max=1, help="F_s of --strategy paper.")
+    ] = 0.9,
+    cluster: Annotated[
+        str, typer.Option(help='Of --strategy paper: "filter" or "kernel".')
+    ] = "filter",
+    truncate_below: Annotated[
+        float,
+        typer.Option(min=0, help="Smaller weights add nothing to a cluster of --strategy paper."),
+    ] = 0.0,
     batch: Batch = 64,
     lr: LearningRate = None,
     optimiser: Optimiser = "adamw",
     distillation: Distillation = 1.0,
     temperature: Temperature = 4.0,
     hints: Hints = 1.0,
+    label_smoothing: LabelSmoothing = 0.1,
+    ema: Ema = 0.99,
     mixup: Mixup = 0.0,
     crop: Crop = 0.6,
     scale: Scale = 1.0,
@@ -104,6 +126,9 @@ def evolve(
         ),
     ] = 0.1,
     seed: Seed = 0,
+    engine_device: Annotated[
+        str, typer.Option(help='Where the engine is timed: "cpu", "cuda", "cuda:1".')
+    ] = "cpu",
     engine_threads: Annotated[int, typer.Option(min=1, help="Of the engine that is timed.")] = 1,
     threads: TorchThreads = 0,
     device: TorchDevice = "cpu",
@@ -113,8 +138,8 @@ def evolve(
 
     Each generation has fewer clusters of weights than the one before, until the budget is met. Then
     a few nets from the largest to the smallest are trained to the end: these, in the folder's
-    family/, are what is shipped. A run that was killed continues with --resume. Needs the extra
-    [train].
+    family/, are what is shipped. A run that was killed continues with --resume. Exit code 1 where a
+    budget was not met: the nets that there are stay. Needs the extra [train].
 
     squish evolve --data photos --ancestor run/net.squish --max-bytes 100kB -o family
     squish evolve ... --max-bytes 100kB --max-bytes 50kB --max-bytes 25kB --dtype i4 -o family
@@ -127,10 +152,14 @@ def evolve(
     from squishnative.train.recipe import Recipe, rate
 
     keep_freed_memory()
-    if not resume:
+    if resume:
+        refuse_beside_resume(context)
+    else:
         for option, value in (("--data", data), ("--ancestor", ancestor)):
             if value is None:
                 raise typer.BadParameter("wanted with a new run", param_hint=option)
+        if strategy != "paper" and not max_bytes and max_latency is None:
+            raise typer.BadParameter("wanted, or --max-latency, or both", param_hint="--max-bytes")
         latency = None
         if max_latency is not None:
             latency = _parse(max_latency, "seconds", "--max-latency")
@@ -149,8 +178,13 @@ def evolve(
             parents=parents,
             family=family,
             mature_epochs=mature_epochs,
+            cluster_factor=cluster_factor,
+            synapse_factor=synapse_factor,
+            cluster=cluster,
+            truncate_below=truncate_below,
             held_out=held_out,
             threads=engine_threads,
+            engine_device=engine_device,
             seed=seed,
             device=device,
             torch_threads=threads,
@@ -162,6 +196,8 @@ def evolve(
                 distillation=distillation,
                 temperature=temperature,
                 hints=hints,
+                label_smoothing=label_smoothing,
+                ema=ema,
                 mixup=mixup,
                 crop=crop,
                 scale=scale,
@@ -174,17 +210,6 @@ def evolve(
     if asked.torch_threads:
         torch.set_num_threads(asked.torch_threads)
     done = sum(individual.epochs for individual in run.young(output) + run.family(output))
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("epoch"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-        redirect_stdout=sys.stdout.isatty(),  # a file gets its lines, not the terminal
-    )
 
     def report(individual: run.Individual) -> None:
         typer.echo(
@@ -194,10 +219,13 @@ def evolve(
         )
 
     typer.echo(f"{'':31}      val  {asked.dtype} bytes  density    latency")
-    with bar:
-        task = bar.add_task("", total=asked.epochs, completed=done)
-        run.evolve(output, report, after_epoch=lambda: bar.advance(task))
-    name_skipped(output)
+    with interruptible(), Epochs(asked.epochs, done, lines=True) as bar:
+        run.evolve(output, report, after_epoch=bar.advance, on_skipped=name_skipped)
+    missed = run.missed(output)
+    for sentence in missed:
+        typer.echo(f"squish: {sentence}", err=True)
+    if missed:
+        raise typer.Exit(1)
 
 
 def _parse(text: str, kind: str, option: str) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 
 def one_line(error: BaseException) -> str:
@@ -15,9 +14,7 @@ def one_line(error: BaseException) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def name_skipped(folder: Path) -> None:
-    """Says on stderr which images a training or evolution left out."""
-    from squishnative.train.folders import skipped_images
-
-    for name, why in skipped_images(folder):
+def name_skipped(skipped: list[tuple[str, str]]) -> None:
+    """Says on stderr which images a training or evolution leaves out, and why."""
+    for name, why in skipped:
         print(f"squish: skipped '{name}': {' '.join(why.split())}", file=sys.stderr)

@@ -60,6 +60,13 @@ Optimiser = Annotated[str, typer.Option(help='"sgd", with momentum, or "adamw".'
 Temperature = Annotated[
     float, typer.Option(min=0.1, help="Of the teacher's and the net's logits in distillation.")
 ]
+LabelSmoothing = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of a label that all classes get.")
+]
+Ema = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Decay a step of the moving average of weights that is kept."),
+]
 Mixup = Annotated[float, typer.Option(min=0, help="Alpha; 0 is off.")]
 Distillation = Annotated[
     float, typer.Option(min=0, max=1, help="The teacher's share of the loss; labels have the rest.")
@@ -95,5 +102,5 @@ Seed = Annotated[
 TorchThreads = Annotated[int, typer.Option(min=0, help="PyTorch's; 0: its own choice.")]
 TorchDevice = Annotated[str, typer.Option(help='PyTorch\'s: "cpu", "cuda".')]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue the run in the folder; all else is ignored.")
+    bool, typer.Option("--resume", help="Continue the run in the folder, as it began.")
 ]

@@ -24,6 +24,8 @@ def report(
 ) -> None:
     """Writes one self-contained HTML page about a family of nets, and its figures as JSON.
 
+    The figures go beside the page. An earlier report is replaced, no other file.
+
     squish report family
     squish report family family-gradual family-rigl -o comparison.html
     """

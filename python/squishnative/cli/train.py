@@ -1,6 +1,5 @@
 """`squish train`."""
 
-import time
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -12,7 +11,9 @@ from squishnative.cli.parameters import (
     Crop,
     Data,
     Distillation,
+    Ema,
     Hints,
+    LabelSmoothing,
     LearningRate,
     Mirror,
     Mixup,
@@ -26,24 +27,33 @@ from squishnative.cli.parameters import (
     TorchThreads,
     Views,
 )
+from squishnative.cli.training import Epochs, given, interruptible, refuse_beside_resume
+
+TORCHVISION = Path("torchvision")
 
 
 def train(
+    context: typer.Context,
     output: RunFolder,
     data: Data = None,
     init: Annotated[
         Optional[Path],
         typer.Option(
             show_default=False,
-            help="Net to begin with: .pth, .safetensors, .onnx or .squish. [default: from scratch]",
+            help="Net to begin with: .pth, .safetensors, .onnx or .squish; or torchvision: its "
+            "weights of ImageNet are fetched. [default: from scratch]",
         ),
     ] = None,
     teacher: Annotated[
         Optional[Path],
         typer.Option(show_default=False, help="Net whose logits are learnt too (distillation)."),
     ] = None,
-    version: Annotated[str, typer.Option(help='SqueezeNet from scratch: "1.0" or "1.1".')] = "1.1",
-    width: Annotated[float, typer.Option(min=0.01, help="Its channels, as a multiple.")] = 1.0,
+    version: Annotated[
+        str, typer.Option(help='SqueezeNet from scratch or torchvision: "1.0" or "1.1".')
+    ] = "1.1",
+    width: Annotated[
+        float, typer.Option(min=0.01, max=8, help="Its channels from scratch, as a multiple.")
+    ] = 1.0,
     size: Annotated[int, typer.Option(min=32, help="Pixels of a side of the input.")] = 128,
     resize: Annotated[
         Optional[int],
@@ -61,6 +71,8 @@ def train(
     distillation: Distillation = 0.5,
     temperature: Temperature = 2.0,
     hints: Hints = 0.0,
+    label_smoothing: LabelSmoothing = 0.1,
+    ema: Ema = 0.99,
     mixup: Mixup = 0.0,
     crop: Crop = 0.35,
     scale: Scale = 1.0,
@@ -85,18 +97,28 @@ def train(
     killed continues with --resume to the same bits. Needs the extra [train].
 
     squish train --data photos --init squeezenet1_1.pth -o run
+    squish train --data photos --init torchvision --version 1.0 -o run
     squish train --resume -o run
     """
     import torch  # takes seconds
 
     from squishnative.train import run
     from squishnative.train.memory import keep_freed_memory
+    from squishnative.train.pretrained import pretrained
     from squishnative.train.recipe import Recipe, rate
 
     keep_freed_memory()
-    if not resume:
+    if resume:
+        refuse_beside_resume(context)
+    else:
         if data is None:
             raise typer.BadParameter("wanted: a folder or a tar file", param_hint="--data")
+        fetched = init == TORCHVISION and not init.exists()
+        for name in ("width",) if fetched or init is None else ("version", "width"):
+            if init is not None and given(context, name):
+                raise typer.BadParameter("the net of --init has its own", param_hint=f"--{name}")
+        if fetched:
+            init = pretrained(version)
         recipe = Recipe(
             epochs=epochs,
             batch=batch,
@@ -105,6 +127,8 @@ def train(
             distillation=distillation,
             temperature=temperature,
             hints=hints,
+            label_smoothing=label_smoothing,
+            ema=ema,
             mixup=mixup,
             crop=crop,
             scale=scale,
@@ -128,23 +152,19 @@ def train(
                 recipe=recipe,
             ),
         )
-    begin = time.monotonic()
-    done_before: list[int] = []
     asked = run.saved_settings(output)
     total = asked.recipe.epochs
     if asked.torch_threads:
         torch.set_num_threads(asked.torch_threads)
+    with interruptible(), Epochs(total, run.epochs_done(output), lines=False) as epochs_left:
 
-    def report(progress: run.Progress) -> None:
-        number = progress.epoch.number
-        done_before.append(number)
-        left = (time.monotonic() - begin) / len(done_before) * (total - number)
-        typer.echo(
-            f"epoch {number:3} of {total}  loss {progress.epoch.loss:.3f}  "
-            f"val {100 * progress.val_accuracy:5.2f} %  {progress.epoch.seconds:.0f} s, "
-            f"{left:.0f} s left"
-        )
+        def report(progress: run.Progress) -> None:
+            epochs_left.advance()
+            typer.echo(
+                f"epoch {progress.epoch.number:3} of {total}  loss {progress.epoch.loss:.3f}  "
+                f"val {100 * progress.val_accuracy:5.2f} %  {progress.epoch.seconds:.0f} s, "
+                f"{epochs_left.left:.0f} s left"
+            )
 
-    net = run.train(output, report)
-    name_skipped(output)
+        net = run.train(output, report, on_skipped=name_skipped)
     typer.echo(f"{net}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 from dataclasses import replace
@@ -23,6 +24,7 @@ from squishnative.train import run as training
 from squishnative.train.architecture import squeezenet
 from squishnative.train.augment import normalise
 from squishnative.train.dataset import Dataset, Images
+from squishnative.train.folders import SETTINGS
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
 
@@ -32,6 +34,7 @@ GENERATION_EPOCHS = 4
 MATURE_EPOCHS = 10
 MAX_BYTES = 40e3
 SAVED_IMAGES = 20
+_DATA = "scikit-learn's digits"
 
 # Digits are not mirrored, and what is cut off one makes it another.
 RECIPE = Recipe(epochs=EPOCHS, lr=0.1, crop=0.8, mirror=False)
@@ -40,13 +43,12 @@ RECIPE = Recipe(epochs=EPOCHS, lr=0.1, crop=0.8, mirror=False)
 def run(folder: Path, seed: int) -> None:
     """Trains, evolves, infers, compares; leaves `digits.squish`, a family, a report and images.
 
-    What an earlier demo left in the folder is replaced. Raises RuntimeError where the engine's
-    logits are further from the exact ones than rounding explains.
+    What an earlier demo left in the folder is replaced. Raises FileExistsError where another run is
+    there, RuntimeError where the engine's logits are further from the exact ones than rounding
+    explains.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for earlier in (folder / "dense", folder / "family"):
-        if (earlier / "settings.json").exists():
-            shutil.rmtree(earlier)
+    _remove_earlier([folder / "dense", folder / "family"])
     digits = load_digits(seed)
     print(f"data      {len(digits.train)} handwritten digits to train with, ", end="")
     print(f"{len(digits.val)} held out, {SIZE}x{SIZE} pixels")
@@ -68,6 +70,17 @@ def run(folder: Path, seed: int) -> None:
         print(f"  squish {command}")
 
 
+def _remove_earlier(runs: list[Path]) -> None:
+    """What an earlier demo left; nothing where one of them is another's."""
+    runs = [run for run in runs if (run / SETTINGS).exists()]
+    for run in runs:
+        if f'"data": "{_DATA}"' not in (run / SETTINGS).read_text(errors="replace"):
+            text = "a run that is no demo's: wanted another folder"
+            raise FileExistsError(errno.EEXIST, text, str(run))
+    for run in runs:
+        shutil.rmtree(run)
+
+
 def _train(folder: Path, digits: Dataset, seed: int) -> Path:
     """A SqueezeNet 1.1 of half the usual widths."""
     begin = time.perf_counter()
@@ -75,7 +88,7 @@ def _train(folder: Path, digits: Dataset, seed: int) -> Path:
     spec.input = InputSpec(height=SIZE, width=SIZE, resize=SIZE)
     spec.save(folder / "untrained.squish")
     settings = training.Settings(
-        "scikit-learn's digits",
+        _DATA,
         init=str(folder / "untrained.squish"),
         size=SIZE,
         resize=SIZE,
@@ -94,7 +107,7 @@ def _train(folder: Path, digits: Dataset, seed: int) -> Path:
 def _evolve(folder: Path, ancestor: Path, digits: Dataset, seed: int) -> None:
     begin = time.perf_counter()
     settings = evolution.Settings(
-        "scikit-learn's digits",
+        _DATA,
         str(ancestor),
         max_bytes=MAX_BYTES,
         generations=GENERATIONS,

@@ -13,6 +13,7 @@ from typing import Optional
 from squishnative.evolve.clusters import HEIGHT, genome_of, without_weakest
 from squishnative.evolve.environment import Environment
 from squishnative.spec import ConvSpec, NetSpec
+from squishnative.timing import format_seconds
 
 BYTES = {"f32": 4, "f16": 2, "i8": 1, "i4": 0.5}  # of a weight
 
@@ -66,8 +67,12 @@ def within(spec: NetSpec, budget: Budget) -> NetSpec:
         spec = without_weakest(spec, math.ceil((size - most) / (HEIGHT * BYTES[budget.dtype])))
         before, living = living, _living(spec)
         if living == before:
-            raise ValueError(f"budget of {most:g} bytes: the emptiest net needs {size}")
+            raise ValueError(_too_large(most, size))
     return spec
+
+
+def _too_large(most: float, size: float) -> str:
+    return f"budget of {most:,.0f} bytes: the emptiest net has {size:,.0f}"
 
 
 def _living(spec: NetSpec) -> int:
@@ -126,12 +131,12 @@ class Planner:
         Raises ValueError where not even that fits: what, got, wanted.
         """
         least = self._scaled(0.0, genes)
-        for what, got, most in (
-            ("bytes", self.bytes(least), budget.bytes),
-            ("seconds", self.seconds(least), budget.seconds),
-        ):
-            if most is not None and got > most:
-                raise ValueError(f"budget of {most:g} {what}: the emptiest net needs {got:g}")
+        size, seconds = self.bytes(least), self.seconds(least)
+        if budget.bytes is not None and size > budget.bytes:
+            raise ValueError(_too_large(budget.bytes, size))
+        if budget.seconds is not None and seconds > budget.seconds:
+            most, got = format_seconds(budget.seconds), format_seconds(seconds)
+            raise ValueError(f"budget of {most} an image: the emptiest net needs {got}")
         low, high = 0.0, max(1 / self._share(name, genes) for name in self._shapes)
         if self._fits(self._scaled(high, genes), budget):
             return self._scaled(high, genes)

@@ -11,7 +11,6 @@ import numpy as np
 from squishnative.evolve.budget import Genes
 from squishnative.net import Net
 from squishnative.spec import FloatArray
-from squishnative.timing import time_interleaved
 from squishnative.train.dataset import Classes, Split
 
 _BATCH = 32  # images of a call while accuracy is measured
@@ -74,8 +73,15 @@ def family(folder: Path) -> list[Individual]:
 
 
 def _read(folder: Path, pattern: str) -> list[Individual]:
-    found = [Individual(**json.loads(file.read_text())) for file in folder.glob(pattern)]
+    found = [_read_one(file) for file in folder.glob(pattern)]
     return sorted(found, key=lambda individual: (individual.generation, individual.number))
+
+
+def _read_one(file: Path) -> Individual:
+    try:
+        return Individual(**json.loads(file.read_text()))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'{file}': not what a run says of an individual: {error}") from error
 
 
 def logits_of(net: Net, split: Split) -> FloatArray:
@@ -89,9 +95,3 @@ def confusion_of(logits: FloatArray, classes: Classes) -> list[list[int]]:
     counts = np.zeros((logits.shape[1], logits.shape[1]), np.int64)
     np.add.at(counts, (classes, logits.argmax(1)), 1)
     return [[int(count) for count in row] for row in counts]
-
-
-def measured_seconds(net: Net) -> float:
-    """Latency of one image: the median of calls."""
-    image = np.zeros((1, net.input_shape[1], net.input_shape[2], net.input_shape[0]), np.uint8)
-    return time_interleaved({"net": lambda: net.infer(image)}, seconds=0.2)["net"].median

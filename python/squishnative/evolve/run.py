@@ -1,6 +1,7 @@
 """A run of evolution, or of a rival strategy, in a folder.
 
     settings.json      what was asked for
+    inputs.json        what tells the images and the ancestor that it began with from others
     environment.json   what clusters cost on this machine, measured when the run began
     generation-00/     the ancestor; then generation-01/, ...
         member-0.squish    a young individual: what offspring are made of
@@ -16,6 +17,7 @@ A run that is killed continues the unfinished one and comes to the same result.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -33,26 +35,41 @@ from squishnative.evolve.individual import (
     confusion_of,
     family,
     logits_of,
-    measured_seconds,
     young,
 )
 from squishnative.evolve.selection import fittest, fittest_of_each, spread
 from squishnative.evolve.settings import EVOLVE, PAPER, Settings, begin, saved_settings
 from squishnative.evolve.synthesis import Made, Synthesis
 from squishnative.net import load
+from squishnative.timing import format_seconds, seconds_of_an_image
 from squishnative.train.dataset import Dataset, hold_out, read_dataset
 from squishnative.train.files import save_json, write_atomically
-from squishnative.train.folders import SKIPPED, alone_in
+from squishnative.train.folders import (
+    ENVIRONMENT,
+    SKIPPED,
+    alone_in,
+    check_inputs,
+    digest_of_file,
+)
 from squishnative.train.geometry import seen_by_the_engine
-from squishnative.train.run import read_net
+from squishnative.train.run import inputs_of, read_net
 from squishnative.train.trainer import accuracy
 
-__all__ = ["Individual", "Settings", "begin", "evolve", "family", "saved_settings", "young"]
+__all__ = [
+    "Individual",
+    "Settings",
+    "begin",
+    "evolve",
+    "family",
+    "missed",
+    "saved_settings",
+    "young",
+]
 
 
 def saved_environment(folder: Path) -> Environment:
     """What the run measured of its machine."""
-    return Environment(**json.loads((folder / "environment.json").read_text()))
+    return Environment(**json.loads((folder / ENVIRONMENT).read_text()))
 
 
 def evolve(
@@ -61,14 +78,57 @@ def evolve(
     *,
     data: Optional[Dataset] = None,
     after_epoch: Callable[[], None] = lambda: None,
+    on_skipped: Callable[[list[tuple[str, str]]], None] = lambda _: None,
 ) -> list[Individual]:
     """Runs, or continues, the run that `begin` made; report is called after each individual.
 
-    data: the dataset, where the caller has read it already. Returns the family, largest first.
-    Raises RuntimeError where another process continues the run.
+    data: the dataset, where the caller has read it already. on_skipped is called with (name, why)
+    of the images that are left out, before anything is trained. Returns the family, largest first;
+    `missed` says what of it is not as asked. Raises RuntimeError where another process continues
+    the run.
     """
     with alone_in(folder):
-        return _Run(folder, saved_settings(folder), report, data, after_epoch).go()
+        settings = saved_settings(folder)
+        return _Run(folder, settings, report, data, after_epoch, on_skipped).go()
+
+
+def missed(folder: Path) -> list[str]:
+    """What was asked of a run that has ended and did not come about, a sentence each."""
+    settings, shipped = saved_settings(folder), family(folder)
+    ancestor, *others = young(folder)
+    said = []
+    last = max(others or [ancestor], key=lambda i: (i.generation, i.fitness))
+    if lost_too_much(last, ancestor, settings):
+        points = 100 * (ancestor.fitness - last.fitness)
+        said.append(
+            f"generation {last.generation} lost {points:.1f} points on held-out images, "
+            f"{settings.max_drop:g} were allowed: it ended the run"
+        )
+    if not shipped:
+        return [*said, "no net is shipped"]
+    if settings.max_bytes is not None:
+        least = min(i.shipped_bytes for i in shipped)
+        said += [
+            f"no net has at most {most:,.0f} bytes: the smallest has {least:,}"
+            for most in (*settings.larger_bytes, settings.max_bytes)
+            if least > most
+        ]
+    if settings.max_seconds is not None:
+        fastest = min(shipped, key=lambda i: i.seconds)
+        if fastest.seconds > settings.max_seconds:
+            said.append(
+                f"no net takes at most {format_seconds(settings.max_seconds)} an image: the "
+                f"fastest takes {format_seconds(fastest.seconds)} as it was measured, "
+                f"{format_seconds(fastest.seconds_predicted)} by the forecast"
+            )
+    return said
+
+
+def lost_too_much(individual: Individual, ancestor: Individual, settings: Settings) -> bool:
+    """Whether it lost more of the ancestor's fitness than max_drop allows."""
+    if settings.max_drop is None:
+        return False
+    return 100 * (ancestor.fitness - individual.fitness) > settings.max_drop
 
 
 class _Run:
@@ -79,22 +139,28 @@ class _Run:
         report: Callable[[Individual], None],
         data: Optional[Dataset],
         after_epoch: Callable[[], None],
+        on_skipped: Callable[[list[tuple[str, str]]], None],
     ) -> None:
         self.folder, self.settings, self.report = folder, settings, report
         ancestor = read_net(settings.ancestor)
         dataset = data or read_dataset(settings.data, ancestor.input)
         save_json(folder / SKIPPED, dataset.skipped)
+        on_skipped(dataset.skipped)
         if ancestor.labels != dataset.labels:
             raise ValueError(
                 f"the ancestor's classes are {ancestor.labels}, the data's {dataset.labels}"
             )
+        known = {"the ancestor's file is": digest_of_file(settings.ancestor)}
+        check_inputs(folder, {**inputs_of(settings.data, dataset), **known})
         train, held_out = hold_out(dataset.train, settings.held_out, settings.seed)
         seen = seen_by_the_engine(held_out.images, ancestor.input)
         self.held_out = replace(held_out, images=seen)
         self.val = dataset.val
-        file = folder / "environment.json"
+        file = folder / ENVIRONMENT
         if not file.exists():
-            measured = measure_environment(ancestor, settings.threads, settings.seed)
+            measured = measure_environment(
+                ancestor, settings.threads, settings.seed, settings.engine_device
+            )
             save_json(file, measured.to_dict())
         environment = saved_environment(folder)
         self.synthesis = Synthesis(folder, settings, ancestor, environment, train, after_epoch)
@@ -136,16 +202,17 @@ class _Run:
         last = [i for i in young(self.folder) if i.generation == generation]
         if all(self._lost(i) for i in last):
             return True
-        if settings.strategy != PAPER or settings.max_bytes is None:
+        if settings.strategy != PAPER or (settings.max_bytes, settings.max_seconds) == (None, None):
             return False
-        return min(i.bytes[settings.dtype] for i in last) <= settings.max_bytes
+        return any(
+            i.bytes[settings.dtype] <= (settings.max_bytes or math.inf)
+            and i.seconds <= (settings.max_seconds or math.inf)
+            for i in last
+        )
 
     def _lost(self, individual: Individual) -> bool:
         """Whether it lost more against the ancestor than it may."""
-        if self.settings.max_drop is None:
-            return False
-        ancestor, *_ = young(self.folder)
-        return 100 * (ancestor.fitness - individual.fitness) > self.settings.max_drop
+        return lost_too_much(individual, young(self.folder)[0], self.settings)
 
     def _individual(
         self, generation: int, number: int, mature: bool, make: Callable[[], Made]
@@ -175,10 +242,10 @@ class _Run:
         with TemporaryDirectory() as scratch:
             file = Path(scratch) / "net.squish"
             compacted.save(file, made.dtype)
-            with load(file, threads=self.settings.threads) as net:
+            with load(file, self.settings.engine_device, self.settings.threads) as net:
                 fitness = accuracy(logits_of(net, self.held_out), self.held_out.classes)
                 logits = logits_of(net, self.val)
-                seconds = measured_seconds(net)
+                seconds = seconds_of_an_image(net)
         return Individual(
             generation,
             number,

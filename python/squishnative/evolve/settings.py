@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from squishnative.evolve.budget import BYTES
+from squishnative.evolve.encoding import GROUPS
 from squishnative.evolve.offspring import Heredity
 from squishnative.evolve.strategies import STRATEGIES
 from squishnative.train.device import check_device
@@ -44,10 +47,14 @@ class Settings:
     parents: int = 2
     family: int = 5
     mature_epochs: int = 30
-    cluster_factor: float = 0.9  # F_c of the paper's way; the modern one counts clusters
-    synapse_factor: float = 0.9  # F_s
+    # The paper's way: F_c, F_s, what a cluster is, and below which magnitude weights do not count.
+    cluster_factor: float = 0.9
+    synapse_factor: float = 0.9
+    cluster: str = "filter"
+    truncate_below: float = 0.0
     held_out: float = 0.1  # of the training images: what fitness is measured on
     threads: int = 1  # of the engine whose time is measured
+    engine_device: str = "cpu"  # that it is measured on, as in `squishnative.load`
     seed: int = 0
     device: str = "cpu"  # PyTorch's
     torch_threads: int = 0  # PyTorch's, on which results depend; 0: its own choice
@@ -58,6 +65,11 @@ class Settings:
         """Raises ValueError on a setting out of range."""
         if self.strategy != PAPER and self.max_bytes is None and self.max_seconds is None:
             raise ValueError("wanted a budget: max_bytes, max_seconds or both")
+        for name, most in (("max_bytes", self.max_bytes), ("max_seconds", self.max_seconds)):
+            if most is not None and not 0 < most < math.inf:
+                raise ValueError(f"{name}: got {most:g}, must be positive")
+        if self.max_drop is not None and self.strategy in STRATEGIES:
+            raise ValueError(f"max_drop: strategy {self.strategy!r} has no generations to end with")
         if self.larger_bytes:
             sizes = [self.max_bytes or 0.0, *self.larger_bytes]
             text = ", ".join(f"{size:g}" for size in sizes)
@@ -72,11 +84,20 @@ class Settings:
             ("family", self.family, 1),
             ("mature_epochs", self.mature_epochs, 1),
             ("threads", self.threads, 1),
+            ("truncate_below", self.truncate_below, 0),
         ):
             if value < least:
                 raise ValueError(f"{name}: got {value}, must be at least {least}")
         if self.parents > 5:
             raise ValueError(f"parents: got {self.parents}, must be at most 5")
+        for name in ("cluster_factor", "synapse_factor"):
+            if not 0 <= (factor := getattr(self, name)) <= 1:
+                raise ValueError(f"{name}: got {factor}, must be 0 to 1")
+        if self.cluster not in GROUPS:
+            raise ValueError(f"cluster: got {self.cluster!r}, wanted one of {', '.join(GROUPS)}")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.engine_device):
+            got = self.engine_device
+            raise ValueError(f"engine_device: got {got!r}, wanted cpu, cuda or cuda:1")
         if self.dtype not in BYTES:
             raise ValueError(f"dtype: got {self.dtype!r}, wanted one of {', '.join(BYTES)}")
         if self.strategy not in (EVOLVE, PAPER, *STRATEGIES):
@@ -106,12 +127,11 @@ class Settings:
 def begin(folder: Path, settings: Settings) -> None:
     """Makes the folder of a new run.
 
-    Raises FileExistsError where one has come to something, ValueError on a device that is not here.
+    Raises FileExistsError where one has come to something or files are another's, RuntimeError
+    where another process runs it, ValueError on a device that is not here.
     """
     check_device(settings.device)
     begin_run(folder, FORMAT, settings.to_dict())
-    # What a run of other settings may have measured before it failed.
-    (folder / "environment.json").unlink(missing_ok=True)
 
 
 def saved_settings(folder: Path) -> Settings:

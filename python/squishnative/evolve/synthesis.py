@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
@@ -32,6 +32,7 @@ from squishnative.evolve.offspring import Sample, bear, planner_within, set_mask
 from squishnative.evolve.settings import EVOLVE, PAPER, Settings
 from squishnative.evolve.strategies import STRATEGIES, one_shot
 from squishnative.spec import NetSpec
+from squishnative.timing import format_seconds
 from squishnative.train.dataset import Split
 from squishnative.train.files import load_state, save_state
 from squishnative.train.geometry import as_input
@@ -109,6 +110,8 @@ class Synthesis:
         sample = self._sample(rng)
         share = self._share(generation)
         budget = before_compression(self._budget(generation), compact(pairs[0][0]))
+        if budget.seconds is not None:
+            budget = replace(budget, seconds=budget.seconds / slower_than_forecast(parents))
         heredity = self.settings.heredity
         newborn = bear(pairs, self._environment, budget, share, heredity, sample, rng)
         spec, losses = self._young(newborn.network, rng)
@@ -121,7 +124,14 @@ class Synthesis:
         rng = self._random(generation, number)
         spec = self._read(parents[0])
         alive = {
-            name: draw_synapses(conv.weight, settings.cluster_factor, settings.synapse_factor, rng)
+            name: draw_synapses(
+                conv.weight,
+                settings.cluster_factor,
+                settings.synapse_factor,
+                rng,
+                settings.cluster,
+                settings.truncate_below,
+            )
             for layer in spec.layers
             for name, conv in layer.named_convs()
         }
@@ -263,11 +273,13 @@ class Synthesis:
         way = {g: self._on_the_way(g)[0] or 0.0 for g in range(1, settings.generations)}
         for size in sorted(settings.larger_bytes):
             if size >= most:
-                raise ValueError(f"a net of {size:g} bytes: the ancestor's file has {most} already")
+                raise ValueError(
+                    f"a net of {size:,.0f} bytes: the ancestor's file has {most:,} already"
+                )
             nearest = min(way, key=lambda g: abs(math.log(way[g] / size)), default=0)
             if nearest == 0 or nearest in sizes:
                 raise ValueError(
-                    f"a net of {size:g} bytes: too few generations, {settings.generations}"
+                    f"a net of {size:,.0f} bytes: too few generations, {settings.generations}"
                 )
             sizes[nearest] = size
         return sizes
@@ -275,7 +287,12 @@ class Synthesis:
     def _share(self, generation: int) -> float:
         """The least that a generation's budget leaves of what the ancestor costs."""
         budget, ((size, _), (seconds, _)) = self._budget(generation), self._first_and_last()
-        return min((budget.bytes or size) / size, (budget.seconds or seconds) / seconds, 1.0)
+        least = 1.0
+        if budget.bytes is not None:
+            least = min(least, budget.bytes / size)
+        if budget.seconds is not None:
+            least = min(least, budget.seconds / seconds)
+        return least
 
     def _first_and_last(self) -> list[tuple[float, Optional[float]]]:
         """What the ancestor costs and what the last generation may: bytes, seconds."""
@@ -286,8 +303,15 @@ class Synthesis:
         ]
 
     def _check_budget(self) -> None:
-        """Refuses at once what no net of the last generation can meet."""
+        """Refuses at once what no net of the last generation can meet, or any net does."""
         settings, planner, dense = self.settings, self.planner, self._dense
+        limits = [(first, last) for first, last in self._first_and_last() if last is not None]
+        if limits and all(last >= first for first, last in limits):
+            size, seconds = self._ancestor_bytes, format_seconds(planner.seconds(planner.totals))
+            raise ValueError(
+                f"the ancestor is within the budget already: {size:,} bytes as {settings.dtype}, "
+                f"{seconds} an image by the forecast"
+            )
         if settings.strategy == PAPER:
             return
         last = settings.generations
@@ -297,3 +321,13 @@ class Synthesis:
             kept = keep_blocks(equal, genome, self._share(last) ** settings.heredity.narrowing)
             planner = planner_within(dense, kept, self._environment, settings.dtype)
         planner.counts(self._budget(last), {})
+
+
+def slower_than_forecast(parents: Sequence[Individual]) -> float:
+    """What the parents' measured latencies say of the forecast for their offspring.
+
+    Within a quarter, as a busy machine measures anything. The ancestor says nothing: dense layers
+    run other kernels than those that the forecast knows.
+    """
+    ratios = [p.seconds / p.seconds_predicted for p in parents if p.generation > 0]
+    return min(max(sum(ratios) / len(ratios), 0.8), 1.25) if ratios else 1.0

@@ -1,24 +1,24 @@
 """Labelled photographs from a folder or a tar file, decoded once and kept as uint8.
 
     train/<class>/<image>    and    val/<class>/<image>    (or valid, validation, test: the first
-                                                           of them that is there, no other)
+                                                           of them with <class> folders, no other)
 
-The classes are the names of the folders in `train`, sorted. Images of `val` are prepared exactly as
-`Net.predict` prepares them.
+The classes are the names of the folders in `train`, sorted; images in folders below count for the
+class. `train` and `val` are side by side, in the folder or archive itself or in a folder of it;
+what is further inside is not looked at. Names that begin with a dot, and __MACOSX, are as if they
+were not there. Links are followed in folders, not in archives.
+
+Images of `val` are prepared exactly as `Net.predict` prepares them.
 """
 
 from __future__ import annotations
 
 import io
-import os
-import sys
-import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple, Optional, Union
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,28 +26,29 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from squishnative.preprocess import Preprocessing, photo_suffixes, readable_formats
+from squishnative.preprocess import Preprocessing, readable_formats
 from squishnative.spec import InputSpec, PathLike
+from squishnative.train.archive import VAL_NAMES, Content, DatasetError, Parts, Tree, read_tree
 from squishnative.train.geometry import engines_view, training_view
 
-IMAGE_SUFFIXES = frozenset(photo_suffixes())
-VAL_NAMES = ("val", "valid", "validation", "test")
+__all__ = ["Classes", "Dataset", "DatasetError", "Images", "Split", "hold_out", "read_dataset"]
 
 Images = npt.NDArray[np.uint8]  # (N, H, W, 3)
 Classes = npt.NDArray[np.int64]  # (N,)
 
 
-class DatasetError(ValueError):
-    """The folder or archive holds no data to train with."""
-
-
 @dataclass
 class Split:
-    """Images with their classes, in the order of their names."""
+    """Images with their classes, in the order of their names.
+
+    labels: the classes' names, source: where the images were read; for messages, where known.
+    """
 
     images: Images
     classes: Classes
     names: list[str]
+    labels: list[str] = field(default_factory=list)
+    source: str = ""
 
     def __len__(self) -> int:
         """The number of images."""
@@ -56,7 +57,7 @@ class Split:
 
 @dataclass
 class Dataset:
-    """What training and measuring need. skipped: (name, why) of images that cannot be read."""
+    """What training and measuring need. skipped: (name, why) of the classes' files not used."""
 
     labels: list[str]
     train: Split
@@ -65,10 +66,10 @@ class Dataset:
 
 
 class _Item(NamedTuple):
-    split: str  # "train" or one of VAL_NAMES
+    split: str  # "train" or "val"
     label: str
     name: str
-    content: Union[Path, bytes]
+    content: Content
 
 
 def read_dataset(path: PathLike, spec: InputSpec) -> Dataset:
@@ -76,15 +77,20 @@ def read_dataset(path: PathLike, spec: InputSpec) -> Dataset:
 
     path: a folder, or a `.tar`, `.tar.gz`, `.tar.bz2`, `.tar.xz` or `.tar.zst` file.
 
-    Raises DatasetError where there is no training image, no validation image, only one class, a
-    class without images, or a class in one split alone; OSError where `path` cannot be read.
+    Files in the classes' folders that are no images, or broken ones, are left out and listed.
+
+    Raises DatasetError where `path` is no folder and no whole tar file, has not both splits or has
+    `train` twice, where a class has no image that can be read or is in one split alone, and where
+    there is only one class; OSError where `path`, or a folder of images, cannot be read.
     """
     root = Path(path)
-    items = _with_one_val(sorted(_items(root), key=lambda i: (i.split, i.label, i.name)))
-    labels = _labels(items, root)
+    tree = read_tree(root)
+    folders = _split_folders(tree, root)
+    items = sorted(_items(tree, folders), key=lambda i: (i.split, i.label, i.name))
+    labels = _labels(tree, folders, items, root)
     numbers = {label: k for k, label in enumerate(labels)}
     prepare = {"train": training_view(spec), "val": engines_view(spec)}
-    counts = Counter(item.split for item in items)
+    counts = Counter(item.split for item in items if not isinstance(item.content, str))
     images = {
         split: np.empty((counts[split], view.height, view.width, view.channels), np.uint8)
         for split, view in prepare.items()
@@ -93,20 +99,21 @@ def read_dataset(path: PathLike, spec: InputSpec) -> Dataset:
     skipped: list[tuple[str, str]] = []
     for item in _watched(items):
         try:
-            images[item.split][len(read[item.split])] = _decode(item, prepare[item.split])
+            image = _decode(item.content, prepare[item.split])
         except (OSError, ValueError) as error:
             skipped.append((item.name, str(error)))
         else:
+            images[item.split][len(read[item.split])] = image
             read[item.split].append(item)
     for split, found in read.items():
-        for label in labels:
-            if all(item.label != label for item in found):
-                raise DatasetError(f"{root}: no image of {split}/{label} can be read")
+        _check_none_empty(root, folders[split], labels, found, skipped)
     train, val = (
         Split(
             images[split][: len(found)],
             np.array([numbers[item.label] for item in found], np.int64),
             [item.name for item in found],
+            labels,
+            str(root),
         )
         for split, found in read.items()
     )
@@ -114,13 +121,21 @@ def read_dataset(path: PathLike, spec: InputSpec) -> Dataset:
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """A share of each class, of two or more images one at least: (what is left, what was taken)."""
+    """A share of each class, of two or more images one at least: (what is left, what was taken).
+
+    Raises ValueError where a class has one image.
+    """
     rng = np.random.default_rng([seed, 1])
     taken = np.zeros(len(split), bool)
     for label in np.unique(split.classes):
         images = np.flatnonzero(split.classes == label)
         if len(images) < 2:
-            raise ValueError(f"class {label} has one training image, holding some out needs two")
+            name = repr(split.labels[label]) if split.labels else label
+            where = f"{split.source}: " if split.source else ""
+            raise ValueError(
+                f"{where}class {name} has one training image, '{split.names[images[0]]}'; "
+                "holding some out needs two"
+            )
         count = min(max(1, round(share * len(images))), len(images) - 1)
         taken[rng.choice(images, count, replace=False)] = True
     return _part(split, ~taken), _part(split, taken)
@@ -133,11 +148,13 @@ def _watched(items: list[_Item]) -> Iterable[_Item]:
     return track(items, "decoding", transient=True, console=console, disable=hidden)
 
 
-def _decode(item: _Item, prepare: Preprocessing) -> Images:
-    if isinstance(item.content, Path):
-        return prepare(item.content)
+def _decode(content: Content, prepare: Preprocessing) -> Images:
+    if isinstance(content, str):
+        raise ValueError(content)
+    if isinstance(content, Path):
+        return prepare(content)
     try:
-        with Image.open(io.BytesIO(item.content), formats=readable_formats()) as image:
+        with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
             image.load()
             return prepare(image)
     except MemoryError:
@@ -146,98 +163,72 @@ def _decode(item: _Item, prepare: Preprocessing) -> Images:
         raise ValueError(f"no image that can be read: {error}") from error
 
 
-def _with_one_val(items: list[_Item]) -> list[_Item]:
-    """Without what is neither for training nor in the first of VAL_NAMES that has images."""
-    there = {item.split for item in items}
-    val = next((name for name in VAL_NAMES if name in there), None)
-    renamed = (item._replace(split="val") if item.split == val else item for item in items)
-    return [item for item in renamed if item.split in ("train", "val")]
+def _split_folders(tree: Tree, root: Path) -> dict[str, Parts]:
+    """Of "train" and "val", the outermost two that are side by side and have class folders."""
+    with_classes = {folder[:-1] for folder in tree.folders if folder}
+    trains = sorted(folder for folder in with_classes if folder[-1:] == ("train",))
+    found: list[dict[str, Parts]] = []
+    for train in trains:
+        beside = ((*train[:-1], name) for name in VAL_NAMES)
+        val = next((folder for folder in beside if folder in with_classes), None)
+        if val is not None:
+            found.append({"train": train, "val": val})
+    if not found:
+        wanted = "val/, valid/, validation/ or test/" if trains else "train/"
+        raise DatasetError(
+            f"{root}: no images in <class> folders below {wanted}, wanted both train and val, "
+            "side by side"
+        )
+    chosen = min(found, key=lambda folders: len(folders["train"]))
+    train = chosen["train"]
+    for other in trains:  # of which the images would be missed, where it is not a folder around
+        if other != train[: len(other)] and len(other) <= len(train):
+            both = sorted("/".join(folder) for folder in (train, other))
+            raise DatasetError(f"{root}: images in both {both[0]} and {both[1]}; wanted one train")
+    return chosen
 
 
-def _labels(items: list[_Item], root: Path) -> list[str]:
-    found = {split: {i.label for i in items if i.split == split} for split in ("train", "val")}
-    for split, wanted in (("train", "train/"), ("val", "val/, valid/, validation/ or test/")):
-        if not found[split]:
-            raise DatasetError(
-                f"{root}: no images in <class> folders below {wanted}, wanted both train and val"
-            )
+def _items(tree: Tree, folders: dict[str, Parts]) -> Iterator[_Item]:
+    """All that is in the classes' folders."""
+    for split, folder in folders.items():
+        depth = len(folder)
+        for parts, content in tree.files.items():
+            if parts[:depth] == folder and parts[: depth + 1] in tree.folders:
+                yield _Item(split, parts[depth], "/".join(parts), content)
+
+
+def _labels(tree: Tree, folders: dict[str, Parts], items: list[_Item], root: Path) -> list[str]:
+    unread = [(item.name, item.content) for item in items if isinstance(item.content, str)]
+    found: dict[str, list[str]] = {}
+    for split, folder in folders.items():
+        depth = len(folder)
+        below = (f for f in tree.folders if len(f) > depth and f[:depth] == folder)
+        found[split] = sorted({f[depth] for f in below})
+        usable = [i for i in items if i.split == split and not isinstance(i.content, str)]
+        _check_none_empty(root, folder, found[split], usable, unread)
     for here, there in (("train", "val"), ("val", "train")):
-        alone = sorted(found[here] - found[there])
+        alone = [label for label in found[here] if label not in found[there]]
         if alone:
             raise DatasetError(f"{root}: class {alone[0]!r} has images in {here}, none in {there}")
     if len(found["train"]) < 2:
-        raise DatasetError(f"{root}: only one class, {min(found['train'])!r}; wanted two or more")
-    return sorted(found["train"])
+        raise DatasetError(f"{root}: only one class, {found['train'][0]!r}; wanted two or more")
+    return found["train"]
 
 
-def _items(root: Path) -> Iterator[_Item]:
-    if root.is_dir():
-        for place, folders, names in os.walk(root, followlinks=True):
-            here = Path(place).resolve()
-            way = (here, *here.parents)
-            folders[:] = [name for name in folders if Path(place, name).resolve() not in way]
-            for file in (Path(place, name) for name in names):
-                yield from _item(file.relative_to(root).as_posix(), file)
-        for folder in root.glob("*/*"):
-            _check_not_empty(folder, root)
-        return
-    with _open_tar(root) as archive:
-        for member in archive:
-            if member.isfile() and _place(member.name) is not None:
-                content = archive.extractfile(member)
-                assert content is not None
-                yield from _item(member.name, content.read())
-
-
-def _check_not_empty(folder: Path, root: Path) -> None:
-    place = _place(folder.relative_to(root).as_posix() + "/any.png")
-    if place is None or not folder.is_dir():
-        return
-    if not any(_place(p.relative_to(root).as_posix()) for p in folder.iterdir()):
-        raise DatasetError(f"{folder}: a class without images")
-
-
-def _item(name: str, content: Union[Path, bytes]) -> Iterator[_Item]:
-    place = _place(name)
-    if place is not None:
-        yield _Item(*place, name, content)
-
-
-def _place(name: str) -> Optional[tuple[str, str]]:
-    """(split, class) of .../train/<class>/<image>; None for what is no image in such a place."""
-    path = PurePosixPath(name)
-    if path.suffix.lower() not in IMAGE_SUFFIXES or len(path.parts) < 3 or path.name[0] == ".":
-        return None
-    split, label = path.parts[-3:-1]
-    return (split, label) if split in ("train", *VAL_NAMES) else None
-
-
-@contextmanager
-def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
-    with path.open("rb") as file:
-        try:
-            with tarfile.open(fileobj=_decompressed(file, path), mode="r|*") as archive:
-                yield archive
-        except _damage() as error:
-            raise DatasetError(f"{path}: neither a folder nor a tar file: {error}") from None
-
-
-def _damage() -> tuple[type[Exception], ...]:
-    """What reading a damaged archive raises."""
-    zstandard = sys.modules.get("zstandard")
-    return (tarfile.TarError,) if zstandard is None else (tarfile.TarError, zstandard.ZstdError)
-
-
-def _decompressed(file: BinaryIO, path: Path) -> BinaryIO:
-    if path.suffix != ".zst":
-        return file
-    try:
-        import zstandard
-    except ImportError:
-        raise DatasetError(f"{path}: pip install zstandard, or unpack it") from None
-    return zstandard.ZstdDecompressor().stream_reader(file)
+def _check_none_empty(
+    root: Path, folder: Parts, labels: list[str], items: list[_Item], skipped: list[tuple[str, str]]
+) -> None:
+    """skipped: of which one is named, if the class has one."""
+    full = {item.label for item in items}
+    for label in labels:
+        if label not in full:
+            name = "/".join((*folder, label))
+            about = (f"; {n}: {why}" for n, why in skipped if f"{n}/".startswith(f"{name}/"))
+            raise DatasetError(
+                f"{root}: {name}: a class without images that can be read{next(about, '')}"
+            )
 
 
 def _part(split: Split, chosen: Any) -> Split:
     names = [split.names[k] for k in np.flatnonzero(chosen)]
-    return Split(split.images[chosen], split.classes[chosen], names)
+    return replace(split, images=split.images[chosen], classes=split.classes[chosen], names=names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,24 +18,64 @@ S = TypeVar("S")
 
 SETTINGS = "settings.json"
 LOCK = "lock"
+SKIPPED = "skipped.json"  # [name, why] of the files that were left out
+INPUTS = "inputs.json"  # of the nets and images that the run began with
+ENVIRONMENT = "environment.json"  # what evolution measured of the machine
 _RESULTS = ("checkpoint.pt", "net.squish", "generation-*/*.json", "family/*.json")  # of any run
-SKIPPED = "skipped.json"  # [name, why] of the images that were left out
+_NAMES = ("checkpoint.pt", "net.squish", "log.csv", "tensorboard", "generation-*", "family")
 
 
 def begin_run(folder: Path, run_format: int, settings: dict[str, Any]) -> None:
-    """Writes settings.json.
+    """Writes settings.json, and forgets what a run that came to nothing had measured.
 
-    Raises FileExistsError where a run of any kind came to something, or the file is another's.
+    Raises FileExistsError where a run of any kind came to something, or where a file that runs
+    write is another's; RuntimeError where another process runs this folder.
     """
-    for made in (file for pattern in _RESULTS for file in folder.glob(pattern)):
-        text = "a run is there already: --resume continues it"
-        raise FileExistsError(errno.EEXIST, text, str(made))
-    file = folder / SETTINGS
-    if file.exists() and '"squishnative"' not in file.read_text(errors="replace"):
-        text = "not the settings of a run: wanted another folder"
-        raise FileExistsError(errno.EEXIST, text, str(file))
+    _refuse_files_of_others(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_json(folder / SETTINGS, {"format": run_format, "squishnative": __version__, **settings})
+    with alone_in(folder):
+        for made in (file for pattern in _RESULTS for file in folder.glob(pattern)):
+            text = "a run is there already: --resume continues it"
+            raise FileExistsError(errno.EEXIST, text, str(made))
+        for old in (INPUTS, ENVIRONMENT):
+            (folder / old).unlink(missing_ok=True)
+        save_json(
+            folder / SETTINGS, {"format": run_format, "squishnative": __version__, **settings}
+        )
+
+
+def _refuse_files_of_others(folder: Path) -> None:
+    file = folder / SETTINGS
+    if file.exists():
+        if '"squishnative"' not in file.read_text(errors="replace"):
+            text = "not the settings of a run: wanted another folder"
+            raise FileExistsError(errno.EEXIST, text, str(file))
+        return
+    for pattern in (*_NAMES, SKIPPED, INPUTS, ENVIRONMENT):
+        for found in folder.glob(pattern):
+            text = "in a folder that is not a run's, but runs write it: wanted another folder"
+            raise FileExistsError(errno.EEXIST, text, str(found))
+
+
+def check_inputs(folder: Path, inputs: dict[str, str]) -> None:
+    """Keeps what a run begins with, and compares with it when the run continues.
+
+    inputs: of each, "the classes of 'photos' are" say, what was found. Raises ValueError where that
+    is not what the run began with.
+    """
+    file = folder / INPUTS
+    if not file.exists():
+        save_json(file, inputs)
+        return
+    began = json.loads(file.read_text())
+    for what, got in inputs.items():
+        if began.get(what, got) != got:
+            raise ValueError(f"{what} {got}; the run began with {began[what]}")
+
+
+def digest_of_file(path: str) -> str:
+    """What tells a file's bytes from others'."""
+    return f"sha256 {hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]}"
 
 
 def read_settings(folder: Path, run_format: int, make: Callable[[dict[str, Any]], S]) -> S:
@@ -64,15 +105,9 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     The kernel gives the lock back when a process ends, however it ends.
     """
-    with (folder / LOCK).open("w") as file:
+    with (folder / LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(f"'{folder}': another process continues this run") from None
         yield
-
-
-def skipped_images(folder: Path) -> list[tuple[str, str]]:
-    """(name, why) of the images that the run left out."""
-    file = folder / SKIPPED
-    return [(name, why) for name, why in json.loads(file.read_text())] if file.exists() else []

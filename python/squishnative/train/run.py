@@ -2,6 +2,7 @@
 
 settings.json   what was asked for, and the version that ran it
 skipped.json    images left out, and why
+inputs.json     what tells the images and nets that the run began with from others
 log.csv         a line an epoch; tensorboard/ the same, where tensorboard is installed
 checkpoint.pt   the state after the last whole epoch
 net.squish      the moving average of the weights, written at the end
@@ -10,6 +11,7 @@ net.squish      the moving average of the weights, written at the end
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -28,7 +30,14 @@ from squishnative.train.architecture import squeezenet, with_new_head
 from squishnative.train.dataset import Dataset, Split, hold_out, read_dataset
 from squishnative.train.device import check_device
 from squishnative.train.files import load_state, save_json, save_state, write_atomically
-from squishnative.train.folders import SKIPPED, alone_in, begin_run, read_settings
+from squishnative.train.folders import (
+    SKIPPED,
+    alone_in,
+    begin_run,
+    check_inputs,
+    digest_of_file,
+    read_settings,
+)
 from squishnative.train.geometry import as_input
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
@@ -58,6 +67,11 @@ class Settings:
     device: str = "cpu"
     recipe: Recipe = field(default_factory=Recipe)
 
+    def __post_init__(self) -> None:
+        """Raises ValueError on hints that nobody gives."""
+        if self.teacher is None and self.recipe.hints:
+            raise ValueError(f"hints: got {self.recipe.hints:g} without a teacher")
+
     def to_dict(self) -> dict[str, Any]:
         """For settings.json."""
         return {**self.__dict__, "recipe": self.recipe.to_dict()}
@@ -79,7 +93,8 @@ class Progress:
 def begin(folder: Path, settings: Settings) -> None:
     """Makes the folder of a new run.
 
-    Raises FileExistsError where one has come to something, ValueError on a device that is not here.
+    Raises FileExistsError where one has come to something or files are another's, RuntimeError
+    where another process runs it, ValueError on a device that is not here.
     """
     check_device(settings.device)
     begin_run(folder, FORMAT, settings.to_dict())
@@ -91,22 +106,41 @@ def saved_settings(folder: Path) -> Settings:
 
 
 def train(
-    folder: Path, report: Callable[[Progress], None], *, data: Optional[Dataset] = None
+    folder: Path,
+    report: Callable[[Progress], None],
+    *,
+    data: Optional[Dataset] = None,
+    on_skipped: Callable[[list[tuple[str, str]]], None] = lambda _: None,
 ) -> Path:
     """Runs, or continues, the run that `begin` made, and returns the path of its net.
 
     report is called after each epoch. data: the dataset, where the caller has read it already.
+    on_skipped is called with (name, why) of the images that are left out, before the first epoch.
     Raises RuntimeError where another process continues the run.
     """
     with alone_in(folder):
-        return _train(folder, report, data)
+        return _train(folder, report, data, on_skipped)
 
 
-def _train(folder: Path, report: Callable[[Progress], None], data: Optional[Dataset]) -> Path:
+def epochs_done(folder: Path) -> int:
+    """Of a run; 0 of one that has just begun."""
+    checkpoint = folder / CHECKPOINT
+    done: int = load_state(checkpoint)["trainer"]["epochs_done"] if checkpoint.exists() else 0
+    return done
+
+
+def _train(
+    folder: Path,
+    report: Callable[[Progress], None],
+    data: Optional[Dataset],
+    on_skipped: Callable[[list[tuple[str, str]]], None],
+) -> Path:
     settings = saved_settings(folder)
     spec = initial_net(settings)
     dataset = data or read_dataset(settings.data, spec.input)
     save_json(folder / SKIPPED, dataset.skipped)
+    on_skipped(dataset.skipped)
+    check_inputs(folder, _inputs(settings, dataset))
     images = dataset.train
     if settings.held_out:
         images, _ = hold_out(images, settings.held_out, settings.seed)
@@ -127,27 +161,40 @@ def _train(folder: Path, report: Callable[[Progress], None], data: Optional[Data
     checkpoint = folder / CHECKPOINT
     if checkpoint.exists():
         state = load_state(checkpoint)
-        if state["labels"] != dataset.labels:
-            raise ValueError(
-                f"'{settings.data}': the classes are {dataset.labels}, the run began with "
-                f"{state['labels']}"
-            )
         trainer.restore(state["trainer"])
         log.rows = state["log"]
     while trainer.epochs_done < settings.recipe.epochs:
         epoch = trainer.run_epoch()
         share = evaluate(trainer.averaged, dataset.val, settings.device)
         log.add(Progress(epoch, share))
-        save_state(
-            checkpoint,
-            {"trainer": trainer.state(), "log": log.rows, "labels": dataset.labels},
-        )
+        save_state(checkpoint, {"trainer": trainer.state(), "log": log.rows})
         report(Progress(epoch, share))
     net = folder / "net.squish"
     made = trainer.averaged.to_spec()
     made.about = f"squishnative {__version__}: squish train, seed {settings.seed}"
     write_atomically(net, lambda file: file.write(made.to_bytes()))
     return net
+
+
+def _inputs(settings: Settings, dataset: Dataset) -> dict[str, str]:
+    nets = {"--init": settings.init, "--teacher": settings.teacher}
+    return {
+        **inputs_of(settings.data, dataset),
+        **{f"{what} '{p}' is": digest_of_file(p) for what, p in nets.items() if p is not None},
+    }
+
+
+def inputs_of(name: str, dataset: Dataset) -> dict[str, str]:
+    """Of the images of a run, for `check_inputs`."""
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.val):
+        for part in (split.images, split.classes):
+            digest.update(np.ascontiguousarray(part).data)
+    return {
+        f"'{name}': the classes are": ", ".join(dataset.labels),
+        f"'{name}': the images are": f"{len(dataset.train):,} to train with, "
+        f"{len(dataset.val):,} to judge by, sha256 {digest.hexdigest()[:16]}",
+    }
 
 
 def initial_net(settings: Settings) -> NetSpec:

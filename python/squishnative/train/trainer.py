@@ -185,7 +185,7 @@ class Trainer:
         loss = share * F.cross_entropy(logits, classes, label_smoothing=smoothing)
         if share < 1:
             loss = loss + (1 - share) * F.cross_entropy(logits, partner, label_smoothing=smoothing)
-        if self.teacher is None or recipe.distillation == 0:
+        if self.teacher is None or recipe.distillation == recipe.hints == 0:
             return loss
         if taught is None:
             with torch.no_grad():
