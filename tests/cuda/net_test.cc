@@ -110,12 +110,16 @@ TEST(CudaNet, OnePixel) {
   check_net_on_cuda(net.model(), 1, 1);
 }
 
-TEST(CudaNet, PooledFiresAroundTheTile) {
+class CudaPooledFires : public ::testing::TestWithParam<int> {};
+
+TEST_P(CudaPooledFires, AroundTheTile) {
   NetBuilder net(8, 3);
   net.max_pool(net.fire(-1, {17, 20, 33}), square(3, 2));
   net.max_pool(net.fire(1, {17, 20, 33}), square(3, 2), true);
-  for (int extent : {14, 15, 16, 17, 31}) check_net_on_cuda(net.model(), extent, 33 - extent / 2);
+  check_net_on_cuda(net.model(), GetParam(), 33 - GetParam() / 2);
 }
+
+INSTANTIATE_TEST_SUITE_P(Extents, CudaPooledFires, ::testing::Values(14, 15, 16, 17, 31));
 
 // Too wide to stay in shared memory even for one pixel: runs apart, whatever was asked for.
 TEST(CudaNet, SqueezeThatDoesNotFitInSharedMemory) {
