@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -65,3 +66,17 @@ def test_nets_of_the_package_are_whole_and_small(name: str) -> None:
         (best, *_), *_ = net.predict(list(image), k=1)
         assert best.label in net.model.labels
         assert net.model.about
+
+
+def test_the_card_has_the_bytes_of_the_files() -> None:
+    folder = Path(nets.__file__).parent
+    rows = re.findall(
+        r"^\| (imagenette-\w) \| ([\d,]+) \|", (folder / "README.md").read_text(), re.M
+    )
+    assert (
+        [name for name, _ in rows]
+        == nets.names()
+        == ["imagenette-l", "imagenette-m", "imagenette-s"]
+    )
+    for name, size in rows:
+        assert f"{(folder / f'{name}.squish').stat().st_size:,}" == size

@@ -42,7 +42,7 @@ class Settings:
     max_drop: Optional[float] = None
     dtype: str = "i8"
     strategy: str = EVOLVE
-    generations: int = 8
+    generations: int = 10
     population: int = 1
     parents: int = 2
     family: int = 5
