@@ -75,6 +75,8 @@ def test_the_environment_predicts_what_the_engine_takes() -> None:
     plan = Planner(spec, found, "i8")
     fifth = {name: count // 5 for name, count in plan.totals.items()}
     assert 1e-5 < plan.seconds(fifth) < 0.6 * plan.seconds(plan.totals)
+    assert found.fixed_seconds_of(found.filters) == found.fixed_seconds
+    assert found.fixed_seconds_of(found.filters // 2) == pytest.approx(0.75 * found.fixed_seconds)
     assert Environment(**json.loads(json.dumps(found.to_dict()))) == found
 
 

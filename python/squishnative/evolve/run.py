@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import Optional
 
 from squishnative import __version__
-from squishnative.evolve.budget import BYTES
+from squishnative.evolve.budget import BYTES, Planner
 from squishnative.evolve.clusters import genome_of
 from squishnative.evolve.compact import compact
 from squishnative.evolve.environment import Environment, measure_environment
@@ -162,8 +162,8 @@ class _Run:
                 ancestor, settings.threads, settings.seed, settings.engine_device
             )
             save_json(file, measured.to_dict())
-        environment = saved_environment(folder)
-        self.synthesis = Synthesis(folder, settings, ancestor, environment, train, after_epoch)
+        self.environment = saved_environment(folder)
+        self.synthesis = Synthesis(folder, settings, ancestor, self.environment, train, after_epoch)
 
     def go(self) -> list[Individual]:
         settings, synthesis = self.settings, self.synthesis
@@ -255,7 +255,7 @@ class _Run:
             accuracy(logits, self.val.classes),
             made.dtype,
             {name: len(compacted.to_bytes(name)) for name in BYTES},
-            planner.seconds(living),
+            Planner(compacted, self.environment, made.dtype).seconds(living),
             seconds,
             sum(living.values()) / sum(planner.totals.values()),
             {name: count / planner.totals[name] for name, count in living.items()},
