@@ -1,0 +1,112 @@
+"""What evolution refuses, and what it says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from evolution import settings
+from squishnative.evolve.run import begin, evolve, young
+from squishnative.train.dataset import Dataset
+from squishnative.train.run import read_net
+from test_evolve_run import kill_after_one
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class TestRefuses:
+    @pytest.mark.parametrize(
+        ("wanted", "message"),
+        [
+            ({"max_bytes": None}, "wanted a budget: max_bytes, max_seconds or both"),
+            ({"generations": 0}, "generations: got 0, must be at least 1"),
+            ({"dtype": "i5"}, "dtype: got 'i5', wanted one of f32, f16, i8, i4"),
+            ({"family": 0}, "family: got 0, must be at least 1"),
+            ({"parents": 6}, "parents: got 6, must be at most 5"),
+            ({"strategy": "luck"}, "strategy: got 'luck', wanted one of evolve, paper, one-shot"),
+            ({"larger_bytes": (12e3,)}, "sizes: got 12000, 12000, must be positive and differ"),
+            ({"larger_bytes": (3e4, 3e4)}, "sizes: got 12000, 30000, 30000, must be positive"),
+            ({"larger_bytes": (3e4,), "max_bytes": None, "max_seconds": 1.0}, "got 0, 30000"),
+            ({"larger_bytes": (3e4,), "strategy": "rigl"}, "but strategy 'rigl' takes one"),
+            ({"max_bytes": 0.0}, "max_bytes: got 0, must be positive"),
+            ({"max_seconds": float("nan")}, "max_seconds: got nan, must be positive"),
+            ({"strategy": "rigl", "max_drop": 1.0}, "max_drop: strategy 'rigl' has no generations"),
+            ({"engine_device": "tpu"}, "engine_device: got 'tpu', wanted cpu, cuda or cuda:1"),
+            ({"cluster_factor": 1.5}, "cluster_factor: got 1.5, must be 0 to 1"),
+            ({"cluster": "layer"}, "cluster: got 'layer', wanted one of filter, kernel"),
+        ],
+    )
+    def test_settings_out_of_range(
+        self, pictures: Path, ancestor: Path, wanted: dict[str, object], message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            settings(pictures, ancestor, **wanted)
+
+    def test_a_budget_that_no_net_can_meet(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        begin(tmp_path, settings(pictures, ancestor, max_bytes=5e3))
+        with pytest.raises(ValueError, match="budget of 5,000 bytes: the emptiest net has"):
+            evolve(tmp_path, lambda _: None, data=data)
+        assert young(tmp_path) == []
+
+    @pytest.mark.parametrize(
+        ("sizes", "message"),
+        [
+            ((1e7,), "a net of 10,000,000 bytes: the ancestor's file has"),
+            ((20e3, 20.5e3), "a net of 20,500 bytes: too few generations, 2"),
+        ],
+    )
+    def test_sizes_that_no_generation_has(
+        self,
+        sizes: tuple[float, ...],
+        message: str,
+        pictures: Path,
+        data: Dataset,
+        ancestor: Path,
+        tmp_path: Path,
+    ) -> None:
+        begin(tmp_path, settings(pictures, ancestor, larger_bytes=sizes))
+        with pytest.raises(ValueError, match=message):
+            evolve(tmp_path, lambda _: None, data=data)
+        assert young(tmp_path) == []
+
+    def test_another_ancestor_than_the_run_began_with(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        mine = tmp_path / "mine.squish"
+        mine.write_bytes(ancestor.read_bytes())
+        begin(tmp_path / "run", settings(pictures, mine))
+        kill_after_one(lambda k: evolve(tmp_path / "run", k, data=data))
+        replace(read_net(str(mine)), about="another").save(mine)
+        with pytest.raises(ValueError, match=r"the ancestor's file is .*; the run began with"):
+            evolve(tmp_path / "run", lambda _: None, data=data)
+
+    def test_a_budget_that_the_ancestor_meets(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        begin(tmp_path, settings(pictures, ancestor, max_bytes=10e6))
+        with pytest.raises(ValueError, match=r"the ancestor is within the budget already: "):
+            evolve(tmp_path, lambda _: None, data=data)
+
+    def test_an_individual_that_cannot_be_read(self, tmp_path: Path) -> None:
+        (tmp_path / "generation-00").mkdir()
+        (tmp_path / "generation-00" / "member-0.json").write_text("{,")
+        with pytest.raises(ValueError, match=r"member-0\.json': not what a run says"):
+            young(tmp_path)
+
+    def test_an_ancestor_of_other_classes(
+        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+    ) -> None:
+        begin(tmp_path, settings(pictures, ancestor))
+        with pytest.raises(ValueError, match=r"the ancestor's classes are .*, the data's"):
+            evolve(tmp_path, lambda _: None, data=replace(data, labels=["a", "b", "c"]))
+
+    def test_a_run_of_another_version(self, pictures: Path, ancestor: Path, tmp_path: Path) -> None:
+        begin(tmp_path, settings(pictures, ancestor))
+        file = tmp_path / "settings.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "format": 3}))
+        with pytest.raises(ValueError, match="run format 3"):
+            evolve(tmp_path, lambda _: None)
