@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import locale
 from dataclasses import replace
 
 import kernel_budgets
@@ -28,7 +29,7 @@ BUDGET = Budget({"sm_53": 64}, 4608, 16)
 
 @pytest.mark.parametrize("architecture", [*JETSONS, *CURRENT])
 def test_kernels_keep_to_their_budgets(architecture: str) -> None:
-    budgets = kernel_budgets.read_table(kernel_budgets.TABLE.read_text())
+    budgets = kernel_budgets.read_table(kernel_budgets.TABLE.read_text(encoding="utf-8"))
     try:
         usages = kernel_budgets.measure(architecture, budgets)
     except nvrtc.CompilerMissingError as error:
@@ -82,8 +83,10 @@ def test_table_survives_writing_and_reading() -> None:
 
 def test_nvrtc_says_where_code_is_wrong() -> None:
     source = "#include <stdint.h>\nnamespace n { template <auto kValue> struct Newer {}; }\n"
+    encoding = locale.getpreferredencoding(False)
     try:
         with pytest.raises(nvrtc.CompileError, match=r"sm_53:\nkernels\(2\): error"):
             nvrtc.compile_kernels(source, [], "sm_53", [])
     except nvrtc.CompilerMissingError as error:
         pytest.skip(str(error))
+    assert locale.getpreferredencoding(False) == encoding

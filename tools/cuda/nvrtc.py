@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def compile_kernels(
     try:
         for kernel in kernels:
             _check(library.nvrtcAddNameExpression(program, kernel.encode()))
-        status = library.nvrtcCompileProgram(program, len(options), _strings(options))
+        with _own_locale():
+            status = library.nvrtcCompileProgram(program, len(options), _strings(options))
         size = ctypes.c_size_t()
         _check(library.nvrtcGetProgramLogSize(program, ctypes.byref(size)))
         log = ctypes.create_string_buffer(size.value)
@@ -69,6 +71,18 @@ def compile_kernels(
     if status != 0:
         raise CompileError(f"NVRTC 11.8 for {architecture}:\n{text}")
     return text
+
+
+@contextmanager
+def _own_locale() -> Iterator[None]:
+    """NVRTC leaves the thread in the C locale, where Python takes text files for ASCII."""
+    c = ctypes.CDLL(None)
+    c.uselocale.restype, c.uselocale.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    before = c.uselocale(None)
+    try:
+        yield
+    finally:
+        c.uselocale(before)
 
 
 def _package_folder(name: str) -> Path:
