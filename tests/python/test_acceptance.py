@@ -98,7 +98,7 @@ def test_photographs(
 @needs_shared_data
 def test_photographs_from_the_file_to_the_label(pretrained: Pretrained) -> None:
     """What a user does: predict. `photographs` prepares them on its own, as torchvision does."""
-    paths, names = photograph_paths(PHOTOGRAPHS), LABELS.read_text().splitlines()
+    paths, names = photograph_paths(PHOTOGRAPHS), LABELS.read_text(encoding="utf-8").splitlines()
     with squishnative.load(pretrained.net) as net:
         pixels = np.stack([net.preprocess(path) for path in paths])
         np.testing.assert_array_equal(pixels, photographs_as_pixels(PHOTOGRAPHS))

@@ -22,7 +22,7 @@ def test_a_net_agrees_with_itself(
     monkeypatch.setattr(sys, "argv", ["agreement.py", str(ancestor), *arguments])
     with pytest.raises(SystemExit) as left:
         agreement.main()
-    found = json.loads(file.read_text())
+    found = json.loads(file.read_text(encoding="utf-8"))
     assert [(one["weights"], one["storage"]) for one in found] == [("f32", "f32"), ("f16", "f32")]
     assert found[0]["same"] == found[0]["images"] > 0
     assert found[0]["difference"] == 0

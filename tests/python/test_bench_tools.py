@@ -225,7 +225,7 @@ def test_kernels_refuse_wrong_shapes(
     bench_kernels: Tool, tmp_path: Path, text: str, message: str
 ) -> None:
     shapes = tmp_path / "shapes.txt"
-    shapes.write_text(text)
+    shapes.write_text(text, encoding="utf-8")
     done = bench_kernels(shapes)
     assert done.returncode == 2
     assert message in done.stderr
@@ -359,7 +359,7 @@ def test_document_shows_what_was_measured() -> None:
 
 def test_document_has_the_form_that_is_written() -> None:
     """Its tables and those of the generator have the same heads and the same nets."""
-    text = document.DOCUMENT.read_text()
+    text = document.DOCUMENT.read_text(encoding="utf-8")
     for head in ("| batch 1 |", "| batch 8 |"):
         titles = " | ".join(document.TITLES[name] for name in document.COMPARED)
         assert f"{head} {titles} |" in text
@@ -374,4 +374,4 @@ def test_document_replaces_only_its_results() -> None:
     assert document.replace_results(new, "new") == new
     with pytest.raises(ValueError, match="wanted the lines"):
         document.replace_results("before\nafter\n", "new")
-    document.replace_results(document.DOCUMENT.read_text(), "")
+    document.replace_results(document.DOCUMENT.read_text(encoding="utf-8"), "")

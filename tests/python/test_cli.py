@@ -52,7 +52,7 @@ def photos(tmp_path: Path) -> Path:
     (folder / "below").mkdir(parents=True)
     for name, image in zip(("a.png", "b.JPG", "below/c.png"), pixels(3, size=40)):
         Image.fromarray(image).save(folder / name, "PNG")
-    (folder / "notes.txt").write_text("no photo")
+    (folder / "notes.txt").write_text("no photo", encoding="utf-8")
     return folder
 
 
@@ -254,7 +254,7 @@ def test_errors_are_one_line_and_debug_shows_where(tmp_path: Path) -> None:
     done = squish("inspect", net)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"squish: error: '{net}': No such file or directory\n"
-    net.write_text("no net, but as long as the header of one is")
+    net.write_text("no net, but as long as the header of one is", encoding="utf-8")
     done = squish("inspect", net)
     assert done.returncode == 1
     [line] = done.stderr.splitlines()

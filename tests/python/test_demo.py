@@ -36,7 +36,7 @@ def test_demo_leaves_nets_that_run_and_a_report(
             assert net.labels == LABELS
             assert net.input_shape == (3, SIZE, SIZE)
             assert len(net.predict(images, k=1)) == demo.SAVED_IMAGES
-    assert "generation-03" in (tmp_path / "report.html").read_text()
+    assert "generation-03" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_held_out_digits_are_not_trained_on() -> None:

@@ -36,7 +36,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
 
 def test_other_bytes_are_a_format_error_with_the_path(tmp_path: Path) -> None:
     path = tmp_path / "text.squish"
-    path.write_text("not a net, but long enough to hold the header of one")
+    path.write_text("not a net, but long enough to hold the header of one", encoding="utf-8")
     with pytest.raises(squishnative.FormatError, match=r"text\.squish"):
         squishnative.load(path)
 

@@ -93,7 +93,7 @@ class TestRefuses:
 
     def test_an_individual_that_cannot_be_read(self, tmp_path: Path) -> None:
         (tmp_path / "generation-00").mkdir()
-        (tmp_path / "generation-00" / "member-0.json").write_text("{,")
+        (tmp_path / "generation-00" / "member-0.json").write_text("{,", encoding="utf-8")
         with pytest.raises(ValueError, match=r"member-0\.json': not what a run says"):
             young(tmp_path)
 
@@ -107,6 +107,9 @@ class TestRefuses:
     def test_a_run_of_another_version(self, pictures: Path, ancestor: Path, tmp_path: Path) -> None:
         begin(tmp_path, settings(pictures, ancestor))
         file = tmp_path / "settings.json"
-        file.write_text(json.dumps({**json.loads(file.read_text()), "format": 3}))
+        file.write_text(
+            json.dumps({**json.loads(file.read_text(encoding="utf-8")), "format": 3}),
+            encoding="utf-8",
+        )
         with pytest.raises(ValueError, match="run format 3"):
             evolve(tmp_path, lambda _: None)

@@ -100,8 +100,8 @@ class TestRun:
         shipped = evolve(tmp_path / "whole", lambda _: None, data=data)
         begin(tmp_path / "killed", settings(pictures, ancestor))
         # Another machine's times would be another run's: its environment is part of it.
-        measured = (tmp_path / "whole" / "environment.json").read_text()
-        (tmp_path / "killed" / "environment.json").write_text(measured)
+        measured = (tmp_path / "whole" / "environment.json").read_text(encoding="utf-8")
+        (tmp_path / "killed" / "environment.json").write_text(measured, encoding="utf-8")
         for _ in range(8):
             kill_after_one(lambda k: evolve(tmp_path / "killed", k, data=data))
         nets = sorted((tmp_path / "whole").glob("*/*.squish"))
@@ -181,8 +181,8 @@ class TestRun:
         for name in ("whole", "killed"):
             begin(tmp_path / name, wanted)
         evolve(tmp_path / "whole", lambda _: None, data=data)
-        measured = (tmp_path / "whole" / "environment.json").read_text()
-        (tmp_path / "killed" / "environment.json").write_text(measured)
+        measured = (tmp_path / "whole" / "environment.json").read_text(encoding="utf-8")
+        (tmp_path / "killed" / "environment.json").write_text(measured, encoding="utf-8")
         run_epoch, epochs = Trainer.run_epoch, 0
 
         def killed(trainer: Trainer) -> Epoch:
@@ -270,7 +270,7 @@ class TestRun:
         ):
             asked = replace(wanted, **change)  # type: ignore[arg-type]
             about = {"format": 6, "squishnative": "test", **asked.to_dict()}
-            (tmp_path / "settings.json").write_text(json.dumps(about))
+            (tmp_path / "settings.json").write_text(json.dumps(about), encoding="utf-8")
             (said,) = run.missed(tmp_path)
             assert re.match(sentence, said)
         for file in tmp_path.glob("family/*.json"):
@@ -285,7 +285,10 @@ class TestRun:
         for _ in range(4):
             kill_after_one(lambda k: evolve(tmp_path, k, data=data))
         first = tmp_path / "generation-02" / "member-0.json"
-        first.write_text(json.dumps({**json.loads(first.read_text()), "fitness": -1.0}))
+        first.write_text(
+            json.dumps({**json.loads(first.read_text(encoding="utf-8")), "fitness": -1.0}),
+            encoding="utf-8",
+        )
         evolve(tmp_path, lambda _: None, data=data)
         assert young(tmp_path)[-1].name == "generation-02/member-1"
 
@@ -332,8 +335,8 @@ def test_from_the_command_line_to_a_report(pictures: Path, ancestor: Path, tmp_p
     assert cli.invoke(app, ["evolve", "-o", rival, "--strategy", "rigl", *common]).exit_code == 0
     done = cli.invoke(app, ["report", family, rival])
     assert done.exit_code == 0, done.output
-    page = (tmp_path / "family" / "report.html").read_text()
-    figures = json.loads((tmp_path / "family" / "report.json").read_text())
+    page = (tmp_path / "family" / "report.html").read_text(encoding="utf-8")
+    figures = json.loads((tmp_path / "family" / "report.json").read_text(encoding="utf-8"))
     members = figures["runs"][0]["members"]
     names = [f"generation-{k:02}/member-0" for k in range(2)] + ["family/generation-01-member-0"]
     assert [m["name"] for m in members] == names

@@ -74,7 +74,7 @@ def test_a_rehearsal_measures_and_writes_all(
     )
     file = tmp_path / "results.json"
     run_main(monkeypatch, *CONTEST, "--seconds", "0", "--json", str(file))
-    report: dict[str, Any] = json.loads(file.read_text())
+    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     assert [entry["rival"] for entry in report["entries"]] == [
         "squishnative, from and to the host",
         "squishnative, i8 weights, from and to the host",
@@ -127,7 +127,7 @@ def test_nets_of_the_package_are_measured_at_their_own_size(
     file = tmp_path / "results.json"
     arguments = ["--device", "cpu", "--problems", name, "--extent", "48", "--batch", "2"]
     run_main(monkeypatch, *arguments, "--seconds", "0", "--json", str(file))
-    report: dict[str, Any] = json.loads(file.read_text())
+    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     (entry,) = report["entries"]
     assert (entry["problem"], entry["batch"]) == (name, 2)
     assert entry["rival"] == OurRival(on_device=False).name
@@ -176,7 +176,7 @@ def test_what_goes_wrong_is_told_and_the_rest_goes_on(
     with pytest.raises(SystemExit) as ended:
         run_main(monkeypatch, *CONTEST, "3", "--seconds", "0", "--json", str(file))
     assert ended.value.code == 1
-    report: dict[str, Any] = json.loads(file.read_text())
+    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     ours, theirs = "squishnative, from and to the host", "torch eager, channels_last"
     timed = [(entry["batch"], entry["rival"]) for entry in report["entries"]]
     assert timed == [(2, ours)] * (breaks == "logits") + [(3, ours), (3, theirs)]
@@ -223,7 +223,7 @@ def test_a_lost_device_ends_all_but_what_was_found(
     why = f"the device is lost: squishnative, from and to the host, f32: {ILLEGAL}"
     with pytest.raises(SystemExit, match=f"clusters15, batch 3: {why}; nothing more"):
         run_main(monkeypatch, *CONTEST, "3", "4", "--seconds", "0", "--json", str(file))
-    report: dict[str, Any] = json.loads(file.read_text())
+    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     assert {entry["batch"] for entry in report["entries"]} == {2}
     assert [(left["batch"], left["why"]) for left in report["left_out"]] == [
         (2, "graph is for CUDA"),
@@ -288,7 +288,9 @@ def test_the_file_is_written_after_each_problem(
     file = tmp_path / "results.json"
     with pytest.raises(KeyboardInterrupt):
         run_main(monkeypatch, *CONTEST, "3", "--seconds", "0", "--json", str(file))
-    assert [entry["batch"] for entry in json.loads(file.read_text())["entries"]] == [2]
+    assert [
+        entry["batch"] for entry in json.loads(file.read_text(encoding="utf-8"))["entries"]
+    ] == [2]
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -387,14 +389,14 @@ def test_the_check_says_what_it_has_no_time_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fake = tmp_path / "nvidia-smi"
-    fake.write_text("#!/bin/sh\necho 'NVIDIA Nothing'\n")
+    fake.write_text("#!/bin/sh\necho 'NVIDIA Nothing'\n", encoding="utf-8")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv("GPU_CHECK_SECONDS", "0")
     results = tmp_path / "results"
     done = subprocess.run([TOOLS / "gpu_check.sh", results], capture_output=True, text=True)
     assert done.returncode == 1
-    name, *parts = (results / "summary.txt").read_text().splitlines()
+    name, *parts = (results / "summary.txt").read_text(encoding="utf-8").splitlines()
     assert name == "NVIDIA Nothing"
     for part in ("configure", "kernels and nets", "the package", "memcheck", "beside PyTorch"):
         assert any(line.startswith(part) and "LEFT OUT: " in line for line in parts), part

@@ -101,7 +101,7 @@ def test_takes_folders_and_standard_input(squish_infer: Path, tmp_path: Path) ->
     folder.mkdir()
     random_image(1).save(folder / "b.ppm")
     random_image(3).save(folder / "a.pgm")
-    (folder / "c.txt").write_text("no image")
+    (folder / "c.txt").write_text("no image", encoding="utf-8")
     got = seen(squish_infer, net_file, folder)
     assert (got == seen(squish_infer, net_file, folder / "a.pgm", folder / "b.ppm")).all()
     piped = subprocess.run(

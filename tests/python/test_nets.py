@@ -19,7 +19,7 @@ def shipped(net_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     folder = tmp_path / "package"
     folder.mkdir()
     shutil.copy(net_file, folder / "tiny-s.squish")
-    (folder / "README.md").write_text("no net")
+    (folder / "README.md").write_text("no net", encoding="utf-8")
     monkeypatch.setattr(nets, "_FOLDER", folder)
     return "tiny-s"
 
@@ -71,7 +71,9 @@ def test_nets_of_the_package_are_whole_and_small(name: str) -> None:
 def test_the_card_has_the_bytes_of_the_files() -> None:
     folder = Path(nets.__file__).parent
     rows = re.findall(
-        r"^\| (imagenette-\w) \| ([\d,]+) \|", (folder / "README.md").read_text(), re.M
+        r"^\| (imagenette-\w) \| ([\d,]+) \|",
+        (folder / "README.md").read_text(encoding="utf-8"),
+        re.M,
     )
     assert (
         [name for name, _ in rows]

@@ -94,7 +94,7 @@ def test_softmax_of_large_logits_is_finite() -> None:
 
 def test_images_that_cannot_be_read_are_named(net: Net, tmp_path: Path) -> None:
     text = tmp_path / "text.jpg"
-    text.write_text("no image")
+    text.write_text("no image", encoding="utf-8")
     truncated = tmp_path / "truncated.png"
     buffer = io.BytesIO()
     Image.fromarray(pixels(1, size=64)[0]).save(buffer, "PNG")

@@ -67,11 +67,11 @@ class TestFilesThatAreThere:
     @pytest.mark.parametrize("name", ["settings", "environment"])
     def test_a_runs_own_files_stay(self, run: Path, tmp_path: Path, name: str) -> None:
         own = tmp_path / f"{name}.json"
-        own.write_text('{"format": 6, "squishnative": "0.1.0"}')
+        own.write_text('{"format": 6, "squishnative": "0.1.0"}', encoding="utf-8")
         with pytest.raises(FileExistsError, match=r"figures.*wanted") as refused:
             write_report([run], tmp_path / f"{name}.html")
         assert refused.value.filename == str(own)
-        assert [file.read_text() for file in tmp_path.iterdir()] == [
+        assert [file.read_text(encoding="utf-8") for file in tmp_path.iterdir()] == [
             '{"format": 6, "squishnative": "0.1.0"}'
         ]
 
@@ -103,12 +103,14 @@ class TestFilesThatAreThere:
 
     def test_earlier_reports_are_replaced(self, run: Path, tmp_path: Path) -> None:
         output = tmp_path / "page.html"
-        output.write_text(OLD_PAGE)
-        output.with_suffix(".json").write_text(OLD_FIGURES)
+        output.write_text(OLD_PAGE, encoding="utf-8")
+        output.with_suffix(".json").write_text(OLD_FIGURES, encoding="utf-8")
         for _ in range(2):  # an older version's, then this one's
             assert write_report([run], output) == [output, output.with_suffix(".json")]
-            assert '<meta name="generator" content="squishnative report">' in output.read_text()
-            assert json.loads(output.with_suffix(".json").read_text())["runs"] == [
+            assert '<meta name="generator" content="squishnative report">' in output.read_text(
+                encoding="utf-8"
+            )
+            assert json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))["runs"] == [
                 json.loads(json.dumps(FAMILY.to_dict()))
             ]
 

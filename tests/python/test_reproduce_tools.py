@@ -52,7 +52,8 @@ def test_a_run_that_was_begun_is_continued(tmp_path: Path) -> None:
     experiment = EXPERIMENTS[0]
     folder = tmp_path / experiment.name
     folder.mkdir()
-    (folder / "settings.json").write_text("{}")  # all that a call with wrong paths leaves
+    # All that a call with wrong paths leaves:
+    (folder / "settings.json").write_text("{}", encoding="utf-8")
     assert "--resume" not in make.command(experiment, tmp_path, tmp_path)
     (folder / "checkpoint.pt").write_bytes(b"")
     assert "--resume" in make.command(experiment, tmp_path, tmp_path)
@@ -72,7 +73,7 @@ def test_a_family_becomes_tables(
     family = run.evolve(folder, lambda _: None, data=data)
     dense = tmp_path / "imagenette-dense"
     dense.mkdir()
-    (dense / "log.csv").write_text("epoch,seconds\n1,1800\n2,3600\n")
+    (dense / "log.csv").write_text("epoch,seconds\n1,1800\n2,3600\n", encoding="utf-8")
     monkeypatch.setattr(results, "SECONDS", 0.01)
     text = results.results(tmp_path, "some core")
     for member in family:

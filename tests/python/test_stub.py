@@ -23,7 +23,7 @@ Definition = Union[ast.FunctionDef, ast.ClassDef, ast.AnnAssign]
 
 
 def stub_definitions() -> dict[str, Definition]:
-    body = ast.parse(STUB.read_text()).body
+    body = ast.parse(STUB.read_text(encoding="utf-8")).body
     named = {n.name: n for n in body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
     # Assignments without a type are names for types.
     values = {

@@ -99,8 +99,8 @@ def test_lists_files_of_a_class_that_are_no_images(
 ) -> None:
     (folder / "train" / "down" / "sub").mkdir()
     (folder / "train" / "down" / "sub" / "x.HEIC").write_bytes(b"")
-    (folder / "train" / "down" / "README").write_text("")
-    (folder / "train" / "README").write_text("")  # in no class
+    (folder / "train" / "down" / "README").write_text("", encoding="utf-8")
+    (folder / "train" / "README").write_text("", encoding="utf-8")  # in no class
     os.mkfifo(folder / "train" / "down" / "pipe.png")
     data = read()
     assert len(data.train) == 9
@@ -143,8 +143,8 @@ def test_a_split_that_is_not_used_may_be_empty(folder: Path, read: Callable[[], 
 
 def test_a_file_is_no_split_and_no_class(folder: Path, read: Callable[[], Dataset]) -> None:
     (folder / "val").rename(folder / "test")
-    (folder / "val").write_text("")
-    (folder / "train" / "down" / "train").write_text("")
+    (folder / "val").write_text("", encoding="utf-8")
+    (folder / "train" / "down" / "train").write_text("", encoding="utf-8")
     (folder / "train" / "x.png").write_bytes(b"")
     data = read()
     assert ends([name for name, _ in data.skipped]) == ["train/down/train"]

@@ -108,8 +108,8 @@ def test_reads_zstandard_of_two_frames(folder: Path, tmp_path: Path) -> None:
 
 def test_other_names_of_val_and_other_files_around(folder: Path) -> None:
     (folder / "val").rename(folder / "test")
-    (folder / "classes.json").write_text("{}")
-    (folder / "train" / "across" / "notes.txt").write_text("none")
+    (folder / "classes.json").write_text("{}", encoding="utf-8")
+    (folder / "train" / "across" / "notes.txt").write_text("none", encoding="utf-8")
     assert len(read_dataset(folder, SPEC).val) == 6
 
 

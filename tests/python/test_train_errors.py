@@ -33,7 +33,9 @@ def test_a_second_run_in_one_folder(pictures: Path, tmp_path: Path) -> None:
 def test_a_run_of_another_version(pictures: Path, tmp_path: Path) -> None:
     begin(tmp_path, settings(pictures))
     file = tmp_path / "settings.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+    file.write_text(
+        json.dumps({**json.loads(file.read_text(encoding="utf-8")), "format": 99}), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match="run format 99, made by another command"):
         train(tmp_path, lambda _: None)
 
@@ -41,34 +43,34 @@ def test_a_run_of_another_version(pictures: Path, tmp_path: Path) -> None:
 def test_a_folder_of_evolution(pictures: Path, tmp_path: Path) -> None:
     begin(tmp_path, settings(pictures))
     (tmp_path / "generation-00").mkdir()
-    (tmp_path / "generation-00" / "member-0.json").write_text("{}")
+    (tmp_path / "generation-00" / "member-0.json").write_text("{}", encoding="utf-8")
     with pytest.raises(FileExistsError, match="--resume continues it"):
         begin(tmp_path, settings(pictures))
 
 
 def test_settings_of_something_else(pictures: Path, tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
-    file.write_text('{"theme": "dark"}')
+    file.write_text('{"theme": "dark"}', encoding="utf-8")
     with pytest.raises(FileExistsError, match="not the settings of a run"):
         begin(tmp_path, settings(pictures))
-    assert file.read_text() == '{"theme": "dark"}'
+    assert file.read_text(encoding="utf-8") == '{"theme": "dark"}'
 
 
 @pytest.mark.parametrize("name", ["log.csv", "skipped.json", "environment.json", "net.squish"])
 def test_files_of_others_stay(name: str, pictures: Path, tmp_path: Path) -> None:
-    (tmp_path / name).write_text("mine")
+    (tmp_path / name).write_text("mine", encoding="utf-8")
     with pytest.raises(FileExistsError, match=f"not a run's.*{name}"):
         begin(tmp_path, settings(pictures))
     assert [file.name for file in tmp_path.iterdir()] == [name]
-    assert (tmp_path / name).read_text() == "mine"
+    assert (tmp_path / name).read_text(encoding="utf-8") == "mine"
 
 
 def test_the_settings_of_a_run_under_way_stay(pictures: Path, tmp_path: Path) -> None:
     begin(tmp_path, settings(pictures, epochs=3))
-    before = (tmp_path / "settings.json").read_text()
+    before = (tmp_path / "settings.json").read_text(encoding="utf-8")
     with alone_in(tmp_path), pytest.raises(RuntimeError, match="another process"):
         begin(tmp_path, settings(pictures, epochs=77))
-    assert (tmp_path / "settings.json").read_text() == before
+    assert (tmp_path / "settings.json").read_text(encoding="utf-8") == before
 
 
 def test_other_images_than_the_run_began_with(
@@ -155,7 +157,7 @@ def test_a_loss_that_is_no_number(data: Dataset) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 3, "squishnative": "0"}'])
 def test_settings_that_are_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / "settings.json").write_text(text)
+    (tmp_path / "settings.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="not the settings of a run"):
         train(tmp_path, lambda _: None)
 

@@ -57,10 +57,12 @@ def test_learns_and_the_engine_agrees_with_pytorch(
 def test_the_log_has_a_line_an_epoch(pictures: Path, data: Dataset, tmp_path: Path) -> None:
     begin(tmp_path, settings(pictures, epochs=2))
     train(tmp_path, lambda _: None, data=data)
-    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "log.csv").open(encoding="utf-8")))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert float(rows[1]["lr"]) < 0.05
-    assert json.loads((tmp_path / "settings.json").read_text())["format"] == run.FORMAT
+    assert (
+        json.loads((tmp_path / "settings.json").read_text(encoding="utf-8"))["format"] == run.FORMAT
+    )
 
 
 def test_a_killed_run_continues_to_the_same_bits(
@@ -80,8 +82,12 @@ def test_a_killed_run_continues_to_the_same_bits(
     assert not (tmp_path / "killed" / "net.squish").exists()
     resumed = train(tmp_path / "killed", lambda _: None, data=data)
     assert resumed.read_bytes() == whole.read_bytes()
-    whole_log = [row["loss"] for row in csv.DictReader((tmp_path / "whole/log.csv").open())]
-    log = [row["loss"] for row in csv.DictReader((tmp_path / "killed/log.csv").open())]
+    whole_log = [
+        row["loss"] for row in csv.DictReader((tmp_path / "whole/log.csv").open(encoding="utf-8"))
+    ]
+    log = [
+        row["loss"] for row in csv.DictReader((tmp_path / "killed/log.csv").open(encoding="utf-8"))
+    ]
     assert log == whole_log
 
 

@@ -97,7 +97,9 @@ def main() -> None:
     except (OSError, ValueError, DeviceError) as error:
         sys.exit(f"agreement.py: {error}")
     if options.json is not None:
-        options.json.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
+        options.json.write_text(
+            json.dumps([asdict(one) for one in found], indent=2) + "\n", encoding="utf-8"
+        )
     sys.exit(not all(one.enough for one in found))
 
 

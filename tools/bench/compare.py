@@ -166,7 +166,7 @@ def _difference(what: str, got: FloatArray, ours: FloatArray) -> float:
 def machine() -> str:
     """The CPU's model where the system names it, else its architecture."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     models = [line.split(": ", 1)[1] for line in lines if line.startswith("model name")]
@@ -212,7 +212,7 @@ def main() -> None:
             "load_average": {"before": before, "after": load_average()},
             "comparisons": [comparison.as_dict() for comparison in comparisons],
         }
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

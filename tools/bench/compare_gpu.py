@@ -307,7 +307,7 @@ class Report:
             "left_out": self._left_out,
         }
         scratch = self._file.with_name(self._file.name + ".part")
-        scratch.write_text(json.dumps(report, indent=2) + "\n")
+        scratch.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         scratch.replace(self._file)
 
 

@@ -66,7 +66,7 @@ def _squish_bench(binary: Path, nets: Iterable[Path], folder: Path, option: str)
     report = folder / "report.json"
     command = [str(binary), *map(str, nets), f"--iters={ITERATIONS}", f"--json={report}", option]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    measured: dict[str, Any] = json.loads(report.read_text())
+    measured: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return measured
 
 
@@ -166,10 +166,12 @@ def main() -> None:
     parser.add_argument("--document", type=Path, default=DOCUMENT, metavar="FILE")
     options = parser.parse_args()
     try:
-        text = options.document.read_text()
+        text = options.document.read_text(encoding="utf-8")
         replace_results(text, "")  # a document without marks should fail before the measurement
         measured = measure(options.squish_bench, options.seconds, options.engines)
-        options.document.write_text(replace_results(text, results(measured, options.cpu)))
+        options.document.write_text(
+            replace_results(text, results(measured, options.cpu)), encoding="utf-8"
+        )
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         sys.exit(f"document.py: {error}")
 

@@ -189,12 +189,12 @@ def update() -> None:
     current = {architecture: measure_with_nvcc(architecture) for architecture in CURRENT}
     kernels = list(current[CURRENT[0]])
     jetsons = {architecture: measure_with_nvrtc(architecture, kernels) for architecture in JETSONS}
-    TABLE.write_text(write_table({**jetsons, **current}))
+    TABLE.write_text(write_table({**jetsons, **current}), encoding="utf-8")
 
 
 def check() -> list[str]:
     """Lists what is over budget, on every architecture."""
-    budgets = read_table(TABLE.read_text())
+    budgets = read_table(TABLE.read_text(encoding="utf-8"))
     return [
         line
         for architecture in (*JETSONS, *CURRENT)

@@ -151,7 +151,7 @@ def _setting(summary: Summary, dense: Path) -> str:
 
 def _training(dense: Path) -> str:
     """Of a run of `squish train`."""
-    with (dense / "log.csv").open() as file:
+    with (dense / "log.csv").open(encoding="utf-8") as file:
         seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
     return f"{len(seconds)} epochs in {sum(seconds) / 3600:.1f} hours"
 
@@ -225,11 +225,11 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 def replace_results(document: Path, begin: str, text: str) -> None:
     """Writes text between the lines `begin` and END. Raises ValueError where they are missing."""
-    before, first, rest = document.read_text().partition(begin)
+    before, first, rest = document.read_text(encoding="utf-8").partition(begin)
     _, last, after = rest.partition(END)
     if not first or not last:
         raise ValueError(f"{document}: wanted the lines {begin!r} and {END!r}")
-    document.write_text(f"{before}{first}\n\n{text}\n\n{last}{after}")
+    document.write_text(f"{before}{first}\n\n{text}\n\n{last}{after}", encoding="utf-8")
 
 
 def main() -> None:

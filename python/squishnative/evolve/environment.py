@@ -84,7 +84,9 @@ def measure_environment(spec: NetSpec, threads: int, seed: int, device: str = "c
 def _cpu() -> str:
     """As Linux names it, or the architecture: Arm's kernels give numbers alone."""
     with contextlib.suppress(OSError):
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+        found = re.search(
+            r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M
+        )
         if found:
             return found[1].strip()
     return platform.machine()

@@ -79,7 +79,7 @@ def _read(folder: Path, pattern: str) -> list[Individual]:
 
 def _read_one(file: Path) -> Individual:
     try:
-        return Individual(**json.loads(file.read_text()))
+        return Individual(**json.loads(file.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
         raise ValueError(f"'{file}': not what a run says of an individual: {error}") from error
 

@@ -69,7 +69,7 @@ __all__ = [
 
 def saved_environment(folder: Path) -> Environment:
     """What the run measured of its machine."""
-    return Environment(**json.loads((folder / ENVIRONMENT).read_text()))
+    return Environment(**json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")))
 
 
 def evolve(

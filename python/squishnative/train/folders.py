@@ -67,7 +67,7 @@ def check_inputs(folder: Path, inputs: dict[str, str]) -> None:
     if not file.exists():
         save_json(file, inputs)
         return
-    began = json.loads(file.read_text())
+    began = json.loads(file.read_text(encoding="utf-8"))
     for what, got in inputs.items():
         if began.get(what, got) != got:
             raise ValueError(f"{what} {got}; the run began with {began[what]}")
@@ -86,7 +86,7 @@ def read_settings(folder: Path, run_format: int, make: Callable[[dict[str, Any]]
     """
     file = folder / SETTINGS
     try:
-        values = json.loads(file.read_text())
+        values = json.loads(file.read_text(encoding="utf-8"))
         found = values.pop("format")
         values.pop("squishnative")
         if found != run_format:
@@ -105,7 +105,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     The kernel gives the lock back when a process ends, however it ends.
     """
-    with (folder / LOCK).open("a") as file:
+    with (folder / LOCK).open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
