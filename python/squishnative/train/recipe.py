@@ -49,7 +49,7 @@ class Recipe:
     temperature: float = 2.0
     hints: float = 0.0  # weight of the loss by which features imitate the teacher's (hints.py)
     dtype: str = "f32"  # quantisation-aware: weights are rounded as this type's, "i8" or "i4"
-    amp: bool = True  # mixed precision; on CUDA, and on CPUs with bfloat16 instructions
+    amp: bool = True  # mixed precision where the device has bfloat16 instructions
 
     def __post_init__(self) -> None:
         """Raises ValueError on a setting out of range."""

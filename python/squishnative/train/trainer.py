@@ -280,13 +280,14 @@ def accuracy(logits: npt.NDArray[np.float32], classes: npt.NDArray[np.int64]) ->
 @contextmanager
 def mixed_precision(wanted: bool, device: str) -> Iterator[None]:
     """bfloat16 convolutions where the device is fast at them."""
-    kind = torch.device(device).type
-    fast = kind == "cuda" or _cpu_has_bfloat16()
-    with torch.autocast(kind, torch.bfloat16, enabled=bool(wanted and fast)):
+    enabled = wanted and _has_bfloat16(torch.device(device))
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=enabled):
         yield
 
 
-def _cpu_has_bfloat16() -> bool:
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # before: emulated, slowly
     try:
         return bool(torch.cpu._is_avx512_bf16_supported())
     except AttributeError:  # an older PyTorch
