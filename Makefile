@@ -72,9 +72,10 @@ clean:
 	rm -rf build dist $(VENV)
 
 # The stamps say what is installed in .venv: demo.stamp the package with the extra [demo], dev.stamp with [dev].
-# Without build isolation the build folder outlives the installation, so only what changed is compiled again.
+# Without build isolation the build folder outlives the installation, so only what changed is compiled again. Only this
+# build has every CUDA architecture, so with [dev] it is the one in which warnings, of spills among them, are errors.
 $(VENV)/%.stamp: $(VENV)/tools.stamp $(PACKAGE)
-	pip install --quiet --no-build-isolation -C build-dir=build/python '.[$*]'
+	pip install --quiet --no-build-isolation -C build-dir=build/python $(if $(filter dev,$*),-C cmake.define.SQUISH_WERROR=ON) '.[$*]'
 	touch $@
 
 $(VENV)/tools.stamp:
