@@ -168,7 +168,9 @@ int64_t CudaBackend::arena_bytes(int height, int width) {
 }
 
 std::vector<StepInfo> CudaBackend::explain(int height, int width) {
-  return cuda::explain(blueprint(height, width, 1), packs_);
+  std::vector<StepInfo> steps = cuda::explain(blueprint(height, width, 1), packs_);
+  steps.front().why += "; " + runtime_->properties().name;
+  return steps;
 }
 
 void CudaBackend::run(const ImageBatch& input, float* output, double* seconds) {

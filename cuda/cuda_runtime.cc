@@ -2,6 +2,7 @@
 // for.
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -258,13 +259,20 @@ class CudaRuntime final : public Runtime {
     const DeviceScope scope(ordinal_);
     cudaDeviceProp device{};
     check(cudaGetDeviceProperties(&device, ordinal_), "cudaGetDeviceProperties");
-    properties_ = {device.name, ordinal_, device.multiProcessorCount,
-                   static_cast<int64_t>(device.totalGlobalMem), device.major >= 8};
-    overlaps_ = device.major >= 9;
-    const std::string architecture = std::to_string(device.major) + "." + std::to_string(device.minor);
-    const std::string what = properties_.name + ", compute capability " + architecture +
-                             ", is not among this build's architectures";
-    check(kernel_status(), what.c_str());
+    const auto capability = [](int major, int minor) {
+      return "compute capability " + std::to_string(major) + "." + std::to_string(minor);
+    };
+    std::string name = device.name;
+    const std::string what =
+        name + ", " + capability(device.major, device.minor) + ", is not among this build's architectures";
+    int compiled_for = 0;
+    check(load_kernels(&compiled_for), what.c_str());
+    // What kernels may do goes by the instructions that they have, not by those that the device has.
+    const int major = std::min(device.major, compiled_for / 10);
+    if (major < device.major) name += ", with code for " + capability(compiled_for / 10, compiled_for % 10);
+    properties_ = {name, ordinal_, device.multiProcessorCount, static_cast<int64_t>(device.totalGlobalMem),
+                   major >= 8};
+    overlaps_ = major >= 9;
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
   }
   ~CudaRuntime() override {

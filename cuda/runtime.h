@@ -13,7 +13,7 @@
 namespace squish::cuda {
 
 struct DeviceProperties {
-  std::string name;  // "NVIDIA H200"
+  std::string name;  // "NVIDIA H200", and for what its kernels are compiled where that is an older one
   int ordinal = 0;
   int multiprocessors = 1;
   int64_t memory = 0;         // bytes in all, whoever uses them

@@ -11,9 +11,10 @@ namespace cuda {
 // is one that the device does not recover from.
 void check(cudaError_t status, const char* what);
 
-// Of asking for every kernel on the current device: an error where they were not compiled for its architecture. It loads
-// them, which the driver would otherwise put off until their first launch: in the middle of a run.
-cudaError_t kernel_status();
+// Loads every kernel onto the current device, which the driver would otherwise put off until their first launch: in the middle
+// of a run. Fails where they were not compiled for it. *compiled_for: 80 for compute capability 8.0; it is less than the
+// device's where the driver made its code from that of an older one, which has no more than that one's instructions.
+cudaError_t load_kernels(int* compiled_for);
 
 // Starts a kernel on the stream, or, where this thread is in Runtime::record(), adds it to what is recorded. arguments: a
 // pointer to each, which are copied. Throws like check().

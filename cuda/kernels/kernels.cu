@@ -1,13 +1,14 @@
 // Every kernel, compiled for every architecture of the build.
+#include <limits>
+
 #include "cuda/kernels/launchers.h"
 
 namespace squish {
 namespace cuda {
 namespace {
 
-// Whether each kernel is there for the device.
 template <typename T>
-cudaError_t status_of_kernels() {
+cudaError_t load_kernels_of(int* compiled_for) {
   const void* const kernels[] = {
       reinterpret_cast<const void*>(conv<T, 1, false>),
       reinterpret_cast<const void*>(conv<T, 1, true>),
@@ -39,6 +40,7 @@ cudaError_t status_of_kernels() {
     cudaFuncAttributes attributes;
     const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel);
     if (status != cudaSuccess) return status;
+    if (attributes.ptxVersion < *compiled_for) *compiled_for = attributes.ptxVersion;
   }
   return cudaSuccess;
 }
@@ -55,9 +57,10 @@ const KernelTable<__half>& half_kernels() {
   return table;
 }
 
-cudaError_t kernel_status() {
-  const cudaError_t status = status_of_kernels<float>();
-  return status != cudaSuccess ? status : status_of_kernels<__half>();
+cudaError_t load_kernels(int* compiled_for) {
+  *compiled_for = std::numeric_limits<int>::max();
+  const cudaError_t status = load_kernels_of<float>(compiled_for);
+  return status != cudaSuccess ? status : load_kernels_of<__half>(compiled_for);
 }
 
 }  // namespace cuda

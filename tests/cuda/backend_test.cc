@@ -237,6 +237,7 @@ TEST(CudaBackend, ExplainsWhyAndWhatItCosts) {
       return step.why.find(text) != std::string::npos ? ::testing::AssertionSuccess()
                                                       : ::testing::AssertionFailure() << step.why;
     };
+    EXPECT_TRUE(says(whole[0], "; emulator"));
     EXPECT_EQ(whole[2].macs, apart[2].macs + apart[3].macs);
     EXPECT_GE(whole[2].macs_run, whole[2].macs);
     EXPECT_EQ(whole[2].output, (Shape{35, 9, 9}));

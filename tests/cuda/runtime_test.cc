@@ -70,6 +70,7 @@ TEST_F(CudaRuntimeCalls, RecordingAddsEachLaunchBehindTheOneBefore) {
 
 TEST_F(CudaRuntimeCalls, RecordingLetsKernelsOverlapWhereTheDeviceDoes) {
   fake_cuda().major = 9;
+  fake_cuda().compiled_for = 90;
   runtime = make_cuda_runtime(0);
   runtime->record([](Stream stream) {
     for (int k = 0; k < 3; ++k) launch(k, k, stream);
@@ -81,6 +82,31 @@ TEST_F(CudaRuntimeCalls, RecordingLetsKernelsOverlapWhereTheDeviceDoes) {
     if (k > 0) before = {reinterpret_cast<cudaGraphNode_t>(k)};
     EXPECT_EQ(nodes[k].after, before);
     EXPECT_EQ(nodes[k].overlaps, k > 0);
+  }
+}
+
+// As the driver makes it for newer devices than a build names.
+TEST_F(CudaRuntimeCalls, CodeForOlderDevicesDoesNoMoreThanItDidThere) {
+  struct Case {
+    int major, compiled_for;
+    bool tensor_cores;
+    const char* name;
+  };
+  for (const Case& one : {Case{9, 80, true, "fake, with code for compute capability 8.0"},
+                          Case{9, 75, false, "fake, with code for compute capability 7.5"},
+                          Case{8, 75, false, "fake, with code for compute capability 7.5"},
+                          Case{8, 80, true, "fake"}, Case{7, 75, false, "fake"}}) {
+    fake_cuda() = {};
+    fake_cuda().major = one.major;
+    fake_cuda().compiled_for = one.compiled_for;
+    runtime = make_cuda_runtime(0);
+    EXPECT_EQ(runtime->properties().name, one.name);
+    EXPECT_EQ(runtime->properties().tensor_cores, one.tensor_cores) << one.name;
+    runtime->record([](Stream stream) {
+      launch(0, 0, stream);
+      launch(1, 1, stream);
+    });
+    EXPECT_FALSE(fake_cuda().nodes[1].overlaps) << one.name << ": its kernels do not wait for earlier ones";
   }
 }
 

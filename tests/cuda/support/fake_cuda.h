@@ -29,6 +29,7 @@ struct FakeCuda {
   std::map<std::string, cudaError_t> fails;  // what calls of this name return
   int device = 0;
   int major = 8;  // of the compute capability
+  int compiled_for = 80;
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   cudaError_t last_error = cudaSuccess;
 
