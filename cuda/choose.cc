@@ -10,19 +10,27 @@ namespace {
 constexpr int64_t kSharedBytes = 48 << 10;  // of a block, without asking for more
 constexpr int64_t kReservedBytes = 256;     // alignment, and what a device keeps for itself
 constexpr int64_t kBlocksAtOnce = 4;        // a multiprocessor hides latency with: 16 warps
-constexpr int64_t kLaunchSteps = 64;        // that one more launch in a graph costs
+// Shared memory of a multiprocessor, of those without the tensor cores that others use: TX1, TX2, Turing.
+constexpr int64_t kMultiprocessorBytes = 64 << 10;
+constexpr int64_t kLaunchSteps = 64;  // that one more launch in a graph costs
+
+// That a whole Fire's block of threads takes of a multiprocessor's shared memory.
+int64_t fire_bytes(const Tiling& tiling, bool pooled, int64_t squeezed_pixel_bytes) {
+  return squeezed_bytes(squeezed_pixel_bytes, tiling, pooled) + kStageBytes + kReservedBytes +
+         (pooled ? kPooledPixelsBytes : 0);
+}
 
 bool fits(const Tiling& tiling, bool pooled, int64_t squeezed_pixel_bytes, int most_pixels) {
   const int height = conv_extent(tiling.height, pooled), width = conv_extent(tiling.width, pooled);
   if (height * width > most_pixels) return false;
   if (squeezed_pixel_bytes == 0) return true;
-  const int64_t bytes = squeezed_bytes(squeezed_pixel_bytes, tiling, pooled) + kStageBytes + kReservedBytes +
-                        (pooled ? kPooledPixelsBytes : 0);
-  return (height + 2) * (width + 2) <= kMaxHaloPixels && bytes <= kSharedBytes;
+  return (height + 2) * (width + 2) <= kMaxHaloPixels &&
+         fire_bytes(tiling, pooled, squeezed_pixel_bytes) <= kSharedBytes;
 }
 
-int64_t steps_of_launch(int64_t blocks, int64_t steps, const Workload& work) {
-  return divide_up(blocks, work.multiprocessors * kBlocksAtOnce) * steps;
+int64_t steps_of_launch(int64_t blocks, int64_t steps, const Workload& work,
+                        int64_t at_once = kBlocksAtOnce) {
+  return divide_up(blocks, work.multiprocessors * at_once) * steps;
 }
 
 int64_t steps_of_convs(const PackedConvs& convs, const Workload& work, bool pooled) {
@@ -74,10 +82,12 @@ FireChoice choose_fire(const Workload& work, int64_t squeezed_pixel_bytes, const
   const auto expand_blocks = static_cast<int>(expands.blocks.size());
   const int64_t steps_per_block = divide_up(expands.taps(), expand_blocks);
   const int64_t squeeze_steps = kMaxHaloPixels / kThreads * squeeze.taps();
+  const int64_t at_once =
+      std::min(kBlocksAtOnce, kMultiprocessorBytes / fire_bytes(*tiling, work.pooled, squeezed_pixel_bytes));
   for (int splits = 1; splits <= expand_blocks; ++splits) {
     const int64_t blocks = int64_t{tiling->rows} * tiling->columns * splits * work.images;
-    const int64_t steps =
-        steps_of_launch(blocks, squeeze_steps + divide_up(expand_blocks, splits) * steps_per_block, work);
+    const int64_t steps = steps_of_launch(
+        blocks, squeeze_steps + divide_up(expand_blocks, splits) * steps_per_block, work, at_once);
     if (splits > 1 && steps >= choice.steps_whole) continue;
     choice.splits = splits;
     choice.steps_whole = steps;
