@@ -26,6 +26,7 @@ namespace cuda {
 constexpr int kEight = 8;  // pixels that a tensor core multiplies at once
 constexpr int kPair = 2;   // values of a quad, or output channels, that lie together
 constexpr int kQuadPairs = kQuad / kPair;
+constexpr int kBlockQuads = kClusterChannels / kQuad;
 
 template <typename T>
 struct Quad;
@@ -81,10 +82,40 @@ __device__ inline void keep_larger(const Quad<__half>& other, Quad<__half>* best
   for (int i = 0; i < kQuadPairs; ++i) best->pairs[i] = larger_halves(best->pairs[i], other.pairs[i]);
 }
 template <typename T>
-__device__ inline void store_quad(T* at, const float (&values)[kQuad]) {
-  Pair<T>* const pairs = reinterpret_cast<Pair<T>*>(at);
+__device__ inline Quad<T> make_quad(const Pair<T>& first, const Pair<T>& second) {
+  const Pair<T> pairs[kQuadPairs] = {first, second};
+  return bits_as<Quad<T>>(pairs);
+}
+template <typename T>
+__device__ inline Quad<T> make_quad(const float (&values)[kQuad]) {
+  Pair<T> pairs[kQuadPairs];
   SQUISH_UNROLL
   for (int i = 0; i < kQuadPairs; ++i) set_pair(values[kPair * i], values[kPair * i + 1], pairs + i);
+  return make_quad(pairs[0], pairs[1]);
+}
+__device__ inline void read_quad(const Quad<float>& quad, float (&values)[kQuad]) {
+  memcpy(values, quad.values, sizeof values);
+}
+__device__ inline void read_quad(const Quad<__half>& quad, float (&values)[kQuad]) {
+  SQUISH_UNROLL
+  for (int i = 0; i < kQuadPairs; ++i) {
+    const __half2 pair = bits_as<__half2>(quad.pairs[i]);
+    values[kPair * i] = __low2float(pair);
+    values[kPair * i + 1] = __high2float(pair);
+  }
+}
+// Those that a thread pools at once.
+template <typename T>
+struct SQUISH_WORDS(16) Quads {
+  static constexpr int kCount = 16 / sizeof(Quad<T>), kValues = kCount * kQuad;
+  Quad<T> quads[kCount];
+};
+// Into device memory.
+template <typename Values>
+__device__ inline void store_at_once(void* at, const Values& values) {
+  uint32_t words[sizeof values / sizeof(uint32_t)];
+  memcpy(words, &values, sizeof words);
+  store_words(at, words);
 }
 
 // A lane's part of a step's weights for one block: of each pair of its quad, both for one output channel, both for the next.

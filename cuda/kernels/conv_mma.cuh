@@ -34,11 +34,22 @@ struct KeptSums {
       });
     });
   }
-  // Of all slices: those of a group of warps follow each other.
-  __device__ static float sum_of(const float* kept, int slices) {
-    float sum = kept[0];
-    for (int slice = 1; slice < slices; ++slice) sum += kept[slice * kFloats];
-    return sum;
+  // Adds up all slices of so many values: those of a group of warps follow each other. In a loop of constant length, so that
+  // all are read before the first is added.
+  template <int kValues>
+  __device__ static void sum_up(const float* kept, int slices, float (&sums)[kValues]) {
+    struct SQUISH_WORDS(kValues * sizeof(float)) Values {
+      float values[kValues];
+    };
+    Values all = *reinterpret_cast<const Values*>(kept);
+    SQUISH_UNROLL
+    for (int slice = 1; slice < kMaxWarps; ++slice) {
+      if (slice >= slices) continue;
+      const Values own = *reinterpret_cast<const Values*>(kept + slice * kFloats);
+      SQUISH_UNROLL
+      for (int i = 0; i < kValues; ++i) all.values[i] += own.values[i];
+    }
+    memcpy(sums, all.values, sizeof sums);
   }
 };
 
@@ -74,15 +85,16 @@ __global__ void __launch_bounds__(kMaxWarps* kLanes, kTiles) conv_mma(MmaConvTas
   if (task.results == nullptr) {
     Kept::keep_pixels(sums, own);
     __syncthreads();
-    constexpr int kBlockPairs = kClusterChannels / kPair;
-    const int pairs = bundle.blocks * kBlockPairs;
-    for (int i = thread; i < Kept::kPixels * pairs; i += threads) {
+    const int quads = bundle.blocks * kBlockQuads;
+    for (int i = thread; i < Kept::kPixels * quads; i += threads) {
+      const int place = bundle.blocks == 1 ? i / kBlockQuads : i / (2 * kBlockQuads),
+                quad = i - place * quads;
       uint32_t image, pixel;
-      if (!where(static_cast<uint32_t>(i / pairs), &image, &pixel)) break;
-      const int pair = i % pairs;
-      const float* const from = of_group + i / pairs * Kept::kRow + pair * kPair;
-      output.write(task.convs, bundle, pair / kBlockPairs, pair % kBlockPairs,
-                   Kept::sum_of(from, task.slices), Kept::sum_of(from + 1, task.slices), image, pixel);
+      if (!where(static_cast<uint32_t>(place), &image, &pixel)) break;
+      float all[kQuad];
+      Kept::sum_up(of_group + place * Kept::kRow + quad * kQuad, task.slices, all);
+      output.write(bundle.first_block + quad / kBlockQuads, quad % kBlockQuads,
+                   Output<T>::finished(task.convs, all), image, pixel);
     }
   } else {
     Kept::keep_channels(sums, own);
@@ -97,8 +109,9 @@ __global__ void __launch_bounds__(kMaxWarps* kLanes, kTiles) conv_mma(MmaConvTas
       const int used =
           used_channel(task.segments, kClusterChannels, bundle.first_block * kClusterChannels + channel);
       if (used < 0) continue;
-      const float sum = Kept::sum_of(from + channel * Kept::kColumn, task.slices);
-      planes[int64_t{used} * task.image_pixels.divisor] = at_least(task.convs.floor, sum);
+      float sum[1];
+      Kept::sum_up(from + channel * Kept::kColumn, task.slices, sum);
+      planes[int64_t{used} * task.image_pixels.divisor] = at_least(task.convs.floor, sum[0]);
     }
   }
 }

@@ -39,36 +39,62 @@ __global__ void __launch_bounds__(kThreads) read_pixels(PixelsTask<T> task) {
   const int64_t i = global_thread(), plane = int64_t{task.out.height} * task.out.width, image = blockIdx.z;
   if (i >= plane) return;
   const uint8_t* const pixel = task.pixels + (image * plane + i) * task.out.channels;
-  for (int c = 0; c < task.out.channels; ++c) {
+  SQUISH_UNROLL  // by a constant: what a variable indexes has no place in registers
+      for (int c = 0; c < kMaxImageChannels; ++c) {
+    if (c >= task.out.channels) continue;
     store(task.out.data + image * task.out.image_stride + c * plane + i,
           static_cast<float>(pixel[c]) * task.scale[c] + task.shift[c]);
   }
 }
 
-// Threads make quads of so many pixels each, all read before the first is written. Grid: (pixels of an image, 1, images).
+// What a thread reads of its pixels, of which the first is `begin`: all of it before anything is done with the first.
+__device__ inline void read_bytes(const uint8_t* image, int channels, int64_t begin, int64_t pixels,
+                                  const float* scale, const float* shift,
+                                  float (&values)[kReadPixels][kQuad]) {
+  uint8_t bytes[kReadPixels][kQuad] = {};
+  SQUISH_UNROLL
+  for (int k = 0; k < kReadPixels; ++k) {
+    const int64_t i = begin + k * kThreads;
+    SQUISH_UNROLL
+    for (int c = 0; c < kQuad; ++c) {
+      if (i < pixels && c < channels) bytes[k][c] = image[i * channels + c];
+    }
+  }
+  SQUISH_UNROLL
+  for (int k = 0; k < kReadPixels; ++k) {
+    SQUISH_UNROLL
+    for (int c = 0; c < kQuad; ++c) {
+      if (c < channels) values[k][c] = static_cast<float>(bytes[k][c]) * scale[c] + shift[c];
+    }
+  }
+}
+__device__ inline void read_planes(const float* image, int channels, int64_t begin, int64_t pixels,
+                                   float (&values)[kReadPixels][kQuad]) {
+  SQUISH_UNROLL
+  for (int k = 0; k < kReadPixels; ++k) {
+    const int64_t i = begin + k * kThreads;
+    SQUISH_UNROLL
+    for (int c = 0; c < kQuad; ++c) {
+      if (i < pixels && c < channels) values[k][c] = image[c * pixels + i];
+    }
+  }
+}
+
+// Threads make quads of so many pixels each. Grid: (pixels of an image, 1, images).
 template <typename T>
 __global__ void __launch_bounds__(kThreads) read_quads(QuadsTask<T> task) {
   wait_for_earlier_kernels();
   const int64_t pixels = int64_t{task.out.height} * task.out.width, image = blockIdx.z;
   const int64_t begin = int64_t{blockIdx.x} * kThreads * kReadPixels + thread_index();
-  const int64_t first_float = image * task.channels * pixels, first_byte = first_float;
+  const int64_t in_image = image * task.channels * pixels;
   T* const out = task.out.data + image * task.out.image_stride;
   bool finite = true;
   for (int first = 0; first < task.out.channels; first += kQuad) {
     float values[kReadPixels][kQuad] = {};
-    SQUISH_UNROLL
-    for (int k = 0; k < kReadPixels; ++k) {
-      const int64_t i = begin + k * kThreads;
-      SQUISH_UNROLL
-      for (int c = 0; c < kQuad; ++c) {
-        if (i >= pixels || first + c >= task.channels) continue;
-        if (task.pixels != nullptr) {
-          const float pixel = task.pixels[first_byte + i * task.channels + c];  // uint8 images have one quad
-          values[k][c] = pixel * task.scale[c] + task.shift[c];
-        } else {
-          values[k][c] = task.floats[first_float + (first + c) * pixels + i];
-        }
-      }
+    if (task.pixels != nullptr) {  // which have one quad
+      read_bytes(task.pixels + in_image, task.channels, begin, pixels, task.scale, task.shift, values);
+    } else {
+      read_planes(task.floats + in_image + first * pixels, task.channels - first, begin, pixels, values);
     }
     SQUISH_UNROLL
     for (int k = 0; k < kReadPixels; ++k) {
@@ -76,7 +102,7 @@ __global__ void __launch_bounds__(kThreads) read_quads(QuadsTask<T> task) {
       SQUISH_UNROLL
       for (int c = 0; c < kQuad; ++c)
         finite &= values[k][c] - values[k][c] == 0;  // infinity - infinity is NaN
-      if (i < pixels) store_quad(out + (first / kQuad * pixels + i) * kQuad, values[k]);
+      if (i < pixels) store_at_once(out + (first / kQuad * pixels + i) * kQuad, make_quad<T>(values[k]));
     }
   }
   if (!finite) atomicOr(task.not_finite, 1);

@@ -86,7 +86,8 @@ __device__ inline void expand_squeezed(const MmaFireTask<T>& task, const Tile& t
                  const OutputPixel pixel = pixels.anywhere(first + place);
                  *in_batch = static_cast<uint32_t>(image);
                  *in_image = static_cast<uint32_t>(pixel.y * task.out.width + pixel.x);
-                 return first + place < pixels.end && pixels.inside(pixel);
+                 const bool in_tile = first + place < pixels.end;
+                 return in_tile & pixels.inside(pixel);
                });
   }
 }

@@ -20,6 +20,7 @@ cudaError_t load_kernels_of(int* compiled_for) {
       reinterpret_cast<const void*>(fire<T, true>),
       reinterpret_cast<const void*>(max_pool<T>),
       reinterpret_cast<const void*>(average<T>),
+      reinterpret_cast<const void*>(average_blocks<T>),
       reinterpret_cast<const void*>(add<T>),
       reinterpret_cast<const void*>(read_pixels<T>),
       reinterpret_cast<const void*>(read_floats<T>),

@@ -56,7 +56,10 @@ void launch_max_pool(const PoolTask<T>& task, Stream stream) {
 template <typename T>
 void launch_average(const AverageTask<T>& task, Stream stream) {
   const int channels = task.results != nullptr ? task.result_channels : task.in.channels;
-  launch(average<T>, grid_of(static_cast<unsigned>(channels), 1, task.images), kThreads, 0, stream, task);
+  const bool blocks = task.in.step == kClusterChannels;
+  const int count = blocks ? (channels + kClusterChannels - 1) / kClusterChannels : channels;
+  launch(blocks ? average_blocks<T> : average<T>, grid_of(static_cast<unsigned>(count), 1, task.images),
+         kThreads, 0, stream, task);
 }
 
 template <typename T>

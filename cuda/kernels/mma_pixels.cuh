@@ -7,26 +7,23 @@
 namespace squish {
 namespace cuda {
 
-// Activations in blocks of 16 channels, where pairs of sums go.
+// Activations in blocks of 16 channels, where quads of sums go.
 template <typename T>
 struct Output {
-  Pair<T>* pairs;
-  uint32_t image_pairs, block_pairs;
+  Quad<T>* quads;
+  uint32_t image_quads, block_quads;
 
   __device__ explicit Output(const Planes<T>& out)
-      : pairs(reinterpret_cast<Pair<T>*>(out.data)),
-        image_pairs(static_cast<uint32_t>(out.image_stride / kPair)),
-        block_pairs(static_cast<uint32_t>(out.height) * out.width * (kClusterChannels / kPair)) {}
+      : quads(reinterpret_cast<Quad<T>*>(out.data)),
+        image_quads(static_cast<uint32_t>(out.image_stride / kQuad)),
+        block_quads(static_cast<uint32_t>(out.height) * out.width * kBlockQuads) {}
 
-  // Of block n of a bundle: two sums, not less than the floor.
-  __device__ void write(const Bundles<T>& convs, const Bundle& bundle, int n, int pair, float first,
-                        float second, uint32_t image, uint32_t pixel) const {
-    const uint32_t in_image =
-        (bundle.first_block + n) * block_pairs + pixel * (kClusterChannels / kPair) + pair;
-    pairs[image * image_pairs + in_image] = finished(convs, first, second);
+  __device__ void write(int block, int quad, const Quad<T>& values, uint32_t image, uint32_t pixel) const {
+    const uint32_t in_image = static_cast<uint32_t>(block) * block_quads + pixel * kBlockQuads + quad;
+    store_at_once(quads + (image * image_quads + in_image), values);
   }
 
-  // Through the type that is stored: rounding keeps the order of values.
+  // Two sums, not less than the floor. Through the type that is stored: rounding keeps the order of values.
   __device__ static Pair<T> finished(const Bundles<T>& convs, float first, float second) {
     Pair<T> pair, floor;
     set_pair(first, second, &pair);
@@ -34,20 +31,45 @@ struct Output {
     keep_larger(floor, &pair);
     return pair;
   }
+  __device__ static Quad<T> finished(const Bundles<T>& convs, const float (&sums)[kQuad]) {
+    return make_quad(finished(convs, sums[0], sums[1]), finished(convs, sums[2], sums[3]));
+  }
 };
+
+// Lanes of two neighbouring pairs of channels have those of the same two pixels: each gives the other one's away, and has a
+// quad of one pixel. All lanes of the warp come here. `odd`: this lane's pair is the quad's second.
+template <typename T>
+__device__ inline Quad<T> exchange_pairs(const Pair<T>& of_first, const Pair<T>& of_second, bool odd) {
+  const Pair<T> own = odd ? of_second : of_first, given = odd ? of_first : of_second;
+  uint32_t words[sizeof(Pair<T>) / sizeof(uint32_t)];
+  memcpy(words, &given, sizeof words);
+  SQUISH_UNROLL
+  for (uint32_t& word : words) word = __shfl_xor_sync(0xffffffffu, word, kStepQuads);
+  const Pair<T> taken = bits_as<Pair<T>>(words);
+  return odd ? make_quad(taken, own) : make_quad(own, taken);
+}
 
 // Writes a warp's sums. where(place, &image, &pixel): where the pixel at a place among the warp's lies; false where nowhere.
 template <typename T, int kEights, int kWidth, typename Where>
 __device__ inline void write_sums(const Output<T>& output, const Bundles<T>& convs, const Bundle& bundle,
                                   const TileSums<kEights, kWidth>& sums, const Where& where) {
-  sums.each_pixel([&](uint32_t place, const typename TileSums<kEights, kWidth>::OfPixel& pixel_sums) {
+  const int pair = lane_index() / kStepQuads, odd = pair % 2;
+  SQUISH_UNROLL
+  for (int eight = 0; eight < kEights; ++eight) {
+    Quad<T> quads[kWidth];
+    SQUISH_UNROLL
+    for (int n = 0; n < kWidth; ++n) {
+      const float (&of_pixels)[4] = sums.values[eight][n];
+      quads[n] = exchange_pairs(Output<T>::finished(convs, of_pixels[0], of_pixels[2]),
+                                Output<T>::finished(convs, of_pixels[1], of_pixels[3]), odd != 0);
+    }
     uint32_t image, pixel;
-    if (!where(place, &image, &pixel)) return;
-    pixel_sums.each_block([&](int n, float first, float second) {
-      if (n < bundle.blocks)
-        output.write(convs, bundle, n, lane_index() / kStepQuads, first, second, image, pixel);
-    });
-  });
+    if (!where(sum_pixel(eight, odd), &image, &pixel)) continue;
+    SQUISH_UNROLL
+    for (int n = 0; n < kWidth; ++n) {
+      if (n < bundle.blocks) output.write(bundle.first_block + n, pair / 2, quads[n], image, pixel);
+    }
+  }
 }
 
 // All pixels of all images, in reading order.
@@ -87,7 +109,9 @@ struct RectanglePixels {
     return {image, top + static_cast<int>(row), left + static_cast<int>(at - row * row_pixels.divisor)};
   }
   __device__ bool inside(const OutputPixel& at) const {
-    return at.y >= 0 && at.y < height && at.x >= 0 && at.x < width;
+    const bool row = static_cast<unsigned>(at.y) < static_cast<unsigned>(height),
+               column = static_cast<unsigned>(at.x) < static_cast<unsigned>(width);
+    return row & column;  // && would branch
   }
   __device__ static int clip(int value, int end) { return value < 0 ? 0 : value < end ? value : end - 1; }
   __device__ OutputPixel operator()(uint32_t at) const {
@@ -137,31 +161,35 @@ __device__ inline void keep_results(const Bundles<T>& convs, const TileSums<kEig
   });
 }
 
-// The maxima of a tile's windows into the output. The convolution's height and width clip the windows. A thread has a quad.
+// The maxima of a tile's windows into the output. The convolution's height and width clip the windows. A thread has 16 bytes.
 template <typename T>
 __device__ inline void pool_kept(const T* kept, int row_values, const Bundle& bundle, const Tile& tile,
                                  const Tiling& tiling, const Divider& row_pixels, int conv_height,
                                  int conv_width, const Planes<T>& out, int threads) {
-  constexpr int kBlockQuads = kClusterChannels / kQuad;
-  const int quads = bundle.blocks * kBlockQuads, pixels = tiling.height * tiling.width;
+  using Part = Quads<T>;
+  constexpr int kBlockParts = kBlockQuads / Part::kCount;
+  const int parts = bundle.blocks * kBlockParts, pixels = tiling.height * tiling.width;
   T* const image = out.data + blockIdx.z * out.image_stride;
-  for (int i = thread_index(); i < pixels * quads; i += threads) {
-    const int pixel = bundle.blocks == 1 ? i / kBlockQuads : i / (2 * kBlockQuads), quad = i - pixel * quads;
+  for (int i = thread_index(); i < pixels * parts; i += threads) {
+    const int pixel = bundle.blocks == 1 ? i / kBlockParts : i / (2 * kBlockParts), part = i - pixel * parts;
     const auto row = static_cast<int>(divide(static_cast<uint32_t>(pixel), row_pixels));
     const int column = pixel - row * tiling.width;
     const int y = tile.out_top + row, x = tile.out_left + column;
     if (y >= out.height || x >= out.width) continue;
     const int last_row = conv_height - 2 * y - 1, last_column = conv_width - 2 * x - 1;
-    const T* const window = kept + (2 * row * tile.width + 2 * column) * row_values + quad * kQuad;
-    Quad<T> best = quad_at(window);
+    const T* const window = kept + (2 * row * tile.width + 2 * column) * row_values + part * Part::kValues;
+    Part best = *reinterpret_cast<const Part*>(window);
     SQUISH_UNROLL
     for (int k = 1; k < 9; ++k) {  // a pixel beyond the last is the last once more
       const int dy = k / 3 < last_row ? k / 3 : last_row, dx = k % 3 < last_column ? k % 3 : last_column;
-      keep_larger(quad_at(window + (dy * tile.width + dx) * row_values), &best);
+      const Part other = *reinterpret_cast<const Part*>(window + (dy * tile.width + dx) * row_values);
+      SQUISH_UNROLL
+      for (int q = 0; q < Part::kCount; ++q) keep_larger(other.quads[q], &best.quads[q]);
     }
-    const int64_t block = bundle.first_block + quad / kBlockQuads;
-    *reinterpret_cast<Quad<T>*>(image + ((block * out.height + y) * out.width + x) * kClusterChannels +
-                                quad % kBlockQuads * kQuad) = best;
+    const int64_t block = bundle.first_block + part / kBlockParts;
+    store_at_once(image + ((block * out.height + y) * out.width + x) * kClusterChannels +
+                      part % kBlockParts * Part::kValues,
+                  best);
   }
 }
 

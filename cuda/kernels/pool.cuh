@@ -1,7 +1,7 @@
 // Pools that stand alone.
 #pragma once
 
-#include "cuda/kernels/common.cuh"
+#include "cuda/kernels/quad_input.cuh"
 
 namespace squish {
 namespace cuda {
@@ -34,25 +34,75 @@ __global__ void __launch_bounds__(kThreads) max_pool(PoolTask<T> task) {
   store(task.out.data + image * task.out.image_stride + at, best);
 }
 
-// A block of threads averages one channel. Grid: (channels, 1, images).
+// Where a channel's mean goes.
+template <typename T>
+__device__ inline void store_mean(const AverageTask<T>& task, int channel, float mean) {
+  const int64_t image = blockIdx.z;
+  if (task.results != nullptr) {
+    task.results[image * task.result_channels + channel] = mean;
+  } else {
+    store(task.out.data + image * task.out.image_stride + channel, mean);
+  }
+}
+
+// Of planes: a block of threads averages one channel. Grid: (channels, 1, images).
 template <typename T>
 __global__ void __launch_bounds__(kThreads) average(AverageTask<T> task) {
-  SQUISH_SHARED(float, scratch, kThreads / 32);
+  SQUISH_SHARED(float, scratch, kThreads / kLanes);
   wait_for_earlier_kernels();
-  const int64_t image = blockIdx.z, pixels = int64_t{task.in.height} * task.in.width;
+  const int64_t pixels = int64_t{task.in.height} * task.in.width;
   const int c = static_cast<int>(blockIdx.x);
-  const T* const in = task.in.data + image * task.in.image_stride + c / task.in.step * pixels * task.in.step +
-                      c % task.in.step;
+  const T* const plane = task.in.data + blockIdx.z * task.in.image_stride + c * pixels;
   float sum = 0;
-  for (int64_t i = thread_index(); i < pixels; i += kThreads) sum += to_float(in[i * task.in.step]);
+  for (int64_t i = thread_index(); i < pixels; i += kThreads) sum += to_float(plane[i]);
   sum = block_sum(sum, scratch);
-  if (thread_index() != 0) return;
-  const float mean = sum / static_cast<float>(pixels);
-  if (task.results != nullptr) {
-    task.results[image * task.result_channels + c] = mean;
-  } else {
-    store(task.out.data + image * task.out.image_stride + c, mean);
+  if (thread_index() == 0) store_mean(task, c, sum / static_cast<float>(pixels));
+}
+
+// Of blocks of 16 channels: a block of threads averages one, whose quads of a pixel four neighbours read. Grid: (blocks of
+// channels, 1, images).
+template <typename T>
+__global__ void __launch_bounds__(kThreads) average_blocks(AverageTask<T> task) {
+  constexpr int kPixels = kThreads / kBlockQuads, kAtOnce = 8;
+  SQUISH_SHARED(float, scratch, kThreads / kLanes * kClusterChannels);  // [warps][16]
+  wait_for_earlier_kernels();
+  const int64_t pixels = int64_t{task.in.height} * task.in.width;
+  const int quad = thread_index() % kBlockQuads;
+  const Quad<T>* const quads =
+      reinterpret_cast<const Quad<T>*>(task.in.data + blockIdx.z * task.in.image_stride +
+                                       blockIdx.x * pixels * kClusterChannels) +
+      quad;
+  float sums[kQuad] = {};
+  for (int64_t first = thread_index() / kBlockQuads; first < pixels; first += kPixels * kAtOnce) {
+    Quad<T> read[kAtOnce];
+    SQUISH_UNROLL
+    for (int k = 0; k < kAtOnce; ++k) {
+      const int64_t pixel = first + k * kPixels;
+      read[k] = quad_if(pixel < pixels, quads + pixel * kBlockQuads);
+    }
+    SQUISH_UNROLL
+    for (int k = 0; k < kAtOnce; ++k) {
+      float values[kQuad];
+      read_quad(read[k], values);
+      SQUISH_UNROLL
+      for (int i = 0; i < kQuad; ++i) sums[i] += values[i];
+    }
   }
+  SQUISH_UNROLL
+  for (int i = 0; i < kQuad; ++i) {
+    SQUISH_UNROLL
+    for (int lanes = kBlockQuads; lanes < kLanes; lanes *= 2) sums[i] += __shfl_xor_sync(~0u, sums[i], lanes);
+    if (lane_index() < kBlockQuads) scratch[warp_index() * kClusterChannels + quad * kQuad + i] = sums[i];
+  }
+  __syncthreads();
+  const int channels = task.results != nullptr ? task.result_channels : task.in.channels;
+  const int channel = static_cast<int>(blockIdx.x) * kClusterChannels + thread_index();
+  if (thread_index() >= kClusterChannels || channel >= channels) return;
+  float sum = 0;
+  SQUISH_UNROLL
+  for (int warp = 0; warp < kThreads / kLanes; ++warp)
+    sum += scratch[warp * kClusterChannels + thread_index()];
+  store_mean(task, channel, sum / static_cast<float>(pixels));
 }
 
 }  // namespace cuda

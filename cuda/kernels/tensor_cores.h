@@ -83,6 +83,17 @@ __device__ inline void load_if(bool there, const void* at, uint32_t (&to)[2]) {
       : "memory");
 }
 
+// So many registers into device memory at once, at an address that is a multiple of their size. Left to themselves compilers
+// store one after the other.
+__device__ inline void store_words(void* at, const uint32_t (&words)[2]) {
+  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(at), "r"(words[0]), "r"(words[1]) : "memory");
+}
+__device__ inline void store_words(void* at, const uint32_t (&words)[4]) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(at), "r"(words[0]), "r"(words[1]),
+               "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+
 }  // namespace cuda
 }  // namespace squish
 

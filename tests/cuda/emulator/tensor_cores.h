@@ -53,4 +53,15 @@ inline void load_if(bool there, const void* at, uint32_t (&to)[2]) {
   if (there) std::memcpy(to, at, sizeof to);
 }
 
+template <int kCount>
+struct alignas(kCount * sizeof(uint32_t)) Words {
+  uint32_t words[kCount];
+};
+template <size_t kCount>
+void store_words(void* at, const uint32_t (&words)[kCount]) {
+  Words<kCount> together;
+  std::memcpy(&together, words, sizeof words);
+  *static_cast<Words<kCount>*>(at) = together;  // where sanitizers see an address that is not aligned
+}
+
 }  // namespace squish::cuda
