@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,24 @@ class TestPictures:
             "2",
             "5",
         ]
+
+
+class TestBeaten:
+    """Nets that nobody needs, as another one is nowhere worse."""
+
+    def test_by_one_that_is_better_somewhere(self) -> None:
+        small, large = FAMILY.members[4], FAMILY.members[3]
+        better = replace(small.individual, number=1, val_accuracy=large.individual.val_accuracy)
+        found = family(*FAMILY.members, replace(small, individual=better))
+        assert found.beaten_by(large) == "family/generation-02-member-1"
+        assert found.beaten_by(small) == "family/generation-02-member-1"
+        assert found.beaten_by(found.members[-1]) is None
+        beaten = [bool(m["beaten_by"]) for m in found.to_dict()["members"]]
+        assert beaten == [False, False, False, True, True, False]
+
+    def test_not_by_one_that_is_worse_somewhere_or_equal(self) -> None:
+        assert [FAMILY.beaten_by(m) for m in FAMILY.shown] == [None] * 3
+        twin = replace(
+            FAMILY.members[4], individual=replace(FAMILY.members[4].individual, number=1)
+        )
+        assert family(*FAMILY.members, twin).beaten_by(FAMILY.members[4]) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from squishnative.evolve import run
 from squishnative.evolve.clusters import members, sums
@@ -70,6 +70,21 @@ class Summary:
         family = [m for m in self.members if m.individual.mature] or self.members[1:]
         return [self.ancestor, *sorted(family, key=lambda m: -m.individual.shipped_bytes)]
 
+    def beaten_by(self, member: Member) -> Optional[str]:
+        """The name of a net that is shown and nowhere worse, of as few bytes as there is; or None.
+
+        Fewer right val images, a larger file or more time is worse; equal nets do not beat.
+        """
+
+        def costs(m: Member) -> tuple[float, float, float]:
+            return m.individual.shipped_bytes, -m.individual.val_accuracy, m.individual.seconds
+
+        own = costs(member)
+        better = [
+            m for m in self.shown if costs(m) != own and all(a <= b for a, b in zip(costs(m), own))
+        ]
+        return min(better, key=costs).individual.name if better else None
+
     def to_dict(self) -> dict[str, Any]:
         """For report.json."""
         return {
@@ -85,6 +100,7 @@ class Summary:
                     "live_weights": m.live_weights,
                     "macs": m.macs,
                     "factors": {**asdict(m.factors), "total": m.factors.total},
+                    "beaten_by": self.beaten_by(m) if m in self.shown else None,
                 }
                 for m in self.members
             ],
