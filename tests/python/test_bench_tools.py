@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -341,6 +342,7 @@ def test_document_shows_what_was_measured() -> None:
         day=date(2026, 1, 2),
         load=0.5,
         comparisons=[compare.Comparison(8, [entry], {})],
+        shipped=compare.Comparison(1, [replace(entry, net="dense160")], {}),
         planned=bench_report({"dense": 1e-3, "clusters15": 0.5e-3, "clusters15all": 0.25e-3}),
         direct=bench_report({"dense": 2e-3, "clusters15": 0.5e-3, "clusters15all": 0.4e-3}),
     )
@@ -349,6 +351,7 @@ def test_document_shows_what_was_measured() -> None:
         "Measured on 2026-01-02 at version 0.1.0 on a CPU, one thread, load average 0.5 before",
         "| batch 8 | 15 % of clusters |",
         "| ours | 1.00 / 2.00 |",
+        "| batch 1 | dense |",
         "| 15 % of clusters | 2 | 16 % | 0.500 | 1.000 | 50 % | 2.00x |",
         "2.00x as fast, 4.00x with every layer sparse; against direct convolutions 4.00x and 5.00x",
         "takes 25 % of its time",

@@ -2,8 +2,9 @@
 
     python tools/bench/document.py --squish-bench build/release/tools/bench/squish-bench
 
-Makes the nets, compares the engines on them with batches of 1 and of 8, measures our own engine
-with and without Winograd convolutions, and replaces the results in the document.
+Makes the nets, compares the engines on them with batches of 1 and of 8 and on the package's nets,
+measures our own engine with and without Winograd convolutions, and replaces the results in the
+document.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 from compare import Comparison, compare, load_average, machine
-from make_nets import RECIPES, make_nets
+from make_nets import RECIPES, make_net, make_nets
 from peers import PEERS
+from squishnative.nets import names, path_of
+from squishnative.spec import InputSpec
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- results: replaced by tools/bench/document.py -->", "<!-- end of results -->"
@@ -30,7 +33,9 @@ BATCHES = (1, 8)
 ITERATIONS = 400
 COMPARED = ("dense", "clusters33", "clusters15", "filters60")
 DIRECT = ("dense", "clusters15", "clusters15all")
-TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
+SIZE = 160  # pixels of a side, of the package's nets
+DENSE = f"dense{SIZE}"  # what they would be without evolution
+TITLES = {name: recipe.title for name, recipe in RECIPES.items()} | {DENSE: "dense"}
 
 Net = dict[str, Any]  # as squish-bench's JSON has it
 
@@ -42,6 +47,7 @@ class Measured:
     day: date
     load: Optional[float]  # before
     comparisons: list[Comparison]
+    shipped: Comparison  # on the package's nets
     planned: dict[str, Any]  # of all nets, with the time of each step
     direct: dict[str, Any]  # without Winograd
 
@@ -53,10 +59,15 @@ def measure(squish_bench: Path, seconds: float, engines: Sequence[str]) -> Measu
         files = {file.stem: file for file in make_nets(Path(folder))}
         compared = [files[name] for name in COMPARED]
         direct = [files[name] for name in DIRECT]
+        dense = make_net("dense")
+        dense.input = InputSpec(height=SIZE, width=SIZE)
+        shipped = [Path(folder) / f"{DENSE}.squish", *(Path(path_of(net)) for net in names())]
+        dense.save(shipped[0])
         return Measured(
             datetime.now(timezone.utc).date(),
             load,
             [compare(compared, batch, 1, seconds, engines) for batch in BATCHES],
+            compare(shipped, 1, 1, seconds, engines),
             _squish_bench(squish_bench, files.values(), Path(folder), "--profile"),
             _squish_bench(squish_bench, direct, Path(folder), "--direct"),
         )
@@ -84,6 +95,8 @@ def results(measured: Measured, cpu: str) -> str:
             *(comparison.markdown(TITLES) for comparison in measured.comparisons),
             "In the nets with 33 % and 15 % of clusters conv1 and conv10 are dense. "
             "The other engines run sparse nets as dense.",
+            f"The package's nets, and a dense one of their size, {SIZE}x{SIZE}:",
+            measured.shipped.markdown(TITLES),
             f"`squish-bench NETS --iters {ITERATIONS}`, batch 1, a peak of {peak:.0f} GFLOP/s:",
             _table(planned["nets"]),
             "The same without Winograd (`--direct`), the way sparse clusters are computed:",
