@@ -1,4 +1,4 @@
-"""The engines that compare.py runs beside ours, each from one ONNX file, in float32.
+"""The engines that compare.py runs beside ours, each from one ONNX file, in float32 or int8.
 
 A peer's maker imports the engine, so that those that are not installed cost nothing but a line.
 """
@@ -47,19 +47,39 @@ class Task:
 
 def onnxruntime(task: Task) -> Run:
     """ONNX Runtime's CPU provider."""
+    return _onnxruntime(task, int8=False)
+
+
+def onnxruntime_int8(task: Task) -> Run:
+    """The same with weights and activations in 8 bits."""
+    return _onnxruntime(task, int8=True)
+
+
+def _onnxruntime(task: Task, int8: bool) -> Run:
     ort = importlib.import_module("onnxruntime")
+    file = _quantise(task) if int8 else task.onnx
     options = ort.SessionOptions()
     options.intra_op_num_threads = task.threads
     options.inter_op_num_threads = 1
-    session = ort.InferenceSession(str(task.onnx), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     return lambda batch: np.asarray(session.run(["logits"], {"input": batch})[0])
 
 
 def openvino(task: Task) -> Run:
     """OpenVINO's CPU plugin; without the hint it would compute in bfloat16 where the CPU can."""
+    return _openvino(task, int8=False)
+
+
+def openvino_int8(task: Task) -> Run:
+    """The same with weights and activations in 8 bits, from the file that ONNX Runtime has."""
+    return _openvino(task, int8=True)
+
+
+def _openvino(task: Task, int8: bool) -> Run:
     ov = importlib.import_module("openvino")
+    file = _quantise(task) if int8 else task.onnx
     core = ov.Core()
-    model = core.read_model(str(task.onnx))
+    model = core.read_model(str(file))
     model.reshape(list(task.shape))
     hints = {
         "INFERENCE_NUM_THREADS": task.threads,
@@ -76,14 +96,18 @@ def ncnn(task: Task) -> Run:
     library = importlib.import_module("ncnn")
     pnnx = importlib.import_module("pnnx")
     shape = ",".join(str(extent) for extent in (1, *task.shape[1:]))
-    _convert([pnnx.EXEC_PATH, str(task.onnx), f"inputshape=[{shape}]", "fp16=0"])
+    stem = task.onnx.with_suffix("")
+    files = [
+        f"ncnnparam={stem}.ncnn.param",
+        f"ncnnbin={stem}.ncnn.bin",
+    ]  # as it has no hyphens else
+    _convert([pnnx.EXEC_PATH, str(task.onnx), f"inputshape=[{shape}]", "fp16=0", *files])
     net = library.Net()
     net.opt.num_threads = task.threads
     net.opt.use_vulkan_compute = False
     for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"):
         setattr(net.opt, option, False)
     net.opt.use_bf16_storage = False
-    stem = task.onnx.with_suffix("")
     if net.load_param(f"{stem}.ncnn.param") or net.load_model(f"{stem}.ncnn.bin"):
         raise PeerError("cannot load what pnnx wrote")
 
@@ -154,10 +178,13 @@ def litert(task: Task) -> Run:
     raise PeerError(f"LiteRT reads .tflite, and its package makes none from {task.onnx.name}")
 
 
-# In the order of the tables. The names are those of the distributions too.
+INT8 = "-int8"
+# In the order of the tables. The names are those of the distributions too, but for what INT8 adds.
 PEERS: dict[str, Callable[[Task], Run]] = {
     "onnxruntime": onnxruntime,
+    f"onnxruntime{INT8}": onnxruntime_int8,
     "openvino": openvino,
+    f"openvino{INT8}": openvino_int8,
     "ncnn": ncnn,
     "mnn": mnn,
     "torch": torch,
@@ -167,7 +194,37 @@ PEERS: dict[str, Callable[[Task], Run]] = {
 
 def version(peer: str) -> str:
     """The version of an installed peer."""
-    return importlib.metadata.version(peer)
+    return importlib.metadata.version(peer.replace(INT8, ""))
+
+
+def images_for(task: Task) -> FloatArray:
+    """What engines are timed on and their activations are calibrated with: normal noise."""
+    return np.random.default_rng(0).standard_normal(task.shape, np.float32)
+
+
+def _quantise(task: Task) -> Path:
+    """Weights a channel and activations a tensor in 8 bits, by ONNX Runtime's own tool."""
+    file = task.onnx.with_name(f"{task.onnx.stem}{INT8}.onnx")
+    if file.exists():
+        return file
+    tool = importlib.import_module("onnxruntime.quantization")
+
+    class Calibration(tool.CalibrationDataReader):  # type: ignore[misc, name-defined]
+        batches = iter([{"input": images_for(task)}])
+
+        def get_next(self) -> Any:
+            return next(self.batches, None)
+
+    tool.quantize_static(
+        str(task.onnx),
+        str(file),
+        Calibration(),
+        quant_format=tool.QuantFormat.QDQ,
+        activation_type=tool.QuantType.QUInt8,  # as processors multiply them: u8 by s8
+        weight_type=tool.QuantType.QInt8,
+        per_channel=True,
+    )
+    return file
 
 
 def _convert(command: list[str]) -> None:
