@@ -73,9 +73,9 @@ clean:
 
 # The stamps say what is installed in .venv: demo.stamp the package with the extra [demo], dev.stamp with [dev].
 # Without build isolation the build folder outlives the installation, so only what changed is compiled again. Only this
-# build has every CUDA architecture, so with [dev] it is the one in which warnings, of spills among them, are errors.
+# build has every CUDA architecture, so with [dev] registers that spill in a kernel are errors in it.
 $(VENV)/%.stamp: $(VENV)/tools.stamp $(PACKAGE)
-	pip install --quiet --no-build-isolation -C build-dir=build/python $(if $(filter dev,$*),-C cmake.define.SQUISH_WERROR=ON) '.[$*]'
+	pip install --quiet --no-build-isolation -C build-dir=build/python $(if $(filter dev,$*),-C cmake.define.CMAKE_CUDA_FLAGS=-Xptxas=-Werror) '.[$*]'
 	touch $@
 
 $(VENV)/tools.stamp:

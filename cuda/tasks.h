@@ -23,7 +23,7 @@ constexpr int kHalfTaps = 32;  // whose products are added in f16, before their 
 template <typename T>
 struct Planes {
   T* data;               // [images][channels / step][height][width][step]
-  int64_t image_stride;  // values
+  int64_t image_stride;  // values: a multiple of step
   int channels, height, width;
   int step;  // values from a pixel to its right neighbour: 1; 16 in blocks, 4 in those of the input
 };

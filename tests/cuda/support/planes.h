@@ -58,7 +58,7 @@ class GuardedPlanes {
         order_(std::move(order)),
         height_(height),
         width_(width),
-        gap_(order_.step == 1 ? 5 : cuda::kQuad),  // quads are read at once: they stay aligned
+        gap_(order_.step == 1 ? 5 : order_.step),  // as in the arena: blocks are read and written by words
         stride_(order_.stored_channels() * height * width + gap_),
         values_(static_cast<size_t>(images * stride_ - gap_), edge, Storage<T>::make(kCanary)) {}
 
