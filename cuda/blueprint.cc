@@ -235,7 +235,8 @@ std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
         break;
       case OpKind::kGlobalAveragePool:
         info.kernel = storage + "_average_cuda";
-        info.why = "a block of threads a channel";
+        info.why =
+            blueprint.on_tensor_cores ? "a block of threads for 16 channels" : "a block of threads a channel";
         break;
       case OpKind::kAdd:
         info.kernel = storage + "_add_cuda";
