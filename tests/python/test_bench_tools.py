@@ -19,6 +19,7 @@ import pytest
 import squishnative
 from squishnative.spec import Conv, FloatArray, NetSpec
 from squishnative.timing import Timing
+from squishnative.train.dataset import Dataset
 
 ROOT = Path(__file__).parents[2]
 SHAPES = ROOT / "tools" / "bench" / "shapes" / "small.txt"
@@ -310,6 +311,42 @@ def test_compare_refuses_another_net(net_file: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(compare, "PEERS", {"wrong": wrong})
     with pytest.raises(ValueError, match=r"wrong on .*: logits differ by 0\.0"):
         compare.compare([net_file], 1, 1, 0, ["wrong"])
+
+
+class TestPhotographs:
+    """compare.py --data: what engines say of photographs, beside how fast."""
+
+    def test_right_ones_are_counted(
+        self, ancestor: Path, pictures: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with squishnative.load(ancestor) as net:
+            labels = net.infer(data.val.images).argmax(1)
+        assert data.val.images.shape[1:3] == net.input_shape[1:], "no margin: as the engine sees it"
+        right = (labels == data.val.classes).mean()
+
+        def same_net(task: peers.Task) -> peers.Run:
+            assert task.calibration.shape[1:] == task.shape[1:]
+            assert len(task.calibration) >= min(compare.CALIBRATED, len(data.train.images))
+            return squishnative.load(task.squish).infer
+
+        monkeypatch.setattr(compare, "PEERS", {"peer": same_net})
+        monkeypatch.setattr(compare, "version", lambda _: "1")
+        result = compare.compare([ancestor], 4, 1, 0, ["peer"], str(pictures))
+        assert [entry.accuracy for entry in result.entries] == [right] * 2
+        assert result.markdown().count(f", {100 * right:.2f} % |") == 2
+
+    def test_nets_of_other_classes_are_refused(self, net_file: Path, pictures: Path) -> None:
+        with pytest.raises(ValueError, match="knows other classes than the photographs in"):
+            compare.compare([net_file], 1, 1, 0, [], str(pictures))
+
+    @pytest.mark.parametrize("count", [1, 4, 5])
+    def test_batches_are_of_one_size(self, count: int) -> None:
+        images = np.arange(count, dtype=np.float32).reshape(count, 1, 1, 1)
+        batches = list(peers.in_batches(images, 4))
+        assert {len(batch) for batch in batches} == {4}
+        together = np.concatenate(batches).ravel()
+        assert together[:count].tolist() == list(range(count))
+        assert set(together[count:]) <= {count - 1}
 
 
 def bench_report(seconds: dict[str, float]) -> dict[str, Any]:

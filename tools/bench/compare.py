@@ -1,9 +1,12 @@
 """Measures this engine and others on the same nets, interleaved in one run, and prints Markdown.
 
     python tools/bench/compare.py NET.squish... --batch 1 8 --json results.json
+    python tools/bench/compare.py NET.squish... --data photos
 
 Every net is exported to ONNX, which the other engines read or convert. Before anything is timed,
-each engine's logits are compared with ours. Engines that cannot run are named and left out.
+each engine's logits are compared with ours. Engines that cannot run are named and left out. Images
+are noise; with --data they are its photographs, int8 is calibrated with some of those to train
+with, and it is counted how many of the others each engine gets right.
 """
 
 from __future__ import annotations
@@ -21,8 +24,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
+import numpy.typing as npt
 import squishnative
-from peers import INT8, PEERS, PeerError, Run, Task, images_for, version
+from peers import INT8, PEERS, PeerError, Run, Task, in_batches, version
 from squishnative.export import export
 from squishnative.spec import FloatArray
 from squishnative.timing import Timing, time_interleaved
@@ -32,6 +36,7 @@ from squishnative.timing import Timing, time_interleaved
 PARITY, PARITY_INT8 = 1e-3, 0.1
 # Calls an engine makes in a row: a user's program runs one engine, with warm caches.
 TURN = 5
+CALIBRATED = 200  # photographs that int8 is calibrated with, at least
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Rival:
     run: Run
     images: FloatArray
     difference: float  # of logits from ours: the largest, as a share of our largest logit
+    accuracy: Optional[float]  # 0..1, where there are photographs
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Entry:
     net: str
     difference: float
     seconds: Timing
+    accuracy: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,13 @@ class Comparison:
 
 
 def _cell(entry: Optional[Entry], ours: Entry) -> str:
-    """`1.23 / 1.31 (2.50x)`: milliseconds, least and median, and how many times ours."""
+    """`1.23 / 1.31 (2.50x), 91.81 %`: milliseconds, least and median, times ours, accuracy."""
     if entry is None:
         return "–"
     text = f"{1e3 * entry.seconds.minimum:.2f} / {1e3 * entry.seconds.median:.2f}"
-    return text if entry is ours else f"{text} ({_times(entry, ours):.2f}x)"
+    if entry is not ours:
+        text += f" ({_times(entry, ours):.2f}x)"
+    return text if entry.accuracy is None else f"{text}, {100 * entry.accuracy:.2f} %"
 
 
 def _times(entry: Entry, ours: Entry) -> float:
@@ -96,10 +105,16 @@ def _times(entry: Entry, ours: Entry) -> float:
 
 
 def compare(
-    nets: Sequence[Path], batch: int, threads: int, seconds: float, engines: Sequence[str]
+    nets: Sequence[Path],
+    batch: int,
+    threads: int,
+    seconds: float,
+    engines: Sequence[str],
+    data: Optional[str] = None,
 ) -> Comparison:
     """Times our engine and `engines` (keys of PEERS) on all nets in turn, `seconds` for each pair.
 
+    data: photographs, a folder or tar file as `squish train` takes; needs the extra [train].
     Raises ValueError where an engine's logits are not ours: then it does not run the same net.
     """
     left_out: dict[str, str] = {}
@@ -107,7 +122,7 @@ def compare(
         rivals = [
             rival
             for net in nets
-            for rival in _rivals(net, batch, threads, engines, Path(folder), left_out)
+            for rival in _rivals(net, batch, threads, engines, Path(folder), left_out, data)
         ]
         calls = {str(k): partial(rival.run, rival.images) for k, rival in enumerate(rivals)}
         timings = time_interleaved(calls, seconds, turn=TURN)
@@ -115,7 +130,7 @@ def compare(
     for rival, timing in zip(rivals, timings.values()):
         minimum, median, p90 = (seconds / batch for seconds in timing[:3])
         an_image = Timing(minimum, median, p90, timing.calls)
-        entries.append(Entry(rival.engine, rival.net, rival.difference, an_image))
+        entries.append(Entry(rival.engine, rival.net, rival.difference, an_image, rival.accuracy))
     return Comparison(batch, entries, left_out)
 
 
@@ -126,14 +141,22 @@ def _rivals(
     engines: Sequence[str],
     folder: Path,
     left_out: dict[str, str],
+    data: Optional[str],
 ) -> Iterator[Rival]:
     """Ours, then every peer that runs; the reasons of the others go to `left_out`."""
     ours = squishnative.load(net, threads=threads)
-    task = Task(net, folder / f"{net.stem}.onnx", (batch, *ours.input_shape), threads)
-    images = images_for(task)
+    shape = (batch, *ours.input_shape)
+    photographs = None if data is None else _read_photographs(data, net)
+    calibration = photographs.to_train if photographs else _noise(shape)
+    task = Task(net, folder / f"{net.stem}.onnx", shape, threads, calibration)
+    images = next(in_batches(photographs.others, batch)) if photographs else calibration
     logits = ours.infer(images)
+
+    def accuracy(run: Run) -> Optional[float]:
+        return photographs.accuracy(run, batch) if photographs else None
+
     name = f"squishnative {squishnative.__version__}, {ours.isa}"
-    yield Rival(name, net.stem, ours.infer, images, 0.0)
+    yield Rival(name, net.stem, ours.infer, images, 0.0, accuracy(ours.infer))
     export(net, task.onnx)
     for engine in engines:
         if engine in left_out:
@@ -148,7 +171,42 @@ def _rivals(
             continue
         bound = PARITY_INT8 if engine.endswith(INT8) else PARITY
         difference = _difference(f"{engine} on {net.stem}", run(images), logits, bound)
-        yield Rival(f"{engine} {version(engine)}", net.stem, run, images, difference)
+        label = f"{engine} {version(engine)}"
+        yield Rival(label, net.stem, run, images, difference, accuracy(run))
+
+
+def _noise(shape: tuple[int, int, int, int]) -> FloatArray:
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """As a net eats them: (N, C, H, W), normalised."""
+
+    to_train: FloatArray  # CALIBRATED of them
+    others: FloatArray
+    classes: npt.NDArray[np.int64]  # of the others
+
+    def accuracy(self, run: Run, batch: int) -> float:
+        """The share of the others that get their class."""
+        logits = np.concatenate([np.array(run(part)) for part in in_batches(self.others, batch)])
+        return float((logits[: len(self.others)].argmax(1) == self.classes).mean())
+
+
+def _read_photographs(data: str, net: Path) -> Photographs:
+    from squishnative.train.dataset import read_dataset  # takes seconds, and wants PyTorch
+    from squishnative.train.geometry import as_input
+    from squishnative.train.run import read_net
+
+    net_spec = read_net(str(net))
+    spec = net_spec.input
+    found = read_dataset(data, spec)
+    if found.labels != net_spec.labels:
+        raise ValueError(f"'{net}': knows other classes than the photographs in '{data}'")
+    some = found.train.images[:: max(1, len(found.train.images) // CALIBRATED)]
+    return Photographs(
+        as_input(some, spec).numpy(), as_input(found.val.images, spec).numpy(), found.val.classes
+    )
 
 
 def _difference(what: str, got: FloatArray, ours: FloatArray, bound: float) -> float:
@@ -190,6 +248,7 @@ def main() -> None:
         "--seconds", type=float, default=2, help="time for each engine with each net [2]"
     )
     parser.add_argument("--engines", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--data", metavar="FOLDER_OR_TAR", help="photographs, to count right ones")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     options = parser.parse_args()
     if min(options.batch) < 1 or options.threads < 1 or options.seconds < 0:
@@ -197,7 +256,14 @@ def main() -> None:
     before = load_average()
     try:
         comparisons = [
-            compare(options.nets, batch, options.threads, options.seconds, options.engines)
+            compare(
+                options.nets,
+                batch,
+                options.threads,
+                options.seconds,
+                options.engines,
+                options.data,
+            )
             for batch in options.batch
         ]
     except (OSError, ValueError) as error:

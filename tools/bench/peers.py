@@ -9,7 +9,7 @@ import importlib
 import importlib.metadata
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Task:
     onnx: Path  # the same net; a peer may write files of its own beside it
     shape: tuple[int, int, int, int]  # N, C, H, W
     threads: int
+    calibration: FloatArray  # images whose activations tell their ranges, where they become int8
 
 
 def onnxruntime(task: Task) -> Run:
@@ -97,10 +98,8 @@ def ncnn(task: Task) -> Run:
     pnnx = importlib.import_module("pnnx")
     shape = ",".join(str(extent) for extent in (1, *task.shape[1:]))
     stem = task.onnx.with_suffix("")
-    files = [
-        f"ncnnparam={stem}.ncnn.param",
-        f"ncnnbin={stem}.ncnn.bin",
-    ]  # as it has no hyphens else
+    # Or it would write underscores for hyphens.
+    files = [f"ncnnparam={stem}.ncnn.param", f"ncnnbin={stem}.ncnn.bin"]
     _convert([pnnx.EXEC_PATH, str(task.onnx), f"inputshape=[{shape}]", "fp16=0", *files])
     net = library.Net()
     net.opt.num_threads = task.threads
@@ -197,9 +196,11 @@ def version(peer: str) -> str:
     return importlib.metadata.version(peer.replace(INT8, ""))
 
 
-def images_for(task: Task) -> FloatArray:
-    """What engines are timed on and their activations are calibrated with: normal noise."""
-    return np.random.default_rng(0).standard_normal(task.shape, np.float32)
+def in_batches(images: FloatArray, size: int) -> Iterator[FloatArray]:
+    """Of one size: the last one is filled up with its last image."""
+    for first in range(0, len(images), size):
+        batch = images[first : first + size]
+        yield np.concatenate([batch, batch[-1:].repeat(size - len(batch), axis=0)])
 
 
 def _quantise(task: Task) -> Path:
@@ -210,7 +211,7 @@ def _quantise(task: Task) -> Path:
     tool = importlib.import_module("onnxruntime.quantization")
 
     class Calibration(tool.CalibrationDataReader):  # type: ignore[misc, name-defined]
-        batches = iter([{"input": images_for(task)}])
+        batches = ({"input": batch} for batch in in_batches(task.calibration, task.shape[0]))
 
         def get_next(self) -> Any:
             return next(self.batches, None)
