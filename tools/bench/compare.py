@@ -268,6 +268,8 @@ def main() -> None:
         ]
     except (OSError, ValueError) as error:
         sys.exit(f"compare.py: {error}")
+    except ImportError as error:  # of a peer's library it is not an error
+        sys.exit(f"compare.py: --data: {error}; the package's extra [train] has it")
     print(f"{machine()}, threads: {options.threads}. Milliseconds an image, least / median")
     print("(times ours, of the least).\n")
     print("\n\n".join(comparison.markdown() for comparison in comparisons))
