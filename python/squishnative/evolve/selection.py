@@ -24,11 +24,17 @@ class Candidate(Protocol):
 C = TypeVar("C", bound=Candidate)
 
 
+def beats(ours: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
+    """Whether costs are nowhere higher than others and somewhere lower."""
+    return ours != theirs and all(mine <= other for mine, other in zip(ours, theirs))
+
+
 def dominates(a: Candidate, b: Candidate) -> bool:
     """Whether a is nowhere worse than b and somewhere better."""
-    ours = (-a.fitness, a.shipped_bytes, a.seconds_predicted)
-    theirs = (-b.fitness, b.shipped_bytes, b.seconds_predicted)
-    return ours != theirs and all(mine <= other for mine, other in zip(ours, theirs))
+    return beats(
+        (-a.fitness, a.shipped_bytes, a.seconds_predicted),
+        (-b.fitness, b.shipped_bytes, b.seconds_predicted),
+    )
 
 
 def front(candidates: Sequence[C]) -> list[C]:

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from squishnative.evolve import run
 from squishnative.evolve.clusters import members, sums
 from squishnative.evolve.individual import Individual
+from squishnative.evolve.selection import beats
 from squishnative.evolve.settings import Settings
 from squishnative.spec import Conv, ConvSpec, NetSpec
 from squishnative.train.run import read_net
@@ -79,10 +80,7 @@ class Summary:
         def costs(m: Member) -> tuple[float, float, float]:
             return m.individual.shipped_bytes, -m.individual.val_accuracy, m.individual.seconds
 
-        own = costs(member)
-        better = [
-            m for m in self.shown if costs(m) != own and all(a <= b for a, b in zip(costs(m), own))
-        ]
+        better = [m for m in self.shown if beats(costs(m), costs(member))]
         return min(better, key=costs).individual.name if better else None
 
     def to_dict(self) -> dict[str, Any]:
