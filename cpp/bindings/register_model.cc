@@ -78,6 +78,12 @@ void register_conv_info(py::module_& m) {
       .def_property_readonly("stride", [](const ConvInfo& i) { return stride_of(i.conv->window); })
       .def_property_readonly("padding", [](const ConvInfo& i) { return padding_of(i.conv->window); })
       .def_property_readonly("relu", [](const ConvInfo& i) { return i.conv->relu; })
+      .def_property_readonly("activation",
+                             [](const ConvInfo& i) -> std::optional<std::pair<float, int>> {
+                               const Quantisation& activation = i.conv->activation;
+                               if (!activation.is_bytes()) return {};
+                               return std::pair{activation.scale, activation.zero};
+                             })
       .def_property_readonly("encoding", [](const ConvInfo& i) { return name_of(i.conv->encoding); })
       .def_property_readonly("dtype", [](const ConvInfo& i) { return name_of(i.conv->type); })
       .def_property_readonly("compressed", [](const ConvInfo& i) { return i.conv->is_compressed(); })

@@ -14,7 +14,8 @@ namespace py = pybind11;
 namespace squish::bindings {
 namespace {
 
-using Filters = std::pair<py::array, py::array>;  // weight (O, I, H, W), bias (O,)
+using Activation = std::optional<std::pair<float, int>>;  // scale and zero of the input, where it is held in bytes
+using Filters = std::tuple<py::array, py::array, Activation>;  // weight (O, I, H, W), bias (O,)
 
 EncodingChoice encoding_choice(const std::string& name) {
   if (name == "smallest") return EncodingChoice::kSmallest;
@@ -45,7 +46,8 @@ struct Storage {
 };
 
 ConvSource conv_source(const std::string& what, const py::array& weight, const std::optional<py::array>& bias,
-                       Pair stride, Padding padding, bool relu, Storage storage) {
+                       Pair stride, Padding padding, bool relu, const Activation& activation,
+                       Storage storage) {
   ConvSource source;
   source.weight = floats(weight, 4, what + ": weight");
   if (bias) source.bias = floats(*bias, 1, what + ": bias");
@@ -54,6 +56,7 @@ ConvSource conv_source(const std::string& what, const py::array& weight, const s
   source.in_channels = extent(1);
   source.window = make_window({extent(2), extent(3)}, stride, padding);
   source.relu = relu;
+  if (activation) source.activation = {activation->first, activation->second};
   source.type = storage.type;
   source.encoding = storage.encoding;
   source.compress = storage.compress;
@@ -65,7 +68,10 @@ ConvSource fire_source(const std::string& what, const std::optional<Filters>& fi
                        int kernel, Storage storage) {
   const int pad = kernel / 2;
   const Padding padding{pad, pad, pad, pad};
-  if (filters) return conv_source(what, filters->first, filters->second, {1, 1}, padding, true, storage);
+  if (filters) {
+    const auto& [weight, bias, activation] = *filters;
+    return conv_source(what, weight, bias, {1, 1}, padding, true, activation, storage);
+  }
   ConvSource absent;
   absent.in_channels = in_channels;
   absent.window = make_window({kernel, kernel}, {1, 1}, padding);
@@ -96,11 +102,11 @@ NetWriter make_writer(int channels, int height, int width, std::vector<float> me
 
 int conv(NetWriter& writer, const std::string& name, int input, const py::array& weight,
          const std::optional<py::array>& bias, Pair stride, Padding padding, bool relu,
-         const std::string& dtype, const std::string& encoding, bool compress) {
+         const std::string& dtype, const std::string& encoding, bool compress, const Activation& activation) {
   const Storage storage{weight_type(dtype), encoding_choice(encoding), compress};
   const std::string what = "layer '" + name + "'";
   return writer.append(layer(LayerKind::kConv, name, {input}),
-                       {conv_source(what, weight, bias, stride, padding, relu, storage)});
+                       {conv_source(what, weight, bias, stride, padding, relu, activation, storage)});
 }
 
 int fire(NetWriter& writer, const std::string& name, int input, const Filters& squeeze,
@@ -148,7 +154,8 @@ void register_writer(py::module_& m) {
            py::arg("std"), py::arg("resize") = 0, py::arg("interpolation") = "bilinear")
       .def("conv", &conv, py::arg("name"), py::arg("input"), py::arg("weight"), py::arg("bias"),
            py::arg("stride") = one, py::arg("padding") = none, py::arg("relu") = true,
-           py::arg("dtype") = "f32", py::arg("encoding") = "smallest", py::arg("compress") = true)
+           py::arg("dtype") = "f32", py::arg("encoding") = "smallest", py::arg("compress") = true,
+           py::arg("activation") = py::none())
       .def("fire", &fire, py::arg("name"), py::arg("input"), py::arg("squeeze"), py::arg("expand1x1"),
            py::arg("expand3x3"), py::arg("dtype") = "f32", py::arg("encoding") = "smallest",
            py::arg("compress") = true)

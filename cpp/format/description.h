@@ -29,13 +29,23 @@ struct Window {
   }
 };
 
+// How an activation is held in bytes: q stands for scale * (q - zero). Scale 0: it is not.
+struct Quantisation {
+  float scale = 0;
+  int zero = 0;
+
+  bool is_bytes() const { return scale != 0; }
+  bool operator==(const Quantisation& o) const { return scale == o.scale && zero == o.zero; }
+  bool operator!=(const Quantisation& o) const { return !(*this == o); }
+};
+
 struct ConvDescription {
   int out_channels = 0, in_channels = 0;
   Window window;
   bool relu = false;
   WeightEncoding encoding = WeightEncoding::kDense;
   WeightType type = WeightType::kF32;
-  float activation_scale = 0;
+  Quantisation activation;  // of its input
   // The parts of the payload, views into the file's bytes, not necessarily aligned in memory: read with memcpy.
   ByteSpan bias, scale, occupancy, values;
   // Of a compressed payload: its bytes in the file, and the bytes that the parts above are views into.

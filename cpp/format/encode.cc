@@ -39,7 +39,7 @@ ConvDescription describe(const ConvSource& source) {
   conv.relu = source.relu;
   if (source.out_channels == 0) return conv;
   conv.type = source.type;
-  conv.activation_scale = source.activation_scale;
+  conv.activation = source.activation;
   return conv;
 }
 

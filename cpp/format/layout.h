@@ -90,8 +90,8 @@
 //
 // SECTION kConvs: an array of 40-byte records
 //    0  u16    out_channels   at least 1; 0 only for one of a Fire's two expands: evolution may take a whole
-//                             expand away. Its encoding, type, activation_scale, payload_offset and
-//                             payload_bytes are then 0, and its flags mean nothing.
+//                             expand away. Its encoding, type, activation_scale, activation_zero,
+//                             payload_offset and payload_bytes are then 0, and its flags mean nothing.
 //    2  u16    in_channels    at least 1
 //    4  u8     kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, pad_bottom, pad_right
 //                             kernel and stride at least 1, padding below the kernel size
@@ -99,9 +99,11 @@
 //   13  u8     encoding       WeightEncoding
 //   14  u8     type           WeightType
 //   15  u8     compression    Compression of the payload; kNone for kF32, kF16 and an absent expand.
-//   16  f32    activation_scale  room for integer arithmetic: the input's scale; 0 while there is none.
-//                             Finite, >= 0.
-//   20  u32    reserved       0
+//   16  f32    activation_scale  0: it reads floats. Otherwise 2^-40 to 2^40 (kMinActivationScale,
+//                             kMaxActivationScale): its input may be held in bytes q that stand for
+//                             activation_scale * (q - activation_zero), see INTEGER ARITHMETIC.
+//   20  u8     activation_zero  0 where activation_scale is 0
+//   21  u8[3]  reserved       0
 //   24  u64    payload_offset into kWeights. Payloads follow each other in the order of the records: a
 //                             compressed one at once, others each at the next multiple of 16
 //                             (kPayloadAlignment), zeros between.
@@ -139,6 +141,27 @@
 //       values                     kI8: value + 128 as AdaptiveNumber<8>; kI4: value + 8 as AdaptiveNumber<4>
 // An engine makes the other payload of it when it loads, and works on that.
 //
+// INTEGER ARITHMETIC. A net is made for it where every conv has an activation_scale and weights of kI8 or kI4, and those that
+// read the same activation agree in scale and zero; an activation and a max pool of it count as the same. Each
+// activation that a conv reads (or a max pool of which a conv reads, or that is a max pool of one) is then held in bytes,
+// the others in floats, and what a net computes is said to the bit, for every engine. All floats are f32, and each
+// operation on them rounds to nearest even by itself; s, z: scale and zero of an activation.
+//       byte(x, low)            x * r + z with r = 1 / s, rounded to an integer (ties to even) from low to 255
+//       value of a byte q       s * (q - z)
+//       the net's input         byte(x, 0) of each value; a uint8 pixel's is x = pixel * scale + shift, with scale =
+//                               1 / (255 std) and shift = -mean / std, both rounded from double
+//       convolution             a = sum of weight value * (q - z), exactly; a pixel of padding is q = z. Held in bytes, with s' and
+//                               z': a * m + c rounded to an integer from low to 255, with m = scale * s / s' and
+//                               c = bias / s' + z', both rounded from double, and low = z' under a ReLU, otherwise 0.
+//                               Held in floats: a * m + bias with m = scale * s, then the ReLU.
+//       max pool                the largest byte
+//       add                     the sum of two values, then the ReLU; held in bytes: byte(sum, 0)
+//       global average          values are added row by row, from left to right, then multiplied with 1 / count;
+//                               held in bytes: byte(mean, 0)
+// The sums of a convolution stay within 32 bits, and its a * m + c within 2^30 in magnitude, whatever the bytes are: a net in
+// which they might not is not made for integers. Engines may compute any net in floats instead, as if there were
+// no activation_scale.
+//
 // WHY COMPRESSED, AND WHY SO: of int4 values with the scale set by a channel's largest weight a fifth is zero and few are
 // large: they have 3.3 bits, not 4. Together with bitmaps (half) and the halves' exponents (a third) that takes a sixth
 // off the files of 100, 50 and 25 kB. Adapting needs no tables, which would cost small convs what they win, and reaches
@@ -157,6 +180,9 @@
 // WHY FOUR BITS: evolution fits nets into a budget of bytes, and kI4 holds twice the weights of kI8 in the same bytes:
 // a net that is trained for 15 levels a channel may win more by the clusters than it loses by the levels. Engines that
 // compute in floats widen both when they load, so it costs them nothing.
+//
+// WHY BYTES WITH A ZERO: after a ReLU all 8 bits are for values from 0 on; images lie around 0, and padding must be exactly 0.
+// And why to the bit: a net's accuracy, once measured, is then that of every machine it runs on.
 //
 // SECTION kLabels (optional): the class names, as many as the net has outputs:
 //    0  u32    count          at least 1; a net without labels has no such section
@@ -192,6 +218,7 @@ inline constexpr int64_t kMaxWeights = int64_t{1} << 31;
 inline constexpr int kMaxNameBytes = 255;
 inline constexpr float kMaxMean = 0x1p60f;
 inline constexpr float kMinStd = 0x1p-60f, kMaxStd = 0x1p60f;
+inline constexpr float kMinActivationScale = 0x1p-40f, kMaxActivationScale = 0x1p40f;
 
 inline constexpr uint32_t kOptionalSection = 0x80000000u;
 

@@ -114,6 +114,20 @@ Compression read_compression(ByteReader& convs, const ConvDescription& conv) {
       "compression", 0, static_cast<int>(allowed ? Compression::kAns : Compression::kNone)));
 }
 
+Quantisation read_activation(ByteReader& convs, bool absent) {
+  Quantisation activation;
+  activation.scale = convs.read<float>("activation_scale");
+  const bool in_range =
+      activation.scale >= kMinActivationScale && activation.scale <= kMaxActivationScale && !absent;
+  if (activation.scale != 0 && !in_range) {
+    convs.fail(concat("activation_scale is ", activation.scale, ", must be 0",
+                      absent ? " for an absent conv"
+                             : concat(" or from ", kMinActivationScale, " to ", kMaxActivationScale)));
+  }
+  activation.zero = convs.read_int<uint8_t>("activation_zero", 0, activation.is_bytes() ? UINT8_MAX : 0);
+  return activation;
+}
+
 struct Fields {
   ConvDescription conv;
   Compression compression;
@@ -132,12 +146,8 @@ Fields read_fields(ByteReader& convs, bool may_be_absent) {
   conv.type = static_cast<WeightType>(
       convs.read_int<uint8_t>("type", 0, absent ? 0 : static_cast<int>(WeightType::kI4)));
   const Compression compression = read_compression(convs, conv);
-  conv.activation_scale = convs.read<float>("activation_scale");
-  if (!(conv.activation_scale >= 0 && conv.activation_scale <= (absent ? 0 : FLT_MAX))) {
-    convs.fail(concat("activation_scale is ", conv.activation_scale,
-                      absent ? ", must be 0 for an absent conv" : ", must be finite and not negative"));
-  }
-  convs.skip_zeros(4, "reserved");
+  conv.activation = read_activation(convs, absent);
+  convs.skip_zeros(3, "reserved");
   return {std::move(conv), compression};
 }
 

@@ -74,8 +74,9 @@ void put_conv(LayerWriters& out, const ConvDescription& conv) {
   out.convs.put(static_cast<uint8_t>(conv.encoding));
   out.convs.put(static_cast<uint8_t>(conv.type));
   out.convs.put(static_cast<uint8_t>(conv.is_compressed() ? Compression::kAns : Compression::kNone));
-  out.convs.put(conv.activation_scale);
-  out.convs.put_zeros(4);
+  out.convs.put(conv.activation.scale);
+  out.convs.put_int<uint8_t>(conv.activation.zero, "activation_zero");
+  out.convs.put_zeros(3);
   out.convs.put(uint64_t{offset});
   out.convs.put(uint64_t{absent ? 0 : out.weights.size() - offset});
 }

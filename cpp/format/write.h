@@ -17,7 +17,7 @@ struct ConvSource {
   int out_channels = 0, in_channels = 0;
   Window window;
   bool relu = false;
-  float activation_scale = 0;
+  Quantisation activation;    // of its input
   std::vector<float> weight;  // [O][I][H][W], finite
   std::vector<float> bias;    // [O], finite; empty: zeros
   WeightType type = WeightType::kF32;

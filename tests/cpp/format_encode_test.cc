@@ -302,12 +302,12 @@ TEST(Encode, AnAbsentConvHasNoPayload) {
   source.in_channels = 8;
   source.type = WeightType::kI8;
   source.encoding = EncodingChoice::kCluster16x4;
-  source.activation_scale = 1;
+  source.activation = {1, 3};
   const EncodedConv conv = encode(source);
   EXPECT_TRUE(conv.payload.empty());
   EXPECT_EQ(conv.description.encoding, WeightEncoding::kDense);
   EXPECT_EQ(conv.description.type, WeightType::kF32);
-  EXPECT_EQ(conv.description.activation_scale, 0);
+  EXPECT_EQ(conv.description.activation, Quantisation{});
   EXPECT_TRUE(decode_dense(conv.description).empty());
   EXPECT_EQ(count_live_clusters(conv.description), 0);
 }

@@ -50,7 +50,7 @@ void expect_conv_eq(const ConvDescription& got, const ConvSource& want) {
   EXPECT_EQ(got.in_channels, want.in_channels);
   expect_window_eq(got.window, want.window);
   EXPECT_EQ(got.relu, want.relu);
-  EXPECT_EQ(got.activation_scale, want.activation_scale);
+  EXPECT_EQ(got.activation, want.activation);
   EXPECT_EQ(got.type, want.type);
   EXPECT_EQ(static_cast<int>(got.encoding) + 1,
             static_cast<int>(want.encoding));  // EncodingChoice is one ahead

@@ -149,7 +149,7 @@ std::vector<LayerSource> golden_layers() {
            net.conv(20, 4, k3x3, kDense, kI8)});
   net.add(LayerKind::kConv, "conv7", {8}, {net.conv(10, 20, k1x1, k16x1, kF32)});
   net.layers.back().convs[0].relu = false;
-  net.layers.back().convs[0].activation_scale = 0.25f;
+  net.layers.back().convs[0].activation.scale = 0.25f;
   net.add(LayerKind::kGlobalAveragePool, "pool7", {9});
   return net.layers;
 }
