@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 PathLike = Union[str, bytes, os.PathLike[str], os.PathLike[bytes]]
+_Filters = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Optional[tuple[float, int]]]
 
 __version__: str
 
@@ -51,6 +52,9 @@ class ConvInfo:
         """Top, left, bottom, right."""
     @property
     def relu(self) -> bool: ...
+    @property
+    def activation(self) -> Optional[tuple[float, int]]:
+        """Scale and zero of its input, where that may be held in bytes."""
     @property
     def encoding(self) -> str:
         """One of "dense", "cluster16x1", "cluster16x4" or "synapse"."""
@@ -208,6 +212,7 @@ class NetWriter:
         dtype: str = ...,
         encoding: str = ...,
         compress: bool = ...,
+        activation: Optional[tuple[float, int]] = ...,
     ) -> int:
         """Returns the layer's number.
 
@@ -215,19 +220,20 @@ class NetWriter:
         on.
         encoding: "smallest", "dense", "cluster16x1", "cluster16x4" or "synapse".
         compress: entropy-code integer weights where that takes fewer bytes.
+        activation: scale and zero of its input, where that may be held in bytes.
         """
     def fire(
         self,
         name: str,
         input: int,
-        squeeze: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
-        expand1x1: Optional[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]],
-        expand3x3: Optional[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]],
+        squeeze: _Filters,
+        expand1x1: Optional[_Filters],
+        expand3x3: Optional[_Filters],
         dtype: str = ...,
         encoding: str = ...,
         compress: bool = ...,
     ) -> int:
-        """Each pair is (weight OIHW, bias). All three are followed by ReLU."""
+        """Filters: (weight OIHW, bias, activation as of conv). All three are followed by ReLU."""
     def max_pool(
         self,
         name: str,

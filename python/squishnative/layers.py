@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +19,43 @@ PathLike = Union[str, "os.PathLike[str]"]
 INPUT = -1  # an `input` that means the net's own
 LARGEST_WINDOW = 255  # of kernels, strides and padding: a `.squish` file has a byte for each
 LARGEST_EXTENT = 65535  # of channels, heights and widths: two bytes
+LARGEST_BYTE = 255
+_ACTIVATION_SCALES = (2.0**-40, 2.0**40)
+
+
+class Activation(NamedTuple):
+    """How what a convolution reads is held in bytes: q stands for scale * (q - zero).
+
+    scale: from 2^-40 to 2^40, kept as float32. zero: from 0 to 255. What is computed with it:
+    cpp/format/layout.h, INTEGER ARITHMETIC.
+    """
+
+    scale: float
+    zero: int
+
+    def check(self) -> None:
+        """Raises ValueError where a file cannot hold it."""
+        low, high = _ACTIVATION_SCALES
+        if not low <= self.scale <= high:
+            raise ValueError(f"activation: scale must be from {low} to {high}, got {self.scale}")
+        if self.zero not in range(LARGEST_BYTE + 1):
+            raise ValueError(f"activation: zero must be from 0 to {LARGEST_BYTE}, got {self.zero}")
 
 
 @dataclass
 class ConvSpec:
-    """A convolution. weight (O, I, H, W), bias (O,)."""
+    """A convolution. weight (O, I, H, W), bias (O,).
+
+    activation: of its input, in a net that is made for integer arithmetic. What trains or changes
+    weights must leave it out: it holds for the net that it was measured in.
+    """
 
     weight: FloatArray
     bias: FloatArray
     stride: Pair = (1, 1)
     padding: Padding = (0, 0, 0, 0)
     relu: bool = True
+    activation: Optional[Activation] = None
 
     @property
     def out_channels(self) -> int:
@@ -49,9 +75,12 @@ class ConvSpec:
     def output_shape(self, shape: Shape) -> Shape:
         """What it makes of `shape`.
 
-        Raises ValueError where the arrays are no convolution or do not fit `shape`.
+        Raises ValueError where the arrays are no convolution or do not fit `shape`, and on an
+        activation that a file cannot hold.
         """
         self._check_arrays()
+        if self.activation is not None:
+            self.activation.check()
         if shape[0] != self.in_channels:
             raise ValueError(f"weight wants {self.in_channels} input channels, got {shape[0]}")
         height, width = _slide(shape, self.kernel, self.stride, self.padding, ceil_mode=False)

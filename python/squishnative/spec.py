@@ -7,6 +7,7 @@ writes it through the engine's writer. Weights are NumPy float32 arrays in PyTor
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass, field
 from typing import Optional
@@ -16,6 +17,7 @@ from squishnative.layers import (
     INPUT,
     LARGEST_EXTENT,
     LARGEST_WINDOW,
+    Activation,
     Add,
     Conv,
     ConvSpec,
@@ -35,6 +37,7 @@ __all__ = [
     "INPUT",
     "LARGEST_EXTENT",
     "LARGEST_WINDOW",
+    "Activation",
     "Add",
     "Conv",
     "ConvSpec",
@@ -118,6 +121,14 @@ class NetSpec:
                 channels = self.input.channels
                 raise ValueError(f"{what} has {len(values)} values for {channels} channels")
 
+    def in_floats(self) -> NetSpec:
+        """A copy without activations: the same net, computed in floats by whoever runs it."""
+        spec = copy.deepcopy(self)
+        for layer in spec.layers:
+            for _, conv in layer.named_convs():
+                conv.activation = None
+        return spec
+
     def to_bytes(
         self, dtype: str = "f32", encoding: str = "smallest", compress: bool = True
     ) -> bytes:
@@ -192,11 +203,19 @@ def _write_layer(writer: _core.NetWriter, layer: Layer, storage: tuple[str, str,
     if isinstance(layer, Conv):
         c = layer.conv
         writer.conv(
-            layer.name, layer.input, c.weight, c.bias, c.stride, c.padding, c.relu, *storage
+            layer.name,
+            layer.input,
+            c.weight,
+            c.bias,
+            c.stride,
+            c.padding,
+            c.relu,
+            *storage,
+            c.activation,
         )
     elif isinstance(layer, Fire):
         squeeze, expand1x1, expand3x3 = (
-            None if c is None else (c.weight, c.bias)
+            None if c is None else (c.weight, c.bias, c.activation)
             for c in (layer.squeeze, layer.expand1x1, layer.expand3x3)
         )
         assert squeeze is not None
@@ -230,4 +249,5 @@ def _layer_of(info: _core.LayerInfo) -> Layer:
 
 
 def _conv_of(info: _core.ConvInfo) -> ConvSpec:
-    return ConvSpec(info.weight(), info.bias(), info.stride, info.padding, info.relu)
+    activation = None if info.activation is None else Activation(*info.activation)
+    return ConvSpec(info.weight(), info.bias(), info.stride, info.padding, info.relu, activation)

@@ -13,7 +13,7 @@ from squishnative import reference
 from squishnative._core import FormatError
 from squishnative.convert import convert, read
 from squishnative.export import export
-from squishnative.spec import INPUT, Conv, ConvSpec, InputSpec, MaxPool, NetSpec
+from squishnative.spec import INPUT, Activation, Conv, ConvSpec, InputSpec, MaxPool, NetSpec
 
 
 def exported(net: NetSpec, path: Path, dtype: str = "f32") -> Path:
@@ -28,6 +28,17 @@ def test_compact_weights_are_widened(tmp_path: Path, dtype: str) -> None:
     path = exported(net, tmp_path / "net.onnx", dtype)
     logits, bound = reference.run(path.with_suffix(".squish"), batch)
     assert (abs(onnx_runtime.run(path, batch) - logits) <= bound).all()
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
+def test_activations_are_left_out(tmp_path: Path, suffix: str) -> None:
+    net, _ = random_net(3)
+    for layer in net.layers:
+        for _, conv in layer.named_convs():
+            conv.activation = Activation(0.5, 3)
+    quantised = read(exported(net, tmp_path / f"quantised{suffix}", "i8")).net
+    floats = read(exported(net.in_floats(), tmp_path / f"net{suffix}", "i8")).net
+    assert quantised.to_bytes() == floats.to_bytes()
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import pytest
 from squishnative.spec import (
     INPUT,
+    Activation,
     Add,
     Conv,
     ConvSpec,
@@ -50,6 +52,52 @@ def test_round_trip_through_a_file(tmp_path: Path) -> None:
     original.save(tmp_path / "net.squish")
     loaded = NetSpec.from_model(Model.load(str(tmp_path / "net.squish")))
     assert loaded.to_bytes() == original.to_bytes() == (tmp_path / "net.squish").read_bytes()
+
+
+def quantised() -> NetSpec:
+    """Another activation of every convolution."""
+    spec = net()
+    convs = [conv for layer in spec.layers for _, conv in layer.named_convs()]
+    for k, one in enumerate(convs):
+        one.activation = Activation(float(np.float32(0.1 * (k + 1))), k)
+    return spec
+
+
+def activations(spec: NetSpec) -> list[Optional[Activation]]:
+    return [conv.activation for layer in spec.layers for _, conv in layer.named_convs()]
+
+
+@pytest.mark.parametrize("dtype", ["f32", "i4"])
+def test_activations_come_back(dtype: str) -> None:
+    from squishnative._core import Model
+
+    loaded = NetSpec.from_model(Model.from_bytes(quantised().to_bytes(dtype)))
+    assert activations(loaded) == activations(quantised())
+    assert [a and a.zero for a in activations(loaded)] == [0, 1, 2, 3]
+
+
+def test_a_net_in_floats_is_a_copy_without_activations() -> None:
+    spec = quantised()
+    assert spec.in_floats().to_bytes() == net().to_bytes()
+    assert activations(spec) == activations(quantised())
+
+
+@pytest.mark.parametrize(
+    ("activation", "message"),
+    [
+        (Activation(0.0, 0), "scale must be from .*e-13 to 1099511627776.0, got 0.0"),
+        (Activation(2.0**41, 0), "scale must be .* got 2199023255552.0"),
+        (Activation(float("nan"), 0), "scale must be .* got nan"),
+        (Activation(1.0, 256), "zero must be from 0 to 255, got 256"),
+        (Activation(1.0, -1), "zero must be from 0 to 255, got -1"),
+        (Activation(1.0, 0.5), "zero must be from 0 to 255, got 0.5"),  # type: ignore[arg-type]
+    ],
+)
+def test_rejects_activations_that_a_file_cannot_hold(activation: Activation, message: str) -> None:
+    spec = net()
+    spec.layers[1].expand3x3.activation = activation  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match=f"'fire2': activation: {message}"):
+        spec.validate()
 
 
 def break_weight(spec: NetSpec, weight: np.ndarray) -> None:

@@ -48,8 +48,9 @@ def stub_parameters(function: ast.FunctionDef) -> str:
 
 
 def plain_type(text: str) -> str:
-    """A type as pybind11 writes it or as a stub does, both in one way."""
+    """A type as any pybind11 writes it or as a stub does, all in one way."""
     text = text.strip().rstrip(":").replace("squishnative._core.", "")
+    text = re.sub(r"^(.*) \| None$", r"Optional[\1]", text)
     return re.sub(
         r"(numpy\.typing\.NDArray|npt\.NDArray|numpy\.ndarray)(\[[^]]*\])?", "array", text
     )

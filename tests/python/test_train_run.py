@@ -14,6 +14,7 @@ import squishnative
 import torch
 from pictures import LABELS, SIZE, make_pictures
 from squishnative.cli.main import app
+from squishnative.spec import Activation
 from squishnative.train import run
 from squishnative.train.architecture import squeezenet
 from squishnative.train.augment import normalise
@@ -300,6 +301,18 @@ def test_training_begins_from_any_net_file(pictures: Path, data: Dataset, tmp_pa
     ratio = after / before
     first = np.broadcast_to(ratio[:, :1, :1, :1], ratio.shape)
     np.testing.assert_allclose(ratio, first, rtol=1e-4)
+
+
+def test_training_takes_no_activations_along(tmp_path: Path) -> None:
+    spec = squeezenet("1.1", 3, width=0.25)
+    for layer in spec.layers:
+        for _, conv in layer.named_convs():
+            conv.activation = Activation(1.0, 0)
+    spec.save(tmp_path / "net.squish", "i8")
+    kept = [run.read_net(str(tmp_path / "net.squish")), Network(spec, normed=False).to_spec()]
+    for net in kept:
+        convs = [conv for layer in net.layers for _, conv in layer.named_convs()]
+        assert [conv.activation for conv in convs] == [None] * 26
 
 
 @pytest.mark.slow

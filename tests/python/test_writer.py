@@ -92,8 +92,8 @@ def test_smallest_leaves_zeros_out() -> None:
 def test_everything_about_a_net_comes_back(tmp_path: Path) -> None:
     net = one_conv(stride=(2, 1), padding=(0, 1, 2, 1), relu=False)
     net.max_pool("pool1", 0, (3, 2), (2, 2), (1, 0, 0, 1), ceil_mode=True)
-    filters = np.ones((4, 20, 1, 1), np.float32), np.zeros(4, np.float32)
-    wide = np.ones((20, 4, 3, 3), np.float32), np.zeros(20, np.float32)
+    filters = np.ones((4, 20, 1, 1), np.float32), np.zeros(4, np.float32), (2.0**-40, 255)
+    wide = np.ones((20, 4, 3, 3), np.float32), np.zeros(20, np.float32), None
     net.fire("fire2", 1, filters, None, wide)
     net.add("add2", (1, 2), relu=True)
     net.global_average_pool("pool2", 3)
@@ -116,6 +116,7 @@ def test_everything_about_a_net_comes_back(tmp_path: Path) -> None:
     ]
     assert (conv.convs[0].stride, conv.convs[0].padding) == ((2, 1), (0, 1, 2, 1))
     assert not conv.convs[0].relu
+    assert [c.activation for c in (*conv.convs, *fire.convs)] == [None, (2.0**-40, 255), None, None]
     assert (pool.kernel, pool.stride, pool.padding) == ((3, 2), (2, 2), (1, 0, 0, 1))
     assert pool.ceil_mode
     assert [c.out_channels for c in fire.convs] == [4, 0, 20]
@@ -143,6 +144,17 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         one_conv().save(str(tmp_path / "folder.squish"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder.squish", "net.squish"]
+
+
+def test_an_activation_comes_back() -> None:
+    [conv] = _core.Model.from_bytes(one_conv(activation=(0.1, 7)).to_bytes()).layers[0].convs
+    assert conv.activation == (float(np.float32(0.1)), 7)
+
+
+@pytest.mark.parametrize(("scale", "zero"), [(2.0**41, 0), (-1.0, 0), (1.0, 256), (1.0, -1)])
+def test_an_activation_that_a_file_cannot_hold_is_refused(scale: float, zero: int) -> None:
+    with pytest.raises(ValueError, match=r"'conv1'.*activation_(scale|zero)"):
+        one_conv(activation=(scale, zero)).to_bytes()
 
 
 BAD_CONVS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {

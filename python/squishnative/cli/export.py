@@ -21,7 +21,7 @@ def export(
         ),
     ],
 ) -> None:
-    """Writes a net for other programs, with its weights as float32.
+    """Writes a net for other programs, as a net of floats.
 
     squish export net.squish -o net.onnx
     squish export net.squish -o net.safetensors

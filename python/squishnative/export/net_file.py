@@ -16,8 +16,9 @@ _WRITERS = {".onnx": to_onnx, ".safetensors": to_safetensors}
 def export(net_path: PathLike, output: PathLike) -> None:
     """Writes the net of a `.squish` file as `.onnx` or `.safetensors`, by `output`'s suffix.
 
-    Weights are float32: f16 and integers are widened, absent ones are 0. Labels and preprocessing
-    go along as metadata, which `squishnative.convert` reads back.
+    Weights are float32: f16 and integers are widened, absent ones are 0. It is the net of floats:
+    the activations of a net made for integer arithmetic (`ConvSpec.activation`) are left out.
+    Labels and preprocessing go along as metadata, which `squishnative.convert` reads back.
 
     Raises ValueError on another suffix or a missing package, FormatError on a bad `.squish` file,
     OSError where a file cannot be read or written.

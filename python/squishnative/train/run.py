@@ -211,9 +211,12 @@ def initial_net(settings: Settings) -> NetSpec:
 
 
 def read_net(path: str) -> NetSpec:
-    """A `.squish` file, or what the converter reads. Raises ValueError on what is no net."""
+    """A `.squish` file, or what the converter reads. Raises ValueError on what is no net.
+
+    Without activations: the nets that training and evolution make of it have others.
+    """
     if path.endswith(".squish"):
-        return NetSpec.from_model(load(path).model)
+        return NetSpec.from_model(load(path).model).in_floats()
     return read(path).net
 
 
