@@ -12,8 +12,10 @@ from squishnative import reference
 from squishnative._core import Model
 from squishnative.convert import read
 from squishnative.reference import forward
+from squishnative.reference.reader import read_stored
 from squishnative.spec import (
     INPUT,
+    Activation,
     Conv,
     ConvSpec,
     FloatArray,
@@ -180,8 +182,25 @@ def test_reader_reads_what_the_engine_reads(dtype: str, encoding: str) -> None:
         net, _ = random_net(seed)
         net.labels = [f"class {k}" for k in range(net.classes)]
         net.about = "Größe"
+        *_, (_, last) = (pair for layer in net.layers for pair in layer.named_convs())
+        last.activation = Activation(0.1, 200)
         data = net.to_bytes(dtype, encoding)
         assert_same(reference.read(data), NetSpec.from_model(Model.from_bytes(data)))
+
+
+@pytest.mark.parametrize("dtype", ["i8", "i4"])
+def test_reader_gives_the_integers(dtype: str) -> None:
+    net, _ = random_net(2)
+    spec, integers = read_stored(net.to_bytes(dtype))
+    convs = dict(pair for layer in spec.layers for pair in layer.named_convs())
+    assert integers.keys() == convs.keys()
+    for name, (values, scale) in integers.items():
+        assert values.dtype == np.int8
+        assert np.abs(values).max() <= {"i8": 127, "i4": 7}[dtype]
+        np.testing.assert_array_equal(scale, scale.astype(np.float16))
+        widened = values * scale[:, None, None, None]
+        np.testing.assert_array_equal(widened, convs[name].weight)
+    assert read_stored(net.to_bytes("f16"))[1] == {}
 
 
 def test_f32_bytes_hold_every_weight() -> None:
@@ -221,10 +240,11 @@ def assert_same(got: NetSpec, wanted: NetSpec) -> None:
             assert name == wanted_name
             np.testing.assert_array_equal(conv.weight, wanted_conv.weight, err_msg=name)
             np.testing.assert_array_equal(conv.bias, wanted_conv.bias, err_msg=name)
-            assert (conv.stride, conv.padding, conv.relu) == (
+            assert (conv.stride, conv.padding, conv.relu, conv.activation) == (
                 wanted_conv.stride,
                 wanted_conv.padding,
                 wanted_conv.relu,
+                wanted_conv.activation,
             )
 
 

@@ -6,12 +6,24 @@ float32 execution may be from the exact logits, so that no test needs a toleranc
     logits, bound = reference.run("net.squish", batch)
     assert (abs(net.infer(batch) - logits) <= bound).all()
 
+A net that is made for integer arithmetic has logits that are the same to the bit everywhere:
+
+    logits = reference.integer_logits("net.squish", batch)
+
 Needs PyTorch.
 """
 
 from __future__ import annotations
 
 from squishnative.reference.forward import LAMBDA, UNIT_ROUNDOFF, run
+from squishnative.reference.integers import check_made_for_integers, integer_logits
 from squishnative.reference.reader import read
 
-__all__ = ["LAMBDA", "UNIT_ROUNDOFF", "read", "run"]
+__all__ = [
+    "LAMBDA",
+    "UNIT_ROUNDOFF",
+    "check_made_for_integers",
+    "integer_logits",
+    "read",
+    "run",
+]

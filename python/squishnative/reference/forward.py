@@ -154,10 +154,11 @@ def _fire(fire: Fire, source: Activation, winograd: bool) -> Activation:
 
 def _max_pool(pool: MaxPool, source: Activation) -> Activation:
     x, variance = source
-    return _window_max(pool, x, -torch.inf), _window_max(pool, variance, 0.0)
+    return window_max(pool, x, -torch.inf), window_max(pool, variance, 0.0)
 
 
-def _window_max(pool: MaxPool, x: torch.Tensor, outside: float) -> torch.Tensor:
+def window_max(pool: MaxPool, x: torch.Tensor, outside: float) -> torch.Tensor:
+    """(N, C, H, W) -> the largest of each window; outside: what padding counts as."""
     top, left, bottom, right = pool.padding
     rows = _reach(x.shape[2], pool.kernel[0], pool.stride[0], top, bottom, pool.ceil_mode)
     columns = _reach(x.shape[3], pool.kernel[1], pool.stride[1], left, right, pool.ceil_mode)

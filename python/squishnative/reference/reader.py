@@ -9,12 +9,13 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import numpy.typing as npt
 
 from squishnative.spec import (
+    Activation,
     Add,
     Conv,
     ConvSpec,
@@ -33,7 +34,7 @@ _HEADER = struct.Struct("<8sIIQII")
 _SECTION = struct.Struct("<IIQQ")
 _INPUT = struct.Struct("<HHHHB3x")
 _LAYER = struct.Struct("<BBHIHHHBx8B8x")
-_CONV = struct.Struct("<HH8BBBBBfIQQ")
+_CONV = struct.Struct("<HH8BBBBBfB3xQQ")
 
 _OPTIONAL = 0x80000000
 _SECTION_INPUT, _STRINGS, _LAYERS, _CONVS, _WEIGHTS = 1, 2, 3, 4, 5
@@ -56,18 +57,42 @@ Bits = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
 
 
+class Integers(NamedTuple):
+    """A convolution's weights as an int8 or int4 file holds them: weight = scale * value.
+
+    values: (O, I, H, W) int8. scale: (O,) float32, each an f16.
+    """
+
+    values: npt.NDArray[np.int8]
+    scale: npt.NDArray[np.float32]
+
+
+class _Stored(NamedTuple):
+    conv: ConvSpec
+    integers: Optional[Integers]  # None: of a type without a scale
+
+
 def read(data: bytes) -> NetSpec:
     """The net in the bytes of a `.squish` file, weights widened to float32. Raises ValueError."""
+    return read_stored(data)[0]
+
+
+def read_stored(data: bytes) -> tuple[NetSpec, dict[str, Integers]]:
+    """As read, and the integers of those convolutions that have them, by `named_convs`' names."""
     sections = _sections(data)
-    convs = [_conv(record, sections[_WEIGHTS]) for record in _CONV.iter_unpack(sections[_CONVS])]
+    stored = [_stored(record, sections[_WEIGHTS]) for record in _CONV.iter_unpack(sections[_CONVS])]
+    convs = [one.conv for one in stored]
     layers = [
         _layer(record, convs, sections[_STRINGS])
         for record in _LAYER.iter_unpack(sections[_LAYERS])
     ]
     labels = _labels(sections[_LABELS]) if _LABELS in sections else []
-    return NetSpec(
+    net = NetSpec(
         _input(sections[_SECTION_INPUT]), layers, labels, sections.get(_ABOUT, b"").decode()
     )
+    names = [name for layer in layers for name, _ in layer.named_convs()]
+    there = [one.integers for one in stored if one.conv.out_channels > 0]
+    return net, {name: found for name, found in zip(names, there) if found is not None}
 
 
 def _sections(data: bytes) -> dict[int, bytes]:
@@ -121,28 +146,32 @@ def _layer(record: tuple[Any, ...], convs: list[ConvSpec], strings: bytes) -> La
     raise ValueError(f"layer {name!r}: unknown kind {kind}")
 
 
-def _conv(record: tuple[Any, ...], weights: bytes) -> ConvSpec:
-    out_channels, in_channels, *window, flags, encoding, kind, compression, _, _, at, size = record
+def _stored(record: tuple[Any, ...], weights: bytes) -> _Stored:
+    out_channels, in_channels, *rest = record
+    *window, flags, encoding, kind, compression, activation, zero, at, size = rest
     source = _CompressedPayload if compression == _ANS else _Payload
     payload = source(weights[at : at + size])
     bias = payload.take_channels("<f4" if kind == _F32 else "<f2", out_channels)
     scaled = kind in (_I8, _I4)
     scale = payload.take_channels("<f2", out_channels) if scaled else np.ones(out_channels, "<f2")
     shape = (out_channels, in_channels, window[0], window[1])
-    stored = _stored(encoding, np.arange(np.prod(shape)).reshape(shape), payload)
+    stored = _indices(encoding, np.arange(np.prod(shape)).reshape(shape), payload)
     weight = np.zeros(shape, np.float32)
     weight.ravel()[stored] = payload.take_values(kind, len(stored))
     payload.expect_end()
-    return ConvSpec(
+    integers = Integers(weight.astype(np.int8), scale.astype(np.float32)) if scaled else None
+    conv = ConvSpec(
         weight * scale[:, None, None, None],
         bias.astype(np.float32),
         (window[2], window[3]),
         (window[4], window[5], window[6], window[7]),
         bool(flags & _RELU),
+        Activation(activation, zero) if activation else None,
     )
+    return _Stored(conv, integers)
 
 
-def _stored(encoding: int, index: Indices, payload: _Payload | _CompressedPayload) -> Indices:
+def _indices(encoding: int, index: Indices, payload: _Payload | _CompressedPayload) -> Indices:
     """The flat indices of the weights that the payload holds, in its order.
 
     index: (O, I, H, W), each weight's own flat index.
