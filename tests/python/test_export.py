@@ -32,7 +32,7 @@ def test_compact_weights_are_widened(tmp_path: Path, dtype: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
 def test_activations_are_left_out(tmp_path: Path, suffix: str) -> None:
-    net, _ = random_net(3)
+    net, _ = labelled_squeezenet()
     for layer in net.layers:
         for _, conv in layer.named_convs():
             conv.activation = Activation(0.5, 3)
