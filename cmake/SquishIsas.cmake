@@ -9,20 +9,24 @@ if(APPLE AND CMAKE_OSX_ARCHITECTURES)  # what is built for there, whatever the m
                         "Build one by one and join them with lipo")
   endif()
 endif()
+# Integer arithmetic wants instructions of its own: a list beside the other.
 set(SQUISH_ISAS scalar)
+set(SQUISH_INTEGER_ISAS scalar)
 if(SQUISH_ARCHITECTURE MATCHES "^(x86_64|amd64|AMD64)$")
   list(APPEND SQUISH_ISAS avx2 avx512)
+  list(APPEND SQUISH_INTEGER_ISAS avx512vnni)
 elseif(SQUISH_ARCHITECTURE MATCHES "^(aarch64|arm64)$")
   list(APPEND SQUISH_ISAS neon)  # part of every 64-bit ARM: no flags
 endif()
 set(SQUISH_ISA_FLAGS_avx2 -mavx2 -mfma)
 set(SQUISH_ISA_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)
+set(SQUISH_ISA_FLAGS_avx512vnni ${SQUISH_ISA_FLAGS_avx512} -mavx512vnni)
 
 # Unrolled tiles keep GCC busy for ten minutes under sanitizers that look at every accumulator, to find nothing: their
 # indices are constants. Arrays on the heap, which is all that kernels are given, stay checked, and the scalar build of
 # the same bodies keeps UndefinedBehaviorSanitizer.
 if(SQUISH_SANITIZE)
-  foreach(isa IN LISTS SQUISH_ISAS)
+  foreach(isa IN LISTS SQUISH_ISAS SQUISH_INTEGER_ISAS)
     if(NOT isa STREQUAL "scalar")
       list(APPEND SQUISH_ISA_FLAGS_${isa} -fno-sanitize=undefined)
     endif()
@@ -32,13 +36,13 @@ if(SQUISH_SANITIZE)
   endforeach()
 endif()
 
-# Adds STEM_<isa>.cc of every instruction set to a target. SQUISH_HAVE_<ISA> tells its other files which there are.
-function(squish_add_isa_sources target stem)
-  foreach(isa IN LISTS SQUISH_ISAS)
+# Adds STEM_<isa>.cc of every instruction set of `isas` to a target. <have><ISA> tells its other files which there are.
+function(squish_add_isa_sources target stem isas have)
+  foreach(isa IN LISTS ${isas})
     set(source ${stem}_${isa}.cc)
     target_sources(${target} PRIVATE ${source})
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${SQUISH_ISA_FLAGS_${isa}}")
-    string(TOUPPER SQUISH_HAVE_${isa} have_isa)
+    string(TOUPPER ${have}${isa} have_isa)
     target_compile_definitions(${target} PRIVATE ${have_isa})
   endforeach()
 endfunction()

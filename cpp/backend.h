@@ -45,7 +45,8 @@ inline int64_t image_bytes(const ImageBatch& batch, int channels) {
 }
 
 std::unique_ptr<Backend> make_cpu_backend(std::shared_ptr<const Model> model, const SessionOptions& options);
-std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model);
+std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model,
+                                                const SessionOptions& options);
 // Where the build has CUDA. options.device begins with "cuda".
 std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<const Model> model, const SessionOptions& options);
 

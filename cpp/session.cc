@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backend.h"
+#include "model/quantisation.h"
 #include "squish/error.h"
 
 namespace squish {
@@ -27,30 +28,37 @@ void check_reference_options(const SessionOptions& options) {
   }
 }
 
-void check_storage(const SessionOptions& options) {
-  if (options.storage == "f32") return;
-  if (options.storage != "f16") {
-    throw InvalidArgument("storage: got '" + options.storage + "', wanted 'f32' or 'f16'");
+bool is_cuda(const SessionOptions& options) { return options.device.compare(0, 4, "cuda") == 0; }
+
+// What "auto" means for this net on this device; what was asked for, checked.
+std::string storage_of(const Model& model, const SessionOptions& options) {
+  const std::string& storage = options.storage;
+  if (storage == "f32" || (storage == "auto" && is_cuda(options))) return "f32";
+  if (storage != "auto" && storage != "f16" && storage != "i8")
+    throw InvalidArgument("storage: got '" + storage + "', wanted 'auto', 'f32', 'f16' or 'i8'");
+  if ((storage == "f16") != is_cuda(options)) {
+    throw InvalidArgument("storage: got '" + storage + "', device '" + options.device + "' has 'f32' and '" +
+                          (is_cuda(options) ? "f16" : "i8") + "'");
   }
-  if (options.device.compare(0, 4, "cuda") != 0) {
-    throw InvalidArgument("storage: got 'f16', device '" + options.device + "' has 'f32' alone");
-  }
+  if (storage == "f16") return storage;
+  const std::string why_not = why_not_in_integers(model.graph());
+  if (storage == "i8" && !why_not.empty())
+    throw InvalidArgument("storage: got 'i8', the file is not made for integer arithmetic: " + why_not);
+  return why_not.empty() ? "i8" : "f32";
 }
 
 std::unique_ptr<Backend> make_backend(const std::shared_ptr<const Model>& model,
                                       const SessionOptions& options) {
-  if (!model) throw InvalidArgument("model: got none");
   if (options.threads < 1) {
     throw InvalidArgument("threads: got " + std::to_string(options.threads) + ", must be at least 1");
   }
-  check_storage(options);
   if (options.device == "cpu") return make_cpu_backend(model, options);
   if (options.device == "reference") {
     check_reference_options(options);
-    return make_reference_backend(model);
+    return make_reference_backend(model, options);
   }
 #ifdef SQUISH_CUDA
-  if (options.device.compare(0, 4, "cuda") == 0) return make_cuda_backend(model, options);
+  if (is_cuda(options)) return make_cuda_backend(model, options);
 #endif
   throw DeviceError("device: got '" + options.device + "', this build has " + kDevices);
 }
@@ -79,10 +87,14 @@ struct Session::Impl {
   }
 };
 
-Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options) {
+Session::Session(std::shared_ptr<const Model> model, const SessionOptions& asked) {
+  if (!model) throw InvalidArgument("model: got none");
+  SessionOptions options = asked;
+  options.storage = storage_of(*model, asked);
   auto backend = make_backend(model, options);
   std::string isa = backend->isa();
-  impl_ = std::make_unique<Impl>(Impl{std::move(model), options, std::move(backend), std::move(isa)});
+  impl_ = std::make_unique<Impl>(
+      Impl{std::move(model), std::move(options), std::move(backend), std::move(isa)});
 }
 
 Session::~Session() = default;

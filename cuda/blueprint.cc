@@ -166,7 +166,7 @@ Packs pack_net(const Graph& graph, bool tensor_cores) {
   Packs packs;
   const std::vector<Op> ops = fuse(graph, {{}, false});
   const std::vector<Layout> layouts = channel_layouts(graph, ops, ActivationOrder::kBorderless);
-  packs.on_tensor_cores = tensor_cores && layouts[0].planar;
+  packs.on_tensor_cores = tensor_cores && layouts[0].block == kPlaneBlock;
   for (const Op& op : ops) {
     if (op.kind != OpKind::kConv) continue;
     if (packs.on_tensor_cores) {

@@ -16,7 +16,7 @@ size_t round_up(size_t bytes) {
 
 // As floats: the most that a format needs.
 size_t image_bytes(const Blueprint& blueprint) {
-  const auto values = static_cast<size_t>(blueprint.plan.buffers.front().layout.floats() * blueprint.images);
+  const auto values = static_cast<size_t>(blueprint.plan.buffers.front().layout.values() * blueprint.images);
   return round_up(values * sizeof(float));
 }
 
@@ -109,7 +109,7 @@ class StepLauncher {
       if (planar && index == output_buffer()) data = ends_.output;
     }
     const int step = layout.channel_step();
-    return {data, layout.floats(), layout.blocks() * step, layout.height, layout.width, step};
+    return {data, layout.values(), layout.blocks() * step, layout.height, layout.width, step};
   }
   // Only Fires' outputs have two.
   Segments segments(int index) const {
@@ -322,7 +322,7 @@ DeviceTaps::DeviceTaps(Runtime& runtime, const Blueprint& blueprint, const Packs
     std::vector<Tap> squeeze, convs;
     if (op.kind == OpKind::kConv && packs.on_tensor_cores) {
       // The net's input is planar in the plan, and in blocks of 4 channels in memory.
-      const int channels = in.planar ? kQuad : kClusterChannels;
+      const int channels = in.block == kPlaneBlock ? kQuad : kClusterChannels;
       const BlockStrides global{channels, int64_t{in.height} * in.width * channels,
                                 int64_t{in.width} * channels};
       const BlockStrides halo{kClusterChannels, halo_rows * halo_row * kClusterChannels,
@@ -330,10 +330,10 @@ DeviceTaps::DeviceTaps(Runtime& runtime, const Blueprint& blueprint, const Packs
       if (op.squeeze != nullptr) squeeze = taps_of(packs.bundles.at(op.squeeze), global);
       convs = taps_of(packs.bundles.at(op.convs[0]), op.squeeze != nullptr ? halo : global);
     } else if (op.squeeze != nullptr) {
-      squeeze = taps_of(packs.convs.at(op.squeeze), in.block_floats(), in.row_floats());
+      squeeze = taps_of(packs.convs.at(op.squeeze), in.block_values(), in.row_values());
       convs = taps_of(packs.convs.at(op.convs[0]), halo_rows * halo_row, halo_row);
     } else if (op.kind == OpKind::kConv) {
-      convs = taps_of(packs.convs.at(op.convs[0]), in.block_floats(), in.row_floats());
+      convs = taps_of(packs.convs.at(op.convs[0]), in.block_values(), in.row_values());
     }
     offsets_.push_back(parcel.add(squeeze));
     offsets_.push_back(parcel.add(convs));

@@ -5,9 +5,10 @@
 #include <utility>
 
 #include "cpu/dispatch.h"
-#include "cpu/explain.h"
-#include "cpu/winograd.h"
+#include "cpu/float_arithmetic.h"
+#include "cpu/integer_arithmetic.h"
 #include "finite.h"
+#include "model/graph.h"
 
 namespace squish {
 namespace {
@@ -20,6 +21,16 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// The input, the plan's steps, the output.
+int step_count(const BoundPlan& bound) { return static_cast<int>(bound.plan.steps.size()) + 2; }
+
+std::unique_ptr<Arithmetic> make_arithmetic(const Graph& graph, const KernelTable& kernels,
+                                            const SessionOptions& options) {
+  if (options.storage == "i8")
+    return std::make_unique<IntegerArithmetic>(graph, MixedKernels{choose_integer_kernels(kernels), kernels});
+  return std::make_unique<FloatArithmetic>(graph, kernels, options.winograd);
+}
+
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(std::shared_ptr<const Model> model, const SessionOptions& options) {
@@ -30,34 +41,10 @@ CpuBackend::CpuBackend(std::shared_ptr<const Model> model, const SessionOptions&
     : model_(std::move(model)),
       kernels_(choose_kernels(options.isa)),
       pool_(options.threads),
-      ops_(fuse(model_->graph())),
-      normalisation_(normalisation_of(model_->description().input)),
-      workspaces_(static_cast<size_t>(options.threads)) {
-  const PackOptions packing{kernels_.max_group, options.winograd};
-  for (const Op& op : ops_) {
-    packed_.push_back(op.kind == OpKind::kConv ? pack(op, packing) : PackedConv{});
-  }
-}
+      arithmetic_(make_arithmetic(model_->graph(), kernels_, options)),
+      workspaces_(static_cast<size_t>(options.threads)) {}
 
-CpuBackend::BoundPlan CpuBackend::bind(int height, int width) const {
-  BoundPlan bound{make_plan(model_->graph(), ops_, height, width), {}, 0};
-  for (size_t k = 0; k < ops_.size(); ++k) {
-    BoundConv conv;
-    if (ops_[k].kind == OpKind::kConv) {
-      const Step& step = bound.plan.steps[k];
-      const Layout& in = bound.plan.buffers[static_cast<size_t>(step.inputs[0])].layout;
-      conv.packed = &packed_[k];
-      conv.conv_output = step.conv_output;
-      conv.tiles = tile_grid(conv.conv_output, ops_[k].pooled);
-      conv.offsets = column_offsets(packed_[k], in, conv.tiles.band_tiles());
-      bound.scratch_floats = std::max(bound.scratch_floats, scratch_floats(ops_[k], conv, in));
-    }
-    bound.convs.push_back(std::move(conv));
-  }
-  return bound;
-}
-
-const CpuBackend::BoundPlan& CpuBackend::bound_plan(int height, int width) {
+const BoundPlan& CpuBackend::bound_plan(int height, int width) {
   const auto found = std::find_if(plans_.begin(), plans_.end(), [&](const auto& bound) {
     return bound->plan.height == height && bound->plan.width == width;
   });
@@ -65,7 +52,7 @@ const CpuBackend::BoundPlan& CpuBackend::bound_plan(int height, int width) {
     std::rotate(plans_.begin(), found, found + 1);
     return *plans_.front();
   }
-  auto bound = std::make_unique<BoundPlan>(bind(height, width));
+  auto bound = arithmetic_->bind(height, width);
   if (plans_.size() == kMaxPlans) plans_.pop_back();
   plans_.insert(plans_.begin(), std::move(bound));
   return *plans_.front();
@@ -87,22 +74,16 @@ int64_t CpuBackend::arena_bytes(int height, int width) {
 }
 
 std::vector<StepInfo> CpuBackend::explain(int height, int width) {
-  const BoundPlan& bound = bound_plan(height, width);
-  std::vector<StepInfo> steps{explain_input(bound.plan)};
-  for (size_t k = 0; k < ops_.size(); ++k) {
-    steps.push_back(explain_op(ops_[k], bound.plan, k, packed_[k], kernels_.isa));
-  }
-  steps.push_back(explain_output(bound.plan));
-  return steps;
+  return arithmetic_->explain(bound_plan(height, width));
 }
 
-CpuBackend::ImageRun CpuBackend::image_run(const ImageBatch& input, float* output, int64_t n, int worker) {
+ImageRun CpuBackend::image_run(const ImageBatch& input, float* output, int64_t n, int worker) {
   const BoundPlan& bound = *plans_.front();  // run() has put it there
   const auto* images = static_cast<const uint8_t*>(input.data);
   const int channels = model_->description().input.channels;
   return {&input, images + n * image_bytes(input, channels),
           output + n * bound.plan.steps.back().output_shape.elements(), &bound,
-          &workspaces_[static_cast<size_t>(worker)]};
+          workspaces_[static_cast<size_t>(worker)].arena.data()};
 }
 
 void CpuBackend::run(const ImageBatch& input, float* output, double* seconds) {
@@ -121,66 +102,22 @@ void CpuBackend::run_images_side_by_side(const ImageBatch& input, float* output,
   pool_.each([&](int worker) {
     for (int64_t n = worker; n < count; n += pool_.size()) {
       const ImageRun run = image_run(input, output, n, worker);
-      for (int step = 0; step < step_count(); ++step) run_step(run, step, worker, {0, 1});
+      for (int step = 0; step < step_count(*run.bound); ++step) run_step(run, step, worker, {0, 1});
     }
   });
 }
 
 void CpuBackend::run_image_together(const ImageRun& run, double* seconds) {
-  for (int step = 0; step < step_count(); ++step) {
+  for (int step = 0; step < step_count(*run.bound); ++step) {
     const double start = seconds ? now() : 0;
     pool_.each([&](int worker) { run_step(run, step, worker, {worker, pool_.size()}); });
     if (seconds) seconds[step] += now() - start;
   }
 }
 
-MutableView CpuBackend::buffer(const ImageRun& run, int index) {
-  const PlannedBuffer& buffer = run.bound->plan.buffers[static_cast<size_t>(index)];
-  return {&buffer.layout, run.workspace->arena.data() + buffer.offset};
-}
-
 void CpuBackend::run_step(const ImageRun& run, int step, int worker, Share share) {
-  const Plan& plan = run.bound->plan;
-  if (step == 0) {
-    const bool is_float = run.batch->format == PixelFormat::kF32Nchw;
-    if (is_float) {
-      const Range rows = share_of(plan.buffers.front().layout.channels() * plan.height, share);
-      const auto* values = reinterpret_cast<const float*>(run.image);
-      const int64_t first = int64_t{rows.begin} * plan.width;
-      if (!kernels_.all_finite(values + first, int64_t{rows.size()} * plan.width)) saw_not_finite_ = true;
-    }
-    if (is_float && plan.reads_input_in_place) return;
-    run_input(kernels_, *run.batch, run.image, normalisation_, buffer(run, 0), share);
-  } else if (step + 1 == step_count()) {
-    const MutableView last = buffer(run, plan.steps.back().output);
-    if (share.index == 0) run_output({last.layout, last.data}, run.output);
-  } else {
-    run_op(run, static_cast<size_t>(step) - 1, worker, share);
-  }
-}
-
-void CpuBackend::run_op(const ImageRun& run, size_t k, int worker, Share share) {
-  const Plan& plan = run.bound->plan;
-  const Op& op = ops_[k];
-  const Step& step = plan.steps[k];
-  const auto input = [&](size_t i) -> ConstView {
-    const int b = step.inputs[i];
-    const MutableView view = buffer(run, b);
-    const bool in_place = b == 0 && plan.reads_input_in_place && run.batch->format == PixelFormat::kF32Nchw;
-    return {view.layout, in_place ? reinterpret_cast<const float*>(run.image) : view.data};
-  };
-  const MutableView out = buffer(run, step.output);
-  switch (op.kind) {
-    case OpKind::kConv:
-      return run_conv(kernels_, op, run.bound->convs[k], input(0), out,
-                      workspaces_[static_cast<size_t>(worker)].scratch.data(), share);
-    case OpKind::kMaxPool:
-      return run_max_pool(kernels_, op, input(0), out, share);
-    case OpKind::kGlobalAveragePool:
-      return run_average(kernels_, input(0), out, share);
-    case OpKind::kAdd:
-      return run_add(kernels_, op, input(0), input(1), out, share);
-  }
+  float* scratch = workspaces_[static_cast<size_t>(worker)].scratch.data();
+  if (!arithmetic_->run_step(run, step, scratch, share)) saw_not_finite_ = true;
 }
 
 }  // namespace squish

@@ -33,6 +33,20 @@ std::vector<Isa> built_isas() {
   };
 }
 
+struct IntegerIsa {
+  const IntegerKernels* kernels;
+  std::string belongs_to;
+  bool runs_here;
+};
+
+std::vector<IntegerIsa> built_integer_isas() {
+  return {
+#define SQUISH_INTEGER_ISA(table, isa, runs_here) {&table, isa, runs_here},
+#include "cpu/integer_kernels.inc"
+#undef SQUISH_INTEGER_ISA
+  };
+}
+
 std::string joined(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
@@ -58,6 +72,25 @@ const KernelTable& choose_kernels(const std::string& wanted) {
   }
   throw DeviceError(std::string(from_environment ? "SQUISH_FORCE_ISA" : "isa") + ": got '" + name +
                     "', this build on this CPU has " + joined(available_isas()));
+}
+
+const IntegerKernels& choose_integer_kernels(const KernelTable& kernels) {
+  bool reached = false;  // instruction sets from this one on
+  for (const Isa& isa : built_isas()) {
+    reached |= isa.kernels == &kernels;
+    for (const IntegerIsa& integers : built_integer_isas()) {
+      if (reached && integers.runs_here && integers.belongs_to == isa.name) return *integers.kernels;
+    }
+  }
+  return kScalarIntegers;
+}
+
+std::vector<const IntegerKernels*> available_integer_kernels() {
+  std::vector<const IntegerKernels*> kernels;
+  for (const IntegerIsa& isa : built_integer_isas()) {
+    if (isa.runs_here) kernels.push_back(isa.kernels);
+  }
+  return kernels;
 }
 
 }  // namespace squish

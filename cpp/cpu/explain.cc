@@ -1,5 +1,7 @@
 #include "cpu/explain.h"
 
+#include <cstdio>
+
 namespace squish {
 namespace {
 
@@ -26,7 +28,33 @@ std::string conv_kernel_name(const PackedConv& conv) {
   return conv.direct_groups.empty() ? "f32_winograd_2x2" : "f32_cluster_16x1+winograd_2x2";
 }
 
+std::string why_conv(const PackedIntegerConv& conv) {
+  std::string why = conv.census.text();
+  const int64_t live = conv.live_clusters, all = conv.all_clusters;
+  if (live < all) why += ", " + percent(live, all) + " of those of 16x4";
+  const int paired = count_blocks(conv.groups, true);
+  if (paired > 0) why += "; " + std::to_string(paired) + " of " + std::to_string(conv.blocks) + " blocks in pairs";
+  return why;
+}
+
+std::string held_name(const PlannedBuffer& buffer) { return buffer.quantisation.is_bytes() ? "i8" : "f32"; }
+
+// "results in bytes of 0.0123", "results in floats"
+std::string held_text(const PlannedBuffer& buffer) {
+  const Quantisation& q = buffer.quantisation;
+  if (!q.is_bytes()) return "values in floats";
+  char text[64];
+  std::snprintf(text, sizeof text, "values in bytes, %.3g a step", static_cast<double>(q.scale));
+  return text;
+}
+
 }  // namespace
+
+int64_t conv_macs_run(const PackedIntegerConv& conv, const Shape& out) {
+  int64_t clusters = 0;
+  for (const BlockGroup& group : conv.groups) clusters += group.columns * group.blocks;
+  return clusters * kClusterOutputs * kClusterInputs * out.height * out.width;
+}
 
 int64_t conv_macs_run(const PackedConv& conv, const Shape& out) {
   int64_t direct = 0, per_tile = 0;
@@ -79,6 +107,52 @@ StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& 
                         : "Fires of different widths: channels lie in different blocks";
       break;
     }
+  }
+  return info;
+}
+
+StepInfo explain_integer_input(const Plan& plan, const std::string& isa) {
+  const PlannedBuffer& buffer = plan.buffers.front();
+  StepInfo info;
+  info.layer = "input";
+  info.kernel = buffer.layout.block == kQuadBlock ? "i8_quads_" + isa : held_name(buffer) + " by channel";
+  info.why = "the file is made for integer arithmetic: " + held_text(buffer);
+  info.output = {buffer.layout.channels(), buffer.layout.height, buffer.layout.width};
+  return info;
+}
+
+StepInfo explain_integer_op(const Op& op, const Plan& plan, size_t k, const PackedIntegerConv& conv,
+                            const MixedKernels& kernels) {
+  const Step& step = plan.steps[k];
+  const PlannedBuffer& output = plan.buffers[static_cast<size_t>(step.output)];
+  const auto input = [&](size_t i) { return plan.buffers[static_cast<size_t>(step.inputs[i])]; };
+  const std::string isa = output.quantisation.is_bytes() ? kernels.integers.isa : kernels.floats.isa;
+  StepInfo info;
+  info.layer = op.name;
+  info.output = step.output_shape;
+  switch (op.kind) {
+    case OpKind::kConv:
+      info.kernel = std::string("i8_cluster_16x4_") + kernels.integers.isa;
+      info.why = why_conv(conv) + "; " + held_text(output);
+      info.density = conv.census.density();
+      info.cluster_density = conv.census.cluster_density();
+      info.macs = count_macs(op, step);
+      info.macs_run = conv_macs_run(conv, step.conv_output);
+      break;
+    case OpKind::kMaxPool:
+      info.kernel = held_name(output) + "_max_pool_" + isa;
+      info.why = "not 3x3 with stride 2 on a convolution that nobody else reads: not fused";
+      break;
+    case OpKind::kGlobalAveragePool:
+      info.kernel = "f32_average";
+      info.why = "its input has other readers or is no convolution's: not fused; from " + held_name(input(0)) +
+                 " to " + held_name(output);
+      break;
+    case OpKind::kAdd:
+      info.kernel = input(0).layout.same_channels(input(1).layout) ? "f32_add" : "f32_add_by_channel";
+      info.why = "sums of values, from " + held_name(input(0)) + " and " + held_name(input(1)) + " to " +
+                 held_name(output);
+      break;
   }
   return info;
 }

@@ -14,7 +14,7 @@ void fill_planar(const KernelTable& kernels, const ImageBatch& batch, const uint
   if (batch.format == PixelFormat::kU8Nhwc) {
     const uint8_t* row = image + int64_t{y} * width * channels;
     kernels.pixels({row, width, channels, norm.scale.data(), norm.shift.data(), out.pixel(0, y, 0),
-                    layout.block_floats()});
+                    layout.block_values()});
     return;
   }
   const auto* planes = reinterpret_cast<const float*>(image);
@@ -50,7 +50,7 @@ void run_input(const KernelTable& kernels, const ImageBatch& batch, const uint8_
   const Range rows = share_of(out.layout->height, share);
   for (int block = 0; block < out.layout->blocks(); ++block) clear_border(out, block, rows);
   for (int y = rows.begin; y < rows.end; ++y) {
-    if (out.layout->planar) {
+    if (out.layout->block == kPlaneBlock) {
       fill_planar(kernels, batch, image, norm, out, y);
     } else {
       fill_blocked(batch, image, norm, out, y);

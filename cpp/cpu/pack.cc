@@ -179,7 +179,7 @@ std::vector<int32_t> column_offsets(const PackedConv& conv, const Layout& input,
   for (const BlockGroup& group : conv.direct_groups) {
     for (int64_t k = group.columns_at; k < group.columns_at + group.columns; ++k) {
       const Column& column = conv.columns[static_cast<size_t>(k)];
-      const int64_t offset = input.channel_offset(column.channel) + column.dy * input.row_floats() +
+      const int64_t offset = input.channel_offset(column.channel) + column.dy * input.row_values() +
                              int64_t{column.dx} * input.channel_step();
       offsets[static_cast<size_t>(k)] = static_cast<int32_t>(offset);
     }
@@ -187,7 +187,7 @@ std::vector<int32_t> column_offsets(const PackedConv& conv, const Layout& input,
   for (const BlockGroup& group : conv.winograd_groups) {
     for (int64_t k = group.columns_at; k < group.columns_at + group.columns; ++k) {
       const int64_t offset = input.channel_offset(conv.columns[static_cast<size_t>(k)].channel);
-      const int64_t block = offset / input.block_floats(), lane = offset % input.block_floats();
+      const int64_t block = offset / input.block_values(), lane = offset % input.block_values();
       offsets[static_cast<size_t>(k)] = static_cast<int32_t>(block * band_tiles * kChannelBlock + lane);
     }
   }

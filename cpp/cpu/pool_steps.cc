@@ -41,24 +41,13 @@ void add_by_channel(bool relu, ConstView a, ConstView b, MutableView out, int bl
 
 }  // namespace
 
-PoolTask pool_task(const Op& op, int width, const Layout& out) {
-  PoolTask task{};
-  task.width = width;
-  task.kernel_w = op.window.kernel_w;
-  task.stride_w = op.window.stride_w;
-  task.pad_left = op.window.pad_left;
-  task.windows = out.width;
-  return task;
-}
-
 void run_max_pool(const KernelTable& kernels, const Op& op, ConstView in, MutableView out, Share share) {
-  PoolTask task = pool_task(op, in.layout->width, *out.layout);
-  task.input_row = in.layout->row_floats();
+  auto task = pool_task<PoolTask>(op, in.layout->width, *out.layout);
+  task.input_row = in.layout->row_values();
   for_each_band(out.layout->blocks(), out.layout->height, share, [&](int block, Range rows) {
     clear_border(out, block, rows);
     for (int r = rows.begin; r < rows.end; ++r) {
-      const int top = r * op.window.stride_h - op.window.pad_top;
-      const Range covered{std::max(top, 0), std::min(top + op.window.kernel_h, in.layout->height)};
+      const Range covered = rows_under(op, r, in.layout->height);
       task.input = in.pixel(block, covered.begin, 0);
       task.rows = covered.size();
       task.output = out.pixel(block, r, 0);
@@ -70,7 +59,7 @@ void run_max_pool(const KernelTable& kernels, const Op& op, ConstView in, Mutabl
 void run_average(const KernelTable& kernels, ConstView in, MutableView out, Share share) {
   for_each_band(out.layout->blocks(), 1, share, [&](int block, Range rows) {
     clear_border(out, block, rows);
-    kernels.average({in.pixel(block, 0, 0), in.layout->row_floats(), in.layout->height, in.layout->width,
+    kernels.average({in.pixel(block, 0, 0), in.layout->row_values(), in.layout->height, in.layout->width,
                      out.pixel(block, 0, 0)});
   });
 }
@@ -85,9 +74,9 @@ void run_add(const KernelTable& kernels, const Op& op, ConstView a, ConstView b,
     task.a = a.pixel(block, rows.begin, 0);
     task.b = b.pixel(block, rows.begin, 0);
     task.output = out.pixel(block, rows.begin, 0);
-    task.a_row = a.layout->row_floats();
-    task.b_row = b.layout->row_floats();
-    task.output_row = out.layout->row_floats();
+    task.a_row = a.layout->row_values();
+    task.b_row = b.layout->row_values();
+    task.output_row = out.layout->row_values();
     task.floats = ptrdiff_t{out.layout->width} * kChannelBlock;
     task.rows = rows.size();
     task.floor = floor_for(op.relu);

@@ -2,6 +2,7 @@
 // its threads with that thread's share of the work.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -47,7 +48,22 @@ void run_add(const KernelTable& kernels, const Op& op, ConstView a, ConstView b,
 inline float floor_for(bool relu) { return relu ? 0.0f : -std::numeric_limits<float>::infinity(); }
 
 // The parts of a pool's task that are the same for each row.
-PoolTask pool_task(const Op& op, int width, const Layout& out);
+template <typename Task>
+Task pool_task(const Op& op, int width, const Layout& out) {
+  Task task{};
+  task.width = width;
+  task.kernel_w = op.window.kernel_w;
+  task.stride_w = op.window.stride_w;
+  task.pad_left = op.window.pad_left;
+  task.windows = out.width;
+  return task;
+}
+
+// The rows under a row of a pool's windows.
+inline Range rows_under(const Op& op, int windows_row, int height) {
+  const int top = windows_row * op.window.stride_h - op.window.pad_top;
+  return {std::max(top, 0), std::min(top + op.window.kernel_h, height)};
+}
 
 // One image of the caller's into the net's input buffer.
 void run_input(const KernelTable& kernels, const ImageBatch& batch, const uint8_t* image,

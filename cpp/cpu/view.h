@@ -20,12 +20,14 @@ struct View {
   T* data;
   // Block 0 at (0, 0) and its neighbours; coordinates may reach into the border.
   T* pixel(int block, int y, int x) const {
-    return data + layout->origin() + block * layout->block_floats() + y * layout->row_floats() +
+    return data + layout->origin() + block * layout->block_values() + y * layout->row_values() +
            int64_t{x} * layout->channel_step();
   }
 };
 using ConstView = View<const float>;
 using MutableView = View<float>;
+using ConstByteView = View<const uint8_t>;
+using ByteView = View<uint8_t>;
 
 struct Range {
   int begin = 0, end = 0;
@@ -49,21 +51,22 @@ void for_each_band(int blocks, int rows, Share share, Body&& body) {
   }
 }
 
-// Zeros beside these rows of a block, and above and below the image where they are its first and last. Arena memory
-// is reused, so whoever writes rows clears their border each time.
-inline void clear_border(MutableView out, int block, Range rows) {
+// What stands for zero beside these rows of a block, and above and below the image where they are its first and last. Arena
+// memory is reused, so whoever writes rows clears their border each time.
+template <typename T>
+void clear_border(View<T> out, int block, Range rows, T zero = 0) {
   const Layout& layout = *out.layout;
   const Border& border = layout.border;
-  const int64_t row_floats = layout.row_floats(), step = layout.channel_step();
+  const int64_t row_values = layout.row_values(), step = layout.channel_step();
   if (rows.begin == 0)
-    std::fill_n(out.pixel(block, -border.top, -border.left), border.top * row_floats, 0.0f);
+    std::fill_n(out.pixel(block, -border.top, -border.left), border.top * row_values, zero);
   if (rows.end == layout.height) {
-    std::fill_n(out.pixel(block, layout.height, -border.left), border.bottom * row_floats, 0.0f);
+    std::fill_n(out.pixel(block, layout.height, -border.left), border.bottom * row_values, zero);
   }
   if (border.left + border.right == 0) return;
   for (int y = rows.begin; y < rows.end; ++y) {
-    std::fill_n(out.pixel(block, y, -border.left), border.left * step, 0.0f);
-    std::fill_n(out.pixel(block, y, layout.width), border.right * step, 0.0f);
+    std::fill_n(out.pixel(block, y, -border.left), border.left * step, zero);
+    std::fill_n(out.pixel(block, y, layout.width), border.right * step, zero);
   }
 }
 

@@ -38,13 +38,13 @@ class TiledConv {
   void load(Range tile_rows) {
     tile_rows_ = tile_rows;
     WinogradInputTask task{};
-    task.input_row = in_.layout->row_floats();
+    task.input_row = in_.layout->row_values();
     task.tiles = conv_.tiles.columns;
-    task.frequency = in_.layout->blocks() * block_floats();
+    task.frequency = in_.layout->blocks() * block_values();
     for (int block = 0; block < in_.layout->blocks(); ++block) {
       for (int r = tile_rows.begin; r < tile_rows.end; ++r) {
         task.input = in_.pixel(block, 2 * r - packed_.winograd_pad_top, -packed_.winograd_pad_left);
-        task.output = scratch_.frequencies + block * block_floats() + tile_at(r) * kChannelBlock;
+        task.output = scratch_.frequencies + block * block_values() + tile_at(r) * kChannelBlock;
         kernels_.winograd_input(task);
       }
     }
@@ -57,14 +57,14 @@ class TiledConv {
     task.columns = group.columns;
     task.bias = kNoBias;
     task.floor = kNoFloor;
-    task.output_block = block_floats();
+    task.output_block = block_values();
     task.rows = 1;
     task.width = tile_rows_.size() * conv_.tiles.columns;
     for (int64_t f = 0; f < kFrequencies; ++f) {
-      task.input = scratch_.frequencies + f * in_.layout->blocks() * block_floats();
+      task.input = scratch_.frequencies + f * in_.layout->blocks() * block_values();
       task.weights =
           packed_.weights.data() + group.weights_at + f * group.columns * group.blocks * kChannelBlock;
-      task.output = scratch_.products + f * kMaxBlocks * block_floats();
+      task.output = scratch_.products + f * kMaxBlocks * block_values();
       kernels_.conv[kStep16][group.blocks - 1](task);
     }
   }
@@ -73,8 +73,8 @@ class TiledConv {
   void write(const BlockGroup& group, int b, int tile_row, float* output, ptrdiff_t output_row,
              bool pair_max) const {
     WinogradOutputTask task{};
-    task.products = scratch_.products + b * block_floats() + tile_at(tile_row) * kChannelBlock;
-    task.frequency = kMaxBlocks * block_floats();
+    task.products = scratch_.products + b * block_values() + tile_at(tile_row) * kChannelBlock;
+    task.frequency = kMaxBlocks * block_values();
     task.bias = packed_.bias.data() + int64_t{group.first_block + b} * kChannelBlock;
     task.floor = floor_for(packed_.relu);
     task.output = output;
@@ -90,7 +90,7 @@ class TiledConv {
   }
 
  private:
-  int64_t block_floats() const { return int64_t{conv_.tiles.band_tiles()} * kChannelBlock; }
+  int64_t block_values() const { return int64_t{conv_.tiles.band_tiles()} * kChannelBlock; }
   int64_t tile_at(int tile_row) const { return int64_t{tile_row - tile_rows_.begin} * conv_.tiles.columns; }
 
   const KernelTable& kernels_;
@@ -116,7 +116,7 @@ void run_bands(TiledConv& tiled, const BoundConv& conv, MutableView out, Share s
         clear_border(out, block,
                      {tiled.rows_of(tile_rows.begin).begin, tiled.rows_of(tile_rows.end - 1).end});
         for (int r = tile_rows.begin; r < tile_rows.end; ++r) {
-          tiled.write(group, b, r, out.pixel(block, 2 * r, 0), out.layout->row_floats(), false);
+          tiled.write(group, b, r, out.pixel(block, 2 * r, 0), out.layout->row_values(), false);
         }
       }
     }
@@ -133,7 +133,7 @@ class PooledTiles {
         conv_(conv),
         out_(out),
         scratch_(scratch),
-        pool_(pool_task(op, conv.conv_output.width, *out.layout)) {}
+        pool_(pool_task<PoolTask>(op, conv.conv_output.width, *out.layout)) {}
 
   // Tile by tile row, so that one transform of the input serves all groups.
   void run(Range of_groups, Range pooled_rows) {
@@ -158,8 +158,8 @@ class PooledTiles {
 
  private:
   float* maximum(int tile_row, int block) const {
-    const int64_t row_floats = int64_t{conv_.conv_output.width} * kChannelBlock;
-    return scratch_.maxima + (tile_row % 2 * conv_.packed->blocks + block) * row_floats;
+    const int64_t row_values = int64_t{conv_.conv_output.width} * kChannelBlock;
+    return scratch_.maxima + (tile_row % 2 * conv_.packed->blocks + block) * row_values;
   }
 
   void pool_row(int r, int block, int rows) {
@@ -220,9 +220,9 @@ TileGrid tile_grid(const Shape& conv_output, bool pooled) {
 int64_t winograd_scratch_floats(const Op& op, const BoundConv& conv, const Layout& in) {
   if (conv.packed->winograd_groups.empty()) return 0;
   const int64_t tile_floats = int64_t{conv.tiles.band_tiles()} * kChannelBlock * kFrequencies;
-  const int64_t row_floats = int64_t{conv.conv_output.width} * kChannelBlock;
+  const int64_t row_values = int64_t{conv.conv_output.width} * kChannelBlock;
   const int64_t rows = op.pooled ? 1 + 2 * conv.packed->blocks : 0;
-  return tile_floats * (in.blocks() + kMaxBlocks) + rows * row_floats;
+  return tile_floats * (in.blocks() + kMaxBlocks) + rows * row_values;
 }
 
 void run_winograd(const KernelTable& kernels, const Op& op, const BoundConv& conv, ConstView in,

@@ -17,6 +17,13 @@ std::vector<float> decode_bias(const ConvDescription& conv) {
   return bias;
 }
 
+std::vector<float> decode_scale(const ConvDescription& conv) {
+  std::vector<float> scale(static_cast<size_t>(conv.out_channels));
+  for (int o = 0; o < conv.out_channels; ++o)
+    scale[static_cast<size_t>(o)] = float_from_half(detail::load<uint16_t>(conv.scale.data, o));
+  return scale;
+}
+
 std::vector<float> decode_dense(const ConvDescription& conv) {
   std::vector<float> dense(static_cast<size_t>(conv.weight_count()));
   const Window& window = conv.window;

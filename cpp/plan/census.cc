@@ -7,14 +7,6 @@
 namespace squish {
 namespace {
 
-// "15 %", "0.4 %"
-std::string percent(int64_t part, int64_t all) {
-  const double value = all == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(all);
-  char text[32];
-  std::snprintf(text, sizeof text, value > 0 && value < 9.95 ? "%.1f %%" : "%.0f %%", value);
-  return text;
-}
-
 void count(WeightCensus& census, const ConvDescription& conv) {
   census.live_weights += count_live_weights(conv);
   census.all_weights += conv.weight_count();
@@ -45,6 +37,13 @@ WeightCensus take_census(const Op& op) {
   if (op.squeeze != nullptr) count(census, *op.squeeze);
   for (const ConvDescription* conv : op.convs) count(census, *conv);
   return census;
+}
+
+std::string percent(int64_t part, int64_t all) {
+  const double value = all == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(all);
+  char text[32];
+  std::snprintf(text, sizeof text, value > 0 && value < 9.95 ? "%.1f %%" : "%.0f %%", value);
+  return text;
 }
 
 double fraction(int64_t part, int64_t all) {

@@ -23,5 +23,7 @@ WeightCensus take_census(const Op& op);
 
 // part / all; all of nothing is 1.
 double fraction(int64_t part, int64_t all);
+// "15 %", "0.4 %"
+std::string percent(int64_t part, int64_t all);
 
 }  // namespace squish

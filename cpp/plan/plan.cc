@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "model/quantisation.h"
 #include "plan/memory.h"
 #include "squish/error.h"
 
@@ -77,10 +78,15 @@ Step make_step(const Op& op, int output, const std::vector<PlannedBuffer>& buffe
 }
 
 void check_buffer(const Layout& layout, int height, int width) {
-  if (layout.floats() <= std::numeric_limits<int32_t>::max()) return;
+  if (layout.values() <= std::numeric_limits<int32_t>::max()) return;
   throw InvalidArgument("image: got " + std::to_string(height) + "x" + std::to_string(width) +
-                        " pixels: an activation would need " + std::to_string(layout.floats()) +
+                        " pixels: an activation would need " + std::to_string(layout.values()) +
                         " values, at most 2^31 - 1 are supported");
+}
+
+int64_t floats_of(const PlannedBuffer& buffer) {
+  const int64_t values = buffer.layout.values();
+  return buffer.quantisation.is_bytes() ? (values + 3) / 4 : values;
 }
 
 void place(Plan& plan, const std::vector<Readers>& readers) {
@@ -89,7 +95,7 @@ void place(Plan& plan, const std::vector<Readers>& readers) {
     const int producer = static_cast<int>(b) - 1;
     const bool is_output = b + 1 == plan.buffers.size();
     const int last = is_output ? static_cast<int>(plan.steps.size()) : std::max(producer, readers[b].last);
-    lives.push_back({plan.buffers[b].layout.floats(), producer, last, 0});
+    lives.push_back({floats_of(plan.buffers[b]), producer, last, 0});
   }
   plan.arena_floats = place_buffers(lives);
   for (size_t b = 0; b < lives.size(); ++b) plan.buffers[b].offset = lives[b].offset;
@@ -103,25 +109,30 @@ Border border_of(const Window& window, bool planar) {
 }
 
 std::vector<Layout> channel_layouts(const Graph& graph, const std::vector<Op>& ops, ActivationOrder order) {
-  const bool planar = order == ActivationOrder::kPlanar;
-  std::vector<Layout> layouts{{{graph.channels(-1)}, 1, 1, {}, planar || readers_of(ops)[0].only_convs}};
+  const int block = order == ActivationOrder::kPlanar ? kPlaneBlock : kChannelBlock;
+  int input_block = block;
+  if (readers_of(ops)[0].only_convs) input_block = order == ActivationOrder::kQuads ? kQuadBlock : kPlaneBlock;
+  std::vector<Layout> layouts{{{graph.channels(-1)}, 1, 1, {}, input_block}};
   for (const Op& op : ops) {
     const Layout& in = layouts[static_cast<size_t>(op.inputs[0] + 1)];
-    layouts.push_back({output_segments(op, in), 1, 1, {}, planar});
+    layouts.push_back({output_segments(op, in), 1, 1, {}, block});
   }
   return layouts;
 }
 
-Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int width, ActivationOrder order) {
+Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int width, ActivationOrder order,
+               const std::vector<Quantisation>& held) {
   graph.shapes(height, width);  // throws where a layer would be left without a pixel
   const std::vector<Readers> readers = readers_of(ops);
   Plan plan;
   plan.height = height;
   plan.width = width;
-  for (Layout& layout : channel_layouts(graph, ops, order)) plan.buffers.push_back({std::move(layout), 0});
+  for (Layout& layout : channel_layouts(graph, ops, order)) plan.buffers.push_back({std::move(layout), {}, 0});
   for (size_t b = 0; b < plan.buffers.size(); ++b) {
     Layout& layout = plan.buffers[b].layout;
-    if (order == ActivationOrder::kBlocked) layout.border = readers[b].border;
+    if (order == ActivationOrder::kBlocked || order == ActivationOrder::kQuads)
+      layout.border = readers[b].border;
+    if (!held.empty()) plan.buffers[b].quantisation = held[b];
     layout.height = height;
     layout.width = width;
     if (b == 0) continue;
@@ -131,9 +142,22 @@ Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int w
   }
   for (const PlannedBuffer& buffer : plan.buffers) check_buffer(buffer.layout, height, width);
   const Layout& input = plan.buffers[0].layout;
-  plan.reads_input_in_place = input.planar && input.block_floats() == int64_t{height} * width;
+  plan.reads_input_in_place = input.block == kPlaneBlock && input.block_values() == int64_t{height} * width;
   place(plan, readers);
   return plan;
+}
+
+std::vector<Quantisation> buffer_quantisations(const Graph& graph, const std::vector<Op>& ops) {
+  const Quantisations held = quantisations_of(graph);
+  std::vector<Quantisation> buffers{held.output_of(-1)};
+  for (const Op& op : ops) buffers.push_back(op.last_layer < 0 ? Quantisation{} : held.output_of(op.last_layer));
+  // What no layer puts out is a squeeze, and read by its expands.
+  for (const Op& op : ops) {
+    const auto input = static_cast<size_t>(op.inputs[0] + 1);
+    if (op.kind == OpKind::kConv && input > 0 && ops[input - 1].last_layer < 0)
+      buffers[input] = op.convs[0]->activation;
+  }
+  return buffers;
 }
 
 int64_t count_macs(const Op& op, const Step& step) {

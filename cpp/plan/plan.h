@@ -11,6 +11,7 @@ namespace squish {
 
 struct PlannedBuffer {
   Layout layout;
+  Quantisation quantisation;  // of bytes; or floats
   int64_t offset = 0;  // floats from the arena's start
 };
 
@@ -35,13 +36,17 @@ struct Plan {
 // Winograd's 2x2 tiles of output reach beyond an odd edge.
 Border border_of(const Window& window, bool planar);
 
-// How activations lie in memory: in blocks of 16 channels, the net's input planar where only convolutions read it, with a
-// border or without; or all of them planar and without a border.
-enum class ActivationOrder : uint8_t { kBlocked, kBorderless, kPlanar };
+// How activations lie in memory: in blocks of 16 channels with a border, the net's input planar, or in quads, where only
+// convolutions read it; the same, planar, without a border; or all of them planar and without a border.
+enum class ActivationOrder : uint8_t { kBlocked, kQuads, kBorderless, kPlanar };
 
-// Throws InvalidArgument where the net does not admit the size or a buffer would need 2^31 floats or more.
+// `held`: how each buffer (as Plan::buffers) is held in bytes; empty: none is. Throws InvalidArgument where the net does
+// not admit the size or a buffer would need 2^31 values or more.
 Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int width,
-               ActivationOrder order = ActivationOrder::kBlocked);
+               ActivationOrder order = ActivationOrder::kBlocked, const std::vector<Quantisation>& held = {});
+
+// How each buffer of a plan is held, of a net that is made for integer arithmetic.
+std::vector<Quantisation> buffer_quantisations(const Graph& graph, const std::vector<Op>& ops);
 
 // How the channels of each buffer lie, whatever the image's size: layouts of one pixel.
 std::vector<Layout> channel_layouts(const Graph& graph, const std::vector<Op>& ops, ActivationOrder order);

@@ -113,15 +113,15 @@ class KernelCall {
 
  private:
   int channel_blocks() const { return geometry_.channel_step == 1 ? kChannels : 2; }
-  size_t block_floats() const { return static_cast<size_t>(row_ * lines_); }
+  size_t block_values() const { return static_cast<size_t>(row_ * lines_); }
   size_t input_at(int channel, int y, int x) const {
     const int step = geometry_.channel_step;
-    return static_cast<size_t>(channel / step) * block_floats() +
+    return static_cast<size_t>(channel / step) * block_values() +
            static_cast<size_t>(y * row_ + x * step + channel % step);
   }
   // Without the gap after the last row: the last pixel is the buffer's last.
   size_t input_floats() const {
-    return static_cast<size_t>(channel_blocks()) * block_floats() -
+    return static_cast<size_t>(channel_blocks()) * block_values() -
            static_cast<size_t>(gap_ * geometry_.channel_step);
   }
   size_t output_floats(int rows, int width) const {

@@ -180,12 +180,12 @@ TEST(Pack, OffsetsPointAtTheActivations) {
   NetBuilder net(9, 3);
   net.conv(net.fire(-1, {4, 17, 20}), 16, square(3, 1, 1), style(0.3, true));
   const Packed packed(net, kDirect);
-  const Layout layout{{17, 20}, 6, 9, {1, 2, 1, 3}, false};
+  const Layout layout{{17, 20}, 6, 9, {1, 2, 1, 3}, kChannelBlock};
   const auto offsets = column_offsets(packed.conv, layout, 0);
   ASSERT_EQ(offsets.size(), packed.conv.columns.size());
   for (size_t k = 0; k < offsets.size(); ++k) {
     const Column& column = packed.conv.columns[k];
-    EXPECT_EQ(offsets[k], layout.channel_offset(column.channel) + column.dy * layout.row_floats() +
+    EXPECT_EQ(offsets[k], layout.channel_offset(column.channel) + column.dy * layout.row_values() +
                               column.dx * kChannelBlock);
   }
 }
@@ -196,7 +196,7 @@ TEST(Pack, OffsetsInTilesSkipWholeBlocksOfTiles) {
   const Packed packed(net, kTiles);
   ASSERT_EQ(packed.conv.winograd_groups.size(), 1u);
   constexpr int kBandTiles = 21;
-  const auto offsets = column_offsets(packed.conv, {{17, 20}, 6, 9, {1, 1, 2, 2}, false}, kBandTiles);
+  const auto offsets = column_offsets(packed.conv, {{17, 20}, 6, 9, {1, 1, 2, 2}, kChannelBlock}, kBandTiles);
   ASSERT_EQ(offsets.size(), 37u);
   for (int c = 0; c < 37; ++c) {
     const int block = c < 17 ? c / 16 : 2 + (c - 17) / 16, lane = c < 17 ? c % 16 : (c - 17) % 16;

@@ -50,7 +50,7 @@ TEST(Plan, NoBufferIsOverwrittenBeforeItsLastReader) {
     const testing::RandomNet net = testing::random_net(seed);
     const Plan plan = Planned(net.model->graph(), net.height, net.width).plan;
     const auto begin = [&](int b) { return plan.buffers[static_cast<size_t>(b)].offset; };
-    const auto end = [&](int b) { return begin(b) + plan.buffers[static_cast<size_t>(b)].layout.floats(); };
+    const auto end = [&](int b) { return begin(b) + plan.buffers[static_cast<size_t>(b)].layout.values(); };
     for (int a = 0; a < static_cast<int>(plan.buffers.size()); ++a) {
       EXPECT_EQ(begin(a) % kArenaAlignment, 0) << "seed " << seed;
       EXPECT_LE(end(a), plan.arena_floats) << "seed " << seed;
@@ -72,7 +72,7 @@ TEST(Plan, PlanarActivationsHaveNoBorderAndNoPadding) {
     const Plan plan = make_plan(graph, ops, net.height, net.width, ActivationOrder::kPlanar);
     for (const PlannedBuffer& buffer : plan.buffers) {
       const Layout& layout = buffer.layout;
-      EXPECT_EQ(layout.floats(), int64_t{layout.channels()} * layout.height * layout.width);
+      EXPECT_EQ(layout.values(), int64_t{layout.channels()} * layout.height * layout.width);
       EXPECT_EQ(layout.channel_offset(layout.channels() - 1),
                 int64_t{layout.channels() - 1} * layout.height * layout.width);
     }
@@ -114,7 +114,7 @@ TEST(Plan, BorderlessActivationsAreBlockedAllTheSame) {
     for (size_t b = 0; b < blocked.buffers.size(); ++b) {
       const Layout &layout = borderless.buffers[b].layout, &other = blocked.buffers[b].layout;
       EXPECT_TRUE(layout.same_channels(other)) << "seed " << seed << ", buffer " << b;
-      EXPECT_EQ(layout.floats(),
+      EXPECT_EQ(layout.values(),
                 int64_t{layout.blocks()} * layout.channel_step() * layout.height * layout.width);
     }
   }
@@ -171,8 +171,8 @@ TEST(Plan, ReadsTheCallersImageWhereNothingMustBeAdded) {
   EXPECT_FALSE(plan_of(padded, 9, 9).reads_input_in_place) << "wants a border";
   EXPECT_FALSE(plan_of(pooled, 9, 9).reads_input_in_place) << "wants blocks";
   EXPECT_FALSE(plan_of(added, 9, 9).reads_input_in_place) << "wants blocks";
-  EXPECT_TRUE(plan_of(padded, 9, 9).buffers[0].layout.planar);
-  EXPECT_FALSE(plan_of(added, 9, 9).buffers[0].layout.planar);
+  EXPECT_EQ(plan_of(padded, 9, 9).buffers[0].layout.block, kPlaneBlock);
+  EXPECT_EQ(plan_of(added, 9, 9).buffers[0].layout.block, kChannelBlock);
 }
 
 TEST(Plan, FiresOutputHasASegmentAnExpand) {

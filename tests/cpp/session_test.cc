@@ -70,10 +70,10 @@ TEST(Session, RejectsStorageThatTheDeviceHasNot) {
     options.storage = "f16";
     EXPECT_TRUE(
         throws<InvalidArgument>([&] { Session session(varied_model(), options); },
-                                "storage: got 'f16', device '" + options.device + "' has 'f32' alone"));
+                                "storage: got 'f16', device '" + options.device + "' has 'f32' and 'i8'"));
     options.storage = "f8";
     EXPECT_TRUE(throws<InvalidArgument>([&] { Session session(varied_model(), options); },
-                                        "storage: got 'f8', wanted 'f32' or 'f16'"));
+                                        "storage: got 'f8', wanted 'auto', 'f32', 'f16' or 'i8'"));
   }
 }
 

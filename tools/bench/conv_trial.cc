@@ -55,7 +55,7 @@ reference::Activation random_input(const ConvShape& shape, Random& random) {
 // The net's own input, of few channels, lies as the user has it.
 Layout input_layout(const ConvShape& s) {
   const bool planar = s.in_channels <= kMaxInputChannels;
-  return {{s.in_channels}, s.height, s.width, border_of(window_of(s), planar), planar};
+  return {{s.in_channels}, s.height, s.width, border_of(window_of(s), planar), planar ? kPlaneBlock : kChannelBlock};
 }
 
 Op op_of(const ConvProblem& problem, bool reads_net_input) {
@@ -85,16 +85,15 @@ ConvTrial::ConvTrial(const ConvProblem& problem, const KernelTable& kernels, con
       out_{{problem.shape().out_channels},
            problem.shape().output_height(),
            problem.shape().output_width(),
-           {},
-           false} {
-  op_ = op_of(problem, in_.planar);
+           {}} {
+  op_ = op_of(problem, in_.block == kPlaneBlock);
   packed_ = pack(op_, packing);
   bound_.packed = &packed_;
   bound_.conv_output = problem.wanted(false).shape;
   bound_.tiles = tile_grid(bound_.conv_output, false);
   bound_.offsets = column_offsets(packed_, in_, bound_.tiles.band_tiles());
-  input_ = AlignedArray<float>(static_cast<size_t>(in_.floats()));
-  output_ = AlignedArray<float>(static_cast<size_t>(out_.floats()));
+  input_ = AlignedArray<float>(static_cast<size_t>(in_.values()));
+  output_ = AlignedArray<float>(static_cast<size_t>(out_.values()));
   scratch_ = AlignedArray<float>(static_cast<size_t>(scratch_floats(op_, bound_, in_)));
   load_input();
   run();
@@ -107,7 +106,7 @@ void ConvTrial::load_input() {
     float* plane = input_.data() + in_.origin() + in_.channel_offset(c);
     for (int y = 0; y < image.shape.height; ++y) {
       for (int x = 0; x < image.shape.width; ++x) {
-        plane[y * in_.row_floats() + int64_t{x} * in_.channel_step()] =
+        plane[y * in_.row_values() + int64_t{x} * in_.channel_step()] =
             static_cast<float>(image.value[image.at(c, y, x)]);
       }
     }
@@ -124,7 +123,7 @@ void ConvTrial::check() const {
     const float* plane = output_.data() + out_.channel_offset(c);
     for (int y = 0; y < wanted.shape.height; ++y) {
       for (int x = 0; x < wanted.shape.width; ++x) {
-        const float got = plane[y * out_.row_floats() + int64_t{x} * out_.channel_step()];
+        const float got = plane[y * out_.row_values() + int64_t{x} * out_.channel_step()];
         const size_t at = wanted.at(c, y, x);
         const double bound = reference::kLambda * std::sqrt(wanted.variance[at]);
         if (std::abs(got - wanted.value[at]) <= bound) continue;  // NaN is not

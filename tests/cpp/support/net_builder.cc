@@ -89,6 +89,28 @@ ConvDescription NetBuilder::random_conv(int out, int in, const Window& window, c
   return convs_.back().description;
 }
 
+void NetBuilder::hold_in_bytes() {
+  std::vector<int> first{0};  // of the input and each layer: the activation that a chain of max pools begins with
+  for (const LayerDescription& layer : net_.layers) {
+    const bool pools = layer.kind == LayerKind::kMaxPool;
+    first.push_back(pools ? first[static_cast<size_t>(layer.inputs[0] + 1)] : static_cast<int>(first.size()));
+  }
+  std::vector<Quantisation> held;
+  const auto random = [&] {
+    const float scale = 0.004f + 0.02f * static_cast<float>(random_.unit());
+    return Quantisation{scale, random_.chance(0.5) ? random_.between(0, 255) : 0};
+  };
+  for (size_t k = 0; k < first.size(); ++k) held.push_back(random());
+  for (LayerDescription& layer : net_.layers) {
+    const Quantisation squeezed = random();
+    for (size_t c = 0; c < layer.convs.size(); ++c) {
+      if (layer.convs[c].out_channels == 0) continue;
+      const auto read = static_cast<size_t>(first[static_cast<size_t>(layer.inputs[0] + 1)]);
+      layer.convs[c].activation = c == 0 ? held[read] : squeezed;
+    }
+  }
+}
+
 std::shared_ptr<const Model> NetBuilder::model() const {
   const std::vector<uint8_t> file = write(net_);
   return Model::from_bytes(file.data(), file.size());

@@ -42,6 +42,10 @@ class NetBuilder {
   int last() const { return static_cast<int>(net_.layers.size()) - 1; }
   int channels(int layer) const;
 
+  // Makes the net, whose weights are integers, one for integer arithmetic: activations with random scales that hold most of
+  // their values, and random zeros.
+  void hold_in_bytes();
+
   // Points into the builder's convs. To be changed by tests of what is wrong.
   NetDescription& net() { return net_; }
   std::shared_ptr<const Model> model() const;

@@ -8,6 +8,7 @@ namespace {
 
 constexpr double kDensities[] = {1, 0.3, 0.1, 0};
 constexpr WeightType kTypes[] = {WeightType::kF32, WeightType::kF16, WeightType::kI8, WeightType::kI4};
+constexpr WeightType kIntegerTypes[] = {WeightType::kI8, WeightType::kI4};
 constexpr EncodingChoice kEncodings[] = {EncodingChoice::kSmallest, EncodingChoice::kDense,
                                          EncodingChoice::kCluster16x1, EncodingChoice::kCluster16x4,
                                          EncodingChoice::kSynapse};
@@ -19,8 +20,8 @@ const Window kPools[] = {square(2, 2), square(3, 2, 1), square(3, 1, 1), {2, 3, 
 
 class Maker {
  public:
-  explicit Maker(uint32_t seed)
-      : random_(seed), net_(seed + 1000, random_.chance(0.7) ? 3 : random_.between(1, 4)) {
+  explicit Maker(uint32_t seed, bool integers)
+      : random_(seed), integers_(integers), net_(seed + 1000, random_.chance(0.7) ? 3 : random_.between(1, 4)) {
     density_ = random_.pick(kDensities);
     clusters_die_ = random_.chance(0.7);
   }
@@ -68,6 +69,7 @@ class Maker {
   }
 
   RandomNet finish() {
+    if (integers_) net_.hold_in_bytes();
     const auto model = net_.model();
     for (;;) {
       const int height = random_.pick(kExtents), width = random_.pick(kExtents);
@@ -91,7 +93,7 @@ class Maker {
   static FireWidths swapped(const FireWidths& w) { return {w.squeeze, w.expand3x3, w.expand1x1}; }
 
   ConvStyle style(bool relu = true) {
-    return {relu, density_, clusters_die_, random_.pick(kTypes), random_.pick(kEncodings)};
+    return {relu, density_, clusters_die_, integers_ ? random_.pick(kIntegerTypes) : random_.pick(kTypes), random_.pick(kEncodings)};
   }
 
   // Numbers are drawn one statement at a time: compilers differ in the order they evaluate arguments.
@@ -119,16 +121,15 @@ class Maker {
   }
 
   Random random_;
+  bool integers_;
   NetBuilder net_;
   double density_;
   bool clusters_die_;
   int at_ = -1;  // the layer to go on from
 };
 
-}  // namespace
-
-RandomNet random_net(uint32_t seed) {
-  Maker maker(seed);
+RandomNet make(uint32_t seed, bool integers) {
+  Maker maker(seed, integers);
   switch (seed % 4) {
     case 0:
     case 1:
@@ -142,5 +143,10 @@ RandomNet random_net(uint32_t seed) {
   }
   return maker.finish();
 }
+
+}  // namespace
+
+RandomNet random_net(uint32_t seed) { return make(seed, false); }
+RandomNet random_integer_net(uint32_t seed) { return make(seed, true); }
 
 }  // namespace squish::testing

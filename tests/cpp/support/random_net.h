@@ -15,5 +15,7 @@ struct RandomNet {
 
 // Seed modulo 4: like SqueezeNet 1.0, like 1.1, with bypasses, of free form.
 RandomNet random_net(uint32_t seed);
+// The same, made for integer arithmetic.
+RandomNet random_integer_net(uint32_t seed);
 
 }  // namespace squish::testing

@@ -1,0 +1,89 @@
+// What instruction sets offer for integer arithmetic (format/layout.h): activations in bytes, weights in int8, sums in
+// int32. What they compute is the same on all of them, to the bit.
+//
+// Included by the files of cpu/isa, as kernel_table.h is, and with the same care.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace squish {
+
+constexpr int kClusterOutputs = 16, kClusterInputs = 4;
+constexpr int kMaxIntegerBlocks = 2;  // of a group
+
+// A group of 1 or 2 adjacent output blocks (16 channels each) over a band of output rows. Activations are blocked, [block][row]
+// [column][16], or, the net's input, in quads, [row][column][4]. All strides are in bytes.
+//
+// For each output pixel: sum = start + sum over k of weights[k] * (input[pixel + offsets[k] .. + 3] - the kernels'
+// activation_offset): one column k is a cluster of 16 outputs x 4 inputs (a group of two: a pair of them).
+struct IntegerConvTask {
+  const uint8_t* input;   // the pixel under kernel position (pad, pad) of the band's first output pixel
+  ptrdiff_t input_row;    // from one output row's pixels to the next one's
+  ptrdiff_t input_step;   // from one output pixel's to the next one's
+  const uint8_t* weights;  // [columns][blocks] clusters, as pack() has laid them
+  const int32_t* offsets;  // [columns]
+  ptrdiff_t columns;
+  const int32_t* start;         // [blocks][16]
+  const float *factor, *term;  // [blocks][16]
+  // true: sum * factor + term, rounded to an integer from `low` to 255, in a byte; with running_max, or what the output
+  // holds where that is larger. false: max(floor, sum * factor + term), in a float.
+  bool to_bytes;
+  int low;
+  bool running_max;
+  float floor;
+  uint8_t* output;
+  ptrdiff_t output_row, output_block;
+  int rows, width;
+};
+using IntegerConvKernel = void (*)(const IntegerConvTask&);
+
+// Max pooling: as PoolTask.
+struct BytePoolTask {
+  const uint8_t* input;
+  ptrdiff_t input_row;
+  int rows;
+  int width;
+  int kernel_w, stride_w, pad_left;
+  uint8_t* output;
+  int windows;
+};
+
+// One row of the net's input to quads of bytes: x * inverse + zero, rounded to an integer from 0 to 255. Bytes of channels
+// that there are not are 0.
+struct QuadTask {
+  // One of: uint8 [width][channels], of which x = scale[c] * pixel + shift[c]; x itself, [channels] planes.
+  const uint8_t* pixels;
+  const float* values;
+  ptrdiff_t plane;  // of values
+  int width, channels;
+  const float *scale, *shift;
+  float inverse, zero;
+  uint8_t* output;
+};
+
+// Steps from pixel to pixel that have their own kernels: quads at stride 1 and 2, blocks of 16 at 1.
+enum QuadStep { kQuadStep4, kQuadStep8, kQuadStep16, kQuadSteps };
+
+struct IntegerKernels {
+  const char* isa;
+  int max_group;          // most blocks in a group
+  int activation_offset;  // see IntegerConvTask
+  int cluster_bytes;
+  // Lays clusters, int8 [16 outputs][4 inputs] each, in the kernels' order.
+  void (*pack)(const int8_t* clusters, ptrdiff_t count, uint8_t* packed);
+  IntegerConvKernel conv[kQuadSteps][kMaxIntegerBlocks];  // [step][blocks - 1]
+  IntegerConvKernel conv_any_step[kMaxIntegerBlocks];     // [blocks - 1]
+  void (*max_pool)(const BytePoolTask&);
+  void (*quads)(const QuadTask&);
+};
+
+// NOLINTBEGIN(readability-identifier-naming): as in kernel_table.h
+extern const IntegerKernels kScalarIntegers;
+extern const IntegerKernels kAvx2Integers;
+extern const IntegerKernels kAvx512vnniIntegers;
+extern const IntegerKernels kNeonIntegers;
+extern const IntegerKernels kNeondotIntegers;
+// NOLINTEND(readability-identifier-naming)
+
+}  // namespace squish

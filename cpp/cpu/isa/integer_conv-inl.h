@@ -1,0 +1,78 @@
+// Convolution by clusters of 16 outputs x 4 inputs in int8: as conv-inl.h, with one multiplication of four bytes each in the
+// place of four of floats.
+//
+// An instruction set brings Sums (16 int32), Cluster (the weights), Quad (four activations for all 16), Bytes (16) and what
+// is called below.
+#pragma once
+
+#include "cpu/integer_kernels.h"
+#include "cpu/isa/tiles-inl.h"
+
+namespace squish {
+namespace {
+
+struct IntegerConv {
+  using Task = IntegerConvTask;
+  using Input = uint8_t;
+  using Output = uint8_t;
+  static constexpr int kMaxTile = kMaxIntegerTile;
+
+  static ptrdiff_t output_step(const IntegerConvTask& task) {
+    return task.to_bytes ? ptrdiff_t{kClusterOutputs} : ptrdiff_t{kClusterOutputs * sizeof(float)};
+  }
+  template <int kRows, int kPixels, int kStep, int kBlocks>
+  static void tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output);
+};
+
+template <int kRows, int kPixels, int kStep, int kBlocks>
+void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output) {
+  constexpr int kTile = kRows * kPixels;
+  const ptrdiff_t step = kStep ? kStep : task.input_step;
+  Sums sum[kTile][kBlocks];
+  unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE {
+    const Sums start = load_sums(task.start + b * kClusterOutputs);
+    unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE { sum[p][b] = start; });
+  });
+  const uint8_t* weights = task.weights;
+  for (ptrdiff_t k = 0; k < task.columns; ++k, weights += kBlocks * kClusterBytes) {
+    const uint8_t* pixel = input + task.offsets[k];
+    Cluster cluster[kBlocks];
+    unroll<kBlocks>(
+        [&](auto b) SQUISH_LAMBDA_INLINE { cluster[b] = load_cluster(weights + b * kClusterBytes); });
+    unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
+      const Quad quad = broadcast_quad(pixel + (p / kPixels) * task.input_row + (p % kPixels) * step);
+      unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE { sum[p][b] = dot(sum[p][b], cluster[b], quad); });
+    });
+  }
+  const auto to = [&](auto p, auto b, ptrdiff_t value_bytes) SQUISH_LAMBDA_INLINE {
+    return output + (p / kPixels) * task.output_row + (p % kPixels) * kClusterOutputs * value_bytes +
+           b * task.output_block;
+  };
+  unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE {
+    const float *factor = task.factor + b * kClusterOutputs, *term = task.term + b * kClusterOutputs;
+    if (!task.to_bytes) {
+      unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
+        store_floats(to(p, b, sizeof(float)), sum[p][b], factor, term, task.floor);
+      });
+    } else if (task.running_max) {
+      unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
+        uint8_t* bytes = to(p, b, 1);
+        store_bytes(bytes, max_bytes(load_bytes(bytes), to_bytes(sum[p][b], factor, term, task.low)));
+      });
+    } else {
+      unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
+        store_bytes(to(p, b, 1), to_bytes(sum[p][b], factor, term, task.low));
+      });
+    }
+  });
+}
+
+// Or null where the instruction set takes no groups of two.
+template <int kStep, int kBlocks>
+constexpr IntegerConvKernel integer_conv_kernel() {
+  if constexpr (kBlocks <= kMaxIntegerGroup) return &conv<IntegerConv, kStep, kBlocks>;
+  return nullptr;
+}
+
+}  // namespace
+}  // namespace squish

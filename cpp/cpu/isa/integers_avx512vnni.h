@@ -1,0 +1,71 @@
+// Integer arithmetic: AVX-512 with VNNI. vpdpbusd multiplies 64 bytes and adds them to 16 sums.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpu/isa/vec_avx512.h"
+
+namespace squish {
+namespace {
+
+constexpr int kMaxIntegerTile = 24;
+constexpr int kMaxIntegerGroup = 2;  // two blocks share each broadcast of a quad
+constexpr int kActivationOffset = 0;
+constexpr int kClusterBytes = 64;
+
+struct Sums {
+  __m512i v;
+};
+struct Cluster {
+  __m512i v;
+};
+struct Quad {
+  __m512i v;
+};
+struct Bytes {
+  __m128i v;
+};
+
+inline void pack_clusters(const int8_t* clusters, ptrdiff_t count, uint8_t* packed) {
+  __builtin_memcpy(packed, clusters, static_cast<size_t>(count) * kClusterBytes);
+}
+
+inline Sums load_sums(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
+inline Cluster load_cluster(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+inline Quad broadcast_quad(const uint8_t* p) {
+  int quad;
+  __builtin_memcpy(&quad, p, sizeof quad);
+  return {_mm512_set1_epi32(quad)};
+}
+inline Sums dot(Sums sums, Cluster weights, Quad quad) {
+  return {_mm512_dpbusd_epi32(sums.v, quad.v, weights.v)};
+}
+
+inline __m512 scaled(Sums sums, const float* factor, const float* term) {
+  return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums.v), _mm512_loadu_ps(factor)), _mm512_loadu_ps(term));
+}
+inline Bytes to_bytes(Sums sums, const float* factor, const float* term, int low) {
+  const __m512i rounded = _mm512_cvtps_epi32(scaled(sums, factor, term));
+  return {_mm512_cvtusepi32_epi8(_mm512_max_epi32(rounded, _mm512_set1_epi32(low)))};
+}
+inline void store_floats(uint8_t* p, Sums sums, const float* factor, const float* term, float floor) {
+  _mm512_storeu_ps(p, _mm512_max_ps(_mm512_set1_ps(floor), scaled(sums, factor, term)));
+}
+
+inline Bytes load_bytes(const uint8_t* p) { return {load_16_bytes(p)}; }
+inline void store_bytes(uint8_t* p, Bytes a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), a.v); }
+inline Bytes max_bytes(Bytes a, Bytes b) { return {_mm_max_epu8(a.v, b.v)}; }
+
+// A byte in the low end of each lane's 32 bits.
+inline __m512i round_to_byte(Vec a) {
+  const __m512 low = _mm512_max_ps(a.v, _mm512_setzero_ps());
+  return _mm512_cvtps_epi32(_mm512_min_ps(low, _mm512_set1_ps(255)));
+}
+inline void store_quads(uint8_t* p, __m512i a, __m512i b, __m512i c) {
+  const __m512i upper = _mm512_or_si512(_mm512_slli_epi32(b, 8), _mm512_slli_epi32(c, 16));
+  _mm512_storeu_si512(p, _mm512_or_si512(a, upper));
+}
+
+}  // namespace
+}  // namespace squish

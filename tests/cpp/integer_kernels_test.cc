@@ -1,0 +1,354 @@
+// The kernels of integer arithmetic of each instruction set against plain loops: all is exact, to the bit.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cpu/dispatch.h"
+#include "model/graph.h"
+#include "support/guarded.h"
+#include "support/random.h"
+
+namespace squish {
+namespace {
+
+using testing::Edge;
+using testing::Guarded;
+using testing::kEdges;
+using testing::Random;
+
+constexpr int kLanes = 16, kInputs = 4, kKernel = 3, kChannels = 32, kQuads = kChannels / kInputs;
+constexpr int kAllColumns = kQuads * kKernel * kKernel;
+constexpr uint8_t kCanary = 0xA5;
+
+// As those of conv_test.cc, for tiles of up to 24 pixels.
+constexpr int kWidths[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 23, 24, 25, 27, 28, 29, 42, 55, 56, 59};
+constexpr int kRows[] = {1, 2, 3, 5, 7};
+constexpr int kColumns[] = {0, 1, kAllColumns / 10, kAllColumns / 2, kAllColumns};
+
+struct Geometry {
+  int channel_step, stride;
+  int step() const { return channel_step * stride; }
+};
+constexpr Geometry kGeometries[] = {{4, 1}, {4, 2}, {16, 1}, {16, 2}, {4, 3}};
+
+enum class Results { kBytes, kRunningMax, kFloats };
+
+// What a sum is made of, in float operations that each round: volatile, so that nothing is fused.
+float scaled(int64_t sum, float factor, float term) {
+  const volatile float product = static_cast<float>(sum) * factor;
+  return product + term;
+}
+
+uint8_t byte_of(float value, int low) {
+  return static_cast<uint8_t>(std::clamp(std::nearbyint(value), static_cast<float>(low), 255.0f));
+}
+
+class IntegerTest : public ::testing::TestWithParam<const IntegerKernels*> {
+ protected:
+  const IntegerKernels& kernels() const { return *GetParam(); }
+};
+
+// One call of a kernel: a 3x3 convolution with its own, guarded input and output.
+class KernelCall {
+ public:
+  KernelCall(const IntegerKernels& kernels, Geometry geometry, int blocks, int rows, int width, int columns,
+             Results results, uint32_t seed, Edge edge)
+      : kernels_(kernels),
+        geometry_(geometry),
+        blocks_(blocks),
+        value_bytes_(results == Results::kFloats ? 4 : 1),
+        random_(seed),
+        gap_(random_.between(0, 3)),
+        pixels_((width - 1) * geometry.stride + kKernel),
+        lines_((rows - 1) * geometry.stride + kKernel),
+        row_((pixels_ + gap_) * geometry.channel_step),
+        input_(static_cast<size_t>(channel_blocks() * block_bytes() - gap_ * geometry.channel_step), edge, 0),
+        weights_(static_cast<size_t>(columns * blocks * kLanes * kInputs)),
+        packed_(static_cast<size_t>(columns * blocks * kernels.cluster_bytes), edge, 0),
+        offsets_(static_cast<size_t>(columns), edge, 0),
+        start_(static_cast<size_t>(blocks * kLanes), edge, 0),
+        factor_(start_.size(), edge, 0),
+        term_(start_.size(), edge, 0),
+        output_(static_cast<size_t>((blocks * rows * (width + gap_) - gap_) * kLanes * value_bytes_), edge,
+                kCanary) {
+    for (size_t i = 0; i < input_.size(); ++i) input_[i] = static_cast<uint8_t>(random_.between(0, 255));
+    choose_columns(columns);
+    for (int8_t& w : weights_) w = static_cast<int8_t>(random_.chance(0.2) ? 0 : random_.between(-127, 127));
+    kernels.pack(weights_.data(), columns * blocks, packed_.data());
+    // Results over the whole range of bytes and beyond its ends.
+    const double magnitude = 4.0 / (1 + 60 * std::sqrt(columns));
+    for (size_t i = 0; i < start_.size(); ++i) {
+      start_[i] = random_.between(-20000, 20000);
+      factor_[i] = random_.value(magnitude);
+      term_[i] = random_.value(200);
+    }
+    task_.input = input_.data() + row_ + geometry.channel_step;
+    task_.input_row = row_ * geometry.stride;
+    task_.input_step = geometry.step();
+    task_.weights = packed_.data();
+    task_.offsets = offsets_.data();
+    task_.columns = columns;
+    task_.start = start_.data();
+    task_.factor = factor_.data();
+    task_.term = term_.data();
+    task_.to_bytes = results != Results::kFloats;
+    task_.running_max = results == Results::kRunningMax;
+    task_.low = random_.chance(0.5) ? random_.between(0, 255) : 0;
+    task_.floor = random_.chance(0.5) ? 0 : -INFINITY;
+    task_.output = output_.data();
+    task_.output_row = (width + gap_) * kLanes * value_bytes_;
+    task_.output_block = rows * task_.output_row;
+    task_.rows = rows;
+    task_.width = width;
+    if (!task_.running_max) return;
+    for (size_t i = 0; i < output_.size(); ++i) output_[i] = static_cast<uint8_t>(random_.between(0, 255));
+  }
+
+  // The whole output, gaps between the rows included. To be asked before run().
+  std::vector<uint8_t> expected() const {
+    std::vector<uint8_t> expected(output_.size());
+    for (size_t i = 0; i < expected.size(); ++i) expected[i] = output_[i];
+    for (int y = 0; y < task_.rows; ++y) {
+      for (int x = 0; x < task_.width; ++x) {
+        for (int o = 0; o < blocks_ * kLanes; ++o) put(expected, o, y, x);
+      }
+    }
+    return expected;
+  }
+
+  std::vector<uint8_t> run() {
+    const auto b = static_cast<size_t>(blocks_ - 1);
+    const int step = geometry_.step();
+    const IntegerConvKernel kernel = step == 4    ? kernels_.conv[kQuadStep4][b]
+                                     : step == 8  ? kernels_.conv[kQuadStep8][b]
+                                     : step == 16 ? kernels_.conv[kQuadStep16][b]
+                                                  : kernels_.conv_any_step[b];
+    kernel(task_);
+    return {output_.data(), output_.data() + output_.size()};
+  }
+
+ private:
+  int channel_blocks() const { return kChannels / geometry_.channel_step; }
+  int block_bytes() const { return row_ * lines_; }
+
+  void choose_columns(int columns) {
+    for (int k = 0; k < columns; ++k) {
+      const int column = k * kAllColumns / columns, position = column % (kKernel * kKernel);
+      const int channel = column / (kKernel * kKernel) * kInputs, step = geometry_.channel_step;
+      const int dy = position / kKernel - 1, dx = position % kKernel - 1;
+      offsets_[static_cast<size_t>(k)] =
+          channel / step * block_bytes() + channel % step + dy * row_ + dx * step;
+    }
+  }
+
+  void put(std::vector<uint8_t>& expected, int o, int y, int x) const {
+    const uint8_t* pixel = task_.input + y * task_.input_row + x * task_.input_step;
+    int64_t sum = start_[static_cast<size_t>(o)];
+    for (ptrdiff_t k = 0; k < task_.columns; ++k) {
+      const int8_t* weight = &weights_[static_cast<size_t>((k * blocks_ * kLanes + o) * kInputs)];
+      for (int i = 0; i < kInputs; ++i)
+        sum += weight[i] * (pixel[task_.offsets[k] + i] - kernels_.activation_offset);
+    }
+    const float value = scaled(sum, factor_[static_cast<size_t>(o)], term_[static_cast<size_t>(o)]);
+    const auto at = static_cast<size_t>(o / kLanes * task_.output_block + y * task_.output_row +
+                                        (x * kLanes + o % kLanes) * value_bytes_);
+    if (!task_.to_bytes) {
+      const float result = std::max(task_.floor, value);
+      std::copy_n(reinterpret_cast<const uint8_t*>(&result), sizeof result, &expected[at]);
+    } else {
+      const uint8_t byte = byte_of(value, task_.low);
+      expected[at] = task_.running_max ? std::max(expected[at], byte) : byte;
+    }
+  }
+
+  const IntegerKernels& kernels_;
+  Geometry geometry_;
+  int blocks_, value_bytes_;
+  Random random_;
+  int gap_;  // pixels between the rows
+  int pixels_, lines_, row_;
+  Guarded<uint8_t> input_;
+  std::vector<int8_t> weights_;
+  Guarded<uint8_t> packed_;
+  Guarded<int32_t> offsets_, start_;
+  Guarded<float> factor_, term_;
+  Guarded<uint8_t> output_;
+  IntegerConvTask task_{};
+};
+
+class IntegerConvKernels : public IntegerTest {};
+
+TEST_P(IntegerConvKernels, AgreeWithPlainLoops) {
+  uint32_t seed = 0;
+  for (const Geometry& geometry : kGeometries) {
+    for (int blocks = 1; blocks <= kernels().max_group; ++blocks) {
+      for (int columns : kColumns) {
+        for (int rows : kRows) {
+          for (int width : kWidths) {
+            ++seed;
+            const Results results = seed % 4 == 0 ? Results::kFloats : Results::kBytes;
+            KernelCall call(kernels(), geometry, blocks, rows, width, columns, results, seed, kEdges[seed % 2]);
+            const auto expected = call.expected();
+            ASSERT_EQ(call.run(), expected) << rows << "x" << width << " pixels, step " << geometry.step()
+                                            << ", " << blocks << " blocks, " << columns << " columns";
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(IntegerConvKernels, KeepWhatIsLargerInARunningMaximum) {
+  uint32_t seed = 0;
+  for (const Geometry& geometry : kGeometries) {
+    for (int blocks = 1; blocks <= kernels().max_group; ++blocks) {
+      for (int width : kWidths) {
+        ++seed;
+        KernelCall call(kernels(), geometry, blocks, 1, width, kAllColumns / 10, Results::kRunningMax, seed,
+                        kEdges[seed % 2]);
+        const auto expected = call.expected();
+        ASSERT_EQ(call.run(), expected) << width << " pixels, step " << geometry.step();
+      }
+    }
+  }
+}
+
+// The largest sums that a net may have, of bytes and weights at the ends of their ranges.
+TEST_P(IntegerConvKernels, AddUpTheLargestProducts) {
+  constexpr int kMany = INT32_MAX / (255 * 127) / kInputs;
+  const auto check = [&](uint8_t activation, int8_t weight) {
+    std::vector<uint8_t> input(kLanes, activation);
+    std::vector<int8_t> weights(size_t{kMany} * kLanes * kInputs, weight);
+    std::vector<uint8_t> packed(size_t{kMany} * static_cast<size_t>(kernels().cluster_bytes) + 64);
+    kernels().pack(weights.data(), kMany, packed.data());
+    const std::vector<int32_t> offsets(kMany);
+    const std::vector<int32_t> start(kLanes, kernels().activation_offset * weight * kInputs * kMany);
+    const std::vector<float> factor(kLanes, 1), term(kLanes, 0);
+    std::vector<float> output(kLanes);
+    IntegerConvTask task{};
+    task.input = input.data();
+    task.input_step = kLanes;
+    task.weights = packed.data();
+    task.offsets = offsets.data();
+    task.columns = kMany;
+    task.start = start.data();
+    task.factor = factor.data();
+    task.term = term.data();
+    task.floor = -INFINITY;
+    task.output = reinterpret_cast<uint8_t*>(output.data());
+    task.rows = task.width = 1;
+    kernels().conv[kQuadStep16][0](task);
+    const int64_t sum = int64_t{activation} * weight * kInputs * kMany;
+    EXPECT_EQ(output, std::vector<float>(kLanes, static_cast<float>(sum)));
+  };
+  check(255, 127);
+  check(255, -127);
+  check(0, 127);
+}
+
+class BytePoolKernels : public IntegerTest {};
+
+TEST_P(BytePoolKernels, AreTheLargestBytes) {
+  struct RowWindow {
+    int kernel, stride, pad_left, pad_right;
+  };
+  constexpr RowWindow kWindows[] = {{3, 2, 0, 0}, {3, 2, 1, 1}, {3, 2, 0, 2}, {2, 2, 0, 0},
+                                    {1, 1, 0, 0}, {3, 1, 1, 1}, {7, 3, 6, 6}, {2, 5, 1, 1}};
+  for (const RowWindow& w : kWindows) {
+    for (int width = 1; width <= 20; ++width) {
+      for (int rows = 1; rows <= 4; ++rows) {
+        const int windows = pool_extent(width, w.kernel, w.stride, w.pad_left, w.pad_right, true);
+        if (windows < 1) continue;
+        Random random(static_cast<uint32_t>(width));
+        const Edge edge = kEdges[width % 2];
+        const int row = (width + 2) * kLanes;
+        Guarded<uint8_t> input(static_cast<size_t>(rows * row - 2 * kLanes), edge, 0);
+        for (size_t i = 0; i < input.size(); ++i) input[i] = static_cast<uint8_t>(random.between(0, 255));
+        Guarded<uint8_t> output(static_cast<size_t>(windows * kLanes), edge, kCanary);
+        kernels().max_pool({input.data(), row, rows, width, w.kernel, w.stride, w.pad_left, output.data(), windows});
+        for (int i = 0; i < windows * kLanes; ++i) {
+          const int left = i / kLanes * w.stride - w.pad_left;
+          uint8_t largest = 0;
+          for (int y = 0; y < rows; ++y) {
+            for (int x = std::max(left, 0); x < std::min(left + w.kernel, width); ++x)
+              largest = std::max(largest, input[static_cast<size_t>(y * row + x * kLanes + i % kLanes)]);
+          }
+          ASSERT_EQ(output[static_cast<size_t>(i)], largest) << width << " pixels, " << rows << " rows, at " << i;
+        }
+      }
+    }
+  }
+}
+
+class QuadKernels : public IntegerTest {
+ protected:
+  void check(int channels, int width, bool from_pixels, Edge edge) {
+    Random random(static_cast<uint32_t>(channels * 100 + width));
+    const auto values_count = static_cast<size_t>(channels * width);
+    Guarded<uint8_t> pixels(values_count, edge, 0);
+    Guarded<float> values(values_count, edge, 0);
+    for (size_t i = 0; i < values_count; ++i) {
+      pixels[i] = static_cast<uint8_t>(random.between(0, 255));
+      values[i] = random.chance(0.1) ? random.value(1e30) : random.value(3);
+    }
+    std::vector<float> scale, shift;
+    for (int c = 0; c < channels; ++c) {
+      scale.push_back(random.value(0.02));
+      shift.push_back(random.value(2));
+    }
+    Guarded<uint8_t> output(static_cast<size_t>(width) * kInputs, edge, kCanary);
+    QuadTask task{};
+    if (from_pixels) {
+      task.pixels = pixels.data();
+    } else {
+      task.values = values.data();
+    }
+    task.plane = width;
+    task.width = width;
+    task.channels = channels;
+    task.scale = scale.data();
+    task.shift = shift.data();
+    task.inverse = random.value(100);
+    task.zero = static_cast<float>(random.between(0, 255));
+    task.output = output.data();
+    kernels().quads(task);
+    for (int i = 0; i < width * kInputs; ++i) {
+      const int x = i / kInputs, c = i % kInputs;
+      uint8_t wanted = 0;
+      if (c < channels) {
+        const auto channel = static_cast<size_t>(c);
+        const float value = from_pixels ? scaled(pixels[static_cast<size_t>(x * channels + c)], scale[channel],
+                                                 shift[channel])
+                                        : values[static_cast<size_t>(c * width + x)];
+        const volatile float product = value * task.inverse;
+        wanted = byte_of(product + task.zero, 0);
+      }
+      ASSERT_EQ(output[static_cast<size_t>(i)], wanted)
+          << channels << " channels, " << width << " pixels, pixel " << x << ", channel " << c;
+    }
+  }
+};
+
+TEST_P(QuadKernels, AgreeWithPlainLoops) {
+  for (int channels = 1; channels <= 4; ++channels) {
+    for (int width = 1; width <= 70; ++width) {
+      for (Edge edge : kEdges) {
+        check(channels, width, true, edge);
+        check(channels, width, false, edge);
+      }
+    }
+  }
+}
+
+std::string isa_of(const ::testing::TestParamInfo<const IntegerKernels*>& info) { return info.param->isa; }
+
+INSTANTIATE_TEST_SUITE_P(Isas, IntegerConvKernels, ::testing::ValuesIn(available_integer_kernels()), isa_of);
+INSTANTIATE_TEST_SUITE_P(Isas, BytePoolKernels, ::testing::ValuesIn(available_integer_kernels()), isa_of);
+INSTANTIATE_TEST_SUITE_P(Isas, QuadKernels, ::testing::ValuesIn(available_integer_kernels()), isa_of);
+
+}  // namespace
+}  // namespace squish

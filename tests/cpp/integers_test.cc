@@ -1,0 +1,220 @@
+// Nets in integer arithmetic: on every instruction set and any number of threads what the reference computes, to the bit.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "model/quantisation.h"
+#include "reference/integers.h"
+#include "squish/error.h"
+#include "support/check_net.h"
+#include "support/expected.h"
+#include "support/net_builder.h"
+#include "support/random_net.h"
+
+namespace squish {
+namespace {
+
+using testing::all_equal;
+using testing::ConvStyle;
+using testing::Images;
+using testing::NetBuilder;
+using testing::run;
+using testing::session_options;
+using testing::square;
+
+constexpr ConvStyle kI8{true, 1, false, WeightType::kI8}, kI4{true, 0.3, true, WeightType::kI4},
+    kI8NoRelu{false, 1, false, WeightType::kI8};
+
+// With every instruction set that floats have: each takes the best integer kernels that go with it.
+void check_integer_net(const std::shared_ptr<const Model>& model, const Images& images) {
+  ASSERT_EQ(why_not_in_integers(model->graph()), "");
+  SessionOptions reference;
+  reference.device = "reference";
+  Session truth(model, reference);
+  ASSERT_EQ(truth.options().storage, "i8");
+  const auto wanted = run(truth, images.batch());
+  for (const std::string& isa : available_isas()) {
+    for (int threads : {1, 3}) {
+      Session session(model, session_options(isa, threads));
+      ASSERT_EQ(session.options().storage, "i8");
+      EXPECT_TRUE(all_equal(run(session, images.batch()), wanted)) << isa << ", " << threads << " threads";
+      EXPECT_TRUE(all_equal(run(session, images.batch()), wanted)) << isa << ", second run";
+    }
+  }
+}
+
+void check_integer_net(NetBuilder& net, int height, int width) {
+  net.hold_in_bytes();
+  const auto model = net.model();
+  const Shape shape{model->input_shape().channels, height, width};
+  for (PixelFormat format : {PixelFormat::kF32Nchw, PixelFormat::kU8Nhwc})
+    check_integer_net(model, Images(format, testing::kImages, shape, 1));
+}
+
+class RandomIntegerNets : public ::testing::TestWithParam<uint32_t> {};
+
+TEST_P(RandomIntegerNets, AreTheReferenceToTheBit) {
+  const uint32_t seed = GetParam();
+  const testing::RandomNet net = testing::random_integer_net(seed);
+  const Shape shape{net.model->input_shape().channels, net.height, net.width};
+  const PixelFormat format = seed / 4 % 2 == 0 ? PixelFormat::kF32Nchw : PixelFormat::kU8Nhwc;
+  check_integer_net(net.model, Images(format, testing::kImages, shape, seed));
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomIntegerNets, ::testing::Range(0u, unsigned{SQUISH_TEST_NETS}));
+
+TEST(Integers, AnyWindow) {
+  const Window windows[] = {square(1),       square(1, 2),    square(2),
+                            square(3, 1, 1), square(3, 2, 1), square(5, 1, 2),
+                            square(7, 2, 3), square(4, 3),    {1, 7, 1, 1, 0, 3, 0, 3},
+                            {5, 2, 1, 3, 4, 0, 1, 1}};
+  for (const Window& window : windows) {
+    for (int channels = 1; channels <= 4; ++channels) {
+      NetBuilder net(1, channels);
+      net.conv(net.conv(-1, 20, window, kI8), 33, square(1), kI8NoRelu);
+      check_integer_net(net, 12, 17);
+    }
+    NetBuilder net(2, 3);
+    net.conv(net.conv(net.conv(-1, 20, square(1), kI8), 33, window, kI4), 5, square(1), kI8);
+    check_integer_net(net, 13, 14);
+  }
+}
+
+TEST(Integers, AverageThenConvolution) {
+  NetBuilder net(2, 3);
+  net.conv(-1, 24, square(3, 2), kI8);
+  net.conv(net.global_average_pool(0), 10, square(1), kI8NoRelu);
+  check_integer_net(net, 33, 31);
+}
+
+TEST(Integers, AverageOfAPool) {
+  NetBuilder net(3, 3);
+  net.conv(-1, 24, square(3, 2), kI8);
+  const int pooled = net.max_pool(0, square(3, 2));
+  net.add(net.global_average_pool(pooled), net.global_average_pool(net.conv(pooled, 24, square(1), kI4)));
+  check_integer_net(net, 33, 31);
+}
+
+TEST(Integers, ConvolutionAndPoolForASum) {
+  NetBuilder net(4, 3);
+  const int stem = net.conv(-1, 20, square(3), kI8);
+  const int a = net.max_pool(net.conv(stem, 20, square(1), kI8), square(3, 2));
+  const int b = net.max_pool(net.conv(stem, 20, square(3, 1, 1), kI8NoRelu), square(3, 2));
+  net.conv(net.add(a, b, true), 7, square(1), kI8NoRelu);
+  check_integer_net(net, 20, 25);
+}
+
+TEST(Integers, PoolBeforeEverything) {
+  NetBuilder net(5, 3);
+  net.fire(net.max_pool(-1, square(3, 2), true), {6, 17, 18}, kI8);
+  check_integer_net(net, 22, 29);
+}
+
+TEST(Integers, OutputInBytes) {
+  NetBuilder net(6, 3);
+  const int stem = net.conv(-1, 20, square(3), kI8);
+  net.add(net.conv(stem, 20, square(1), kI8), stem);
+  net.max_pool(net.max_pool(net.last(), square(2, 2)), square(2, 2));
+  check_integer_net(net, 20, 25);
+}
+
+TEST(Integers, SumsOfFiresOfDifferentWidths) {
+  NetBuilder net(7, 3);
+  const int stem = net.conv(-1, 20, square(3, 2), kI8);
+  const int sum = net.add(net.fire(stem, {6, 17, 18}, kI8), net.fire(stem, {5, 18, 17}, kI4), true);
+  net.global_average_pool(net.conv(sum, 10, square(1), kI8));
+  check_integer_net(net, 25, 20);
+}
+
+TEST(Integers, OnePixelAndDeadWeights) {
+  NetBuilder net(8, 2);
+  net.fire(net.fire(-1, {3, 5, 5}, kI8), {3, 0, 9}, {true, 0, false, WeightType::kI8});
+  check_integer_net(net, 1, 1);
+}
+
+TEST(Integers, FloatsOnDemand) {
+  NetBuilder net(9, 3);
+  net.conv(net.conv(-1, 20, square(3), kI8), 5, square(1), kI8);
+  const auto without = net.model();
+  net.hold_in_bytes();
+  const auto with = net.model();
+  const Images images(PixelFormat::kF32Nchw, 2, {3, 12, 12}, 1);
+  SessionOptions options;
+  Session plain(without, options);
+  EXPECT_EQ(plain.options().storage, "f32");
+  options.storage = "f32";
+  Session floats(with, options);
+  EXPECT_EQ(floats.options().storage, "f32");
+  EXPECT_TRUE(all_equal(run(floats, images.batch()), run(plain, images.batch())));
+}
+
+TEST(Integers, ExplainNamesKernelsAndBytes) {
+  NetBuilder net(10, 3);
+  net.global_average_pool(net.conv(net.fire(net.conv(-1, 20, square(3, 2), kI8), {8, 16, 16}, kI4), 5, square(1), kI8));
+  net.hold_in_bytes();
+  Session session(net.model(), session_options("scalar"));
+  const auto steps = session.explain(20, 20);
+  EXPECT_EQ(steps[0].kernel, "i8_quads_scalar");
+  EXPECT_EQ(steps[1].kernel, "i8_cluster_16x4_scalar");
+  EXPECT_NE(steps[1].why.find("values in bytes, 0.0"), std::string::npos) << steps[1].why;
+  EXPECT_NE(steps[4].why.find("values in floats"), std::string::npos) << steps[4].why;
+  EXPECT_EQ(steps[1].macs_run, 9 * 2 * 64 * 9 * 9) << "quads of three channels have four";
+}
+
+// The message of a session that is to compute in integers.
+std::string refusal(NetBuilder& net) {
+  SessionOptions options;
+  options.storage = "i8";
+  try {
+    Session session(net.model(), options);
+  } catch (const InvalidArgument& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Integers, RefusesNetsThatAreNotMadeForThem) {
+  const std::string why = "storage: got 'i8', the file is not made for integer arithmetic: layer ";
+  NetBuilder net(11, 3);
+  net.fire(net.conv(-1, 20, square(3), kI8), {6, 17, 18}, kI4);
+  EXPECT_EQ(refusal(net), why + "0 'conv0': it has no activation scale");
+  net.hold_in_bytes();
+  EXPECT_EQ(refusal(net), "");
+  auto& convs = net.net().layers[1].convs;
+  convs[2].activation.zero ^= 1;
+  EXPECT_EQ(refusal(net).find(why + "1 'fire1': expand3x3: it reads bytes of scale "), 0u) << refusal(net);
+  convs[2].activation = {};
+  EXPECT_EQ(refusal(net), why + "1 'fire1': expand3x3: it has no activation scale");
+  convs[2].activation = convs[1].activation = {0x1p-40f, 0};
+  EXPECT_EQ(refusal(net), why + "1 'fire1': squeeze: its sums may be too large for 32 bits");
+
+  NetBuilder of_floats(12, 3);
+  of_floats.conv(-1, 20, square(3));
+  of_floats.hold_in_bytes();
+  EXPECT_EQ(refusal(of_floats), why + "0 'conv0': its weights are no integers");
+}
+
+// A hand-computed net of one weight: 3 * (q - 10) * 0.5 * 0.25 - 1, held in bytes of 0.125 with zero 5.
+TEST(Integers, ReferenceRoundsAsTheFormatSays) {
+  NetBuilder net(13, 1);
+  ConvSource source;
+  source.out_channels = source.in_channels = 1;
+  source.weight = {127.0f * 0.25f};  // the largest: value 127, scale 0.25
+  source.bias = {-1};
+  source.type = WeightType::kI8;
+  const EncodedConv first = encode(source), second = encode(source);
+  net.conv(net.conv(-1, 1, square(1), kI8), 1, square(1), kI8NoRelu);
+  auto& layers = net.net().layers;
+  layers[0].convs[0] = first.description;
+  layers[0].convs[0].activation = {0.5f, 10};
+  layers[1].convs[0] = second.description;
+  layers[1].convs[0].activation = {8.0f, 5};
+  // x = 1.25: q = round(2.5 + 10) = 12, to even; sum 127 * 2 = 254; 254 * 0.25 * 0.5 / 8 + (-1 / 8 + 5) = 8.84375: 9;
+  // 127 * 4 * 0.25 * 8 - 1 = 1015.
+  const float image = 1.25f;
+  EXPECT_EQ(reference::run_in_integers(net.model()->graph(), &image, 1, 1), std::vector<float>{1015});
+}
+
+}  // namespace
+}  // namespace squish
