@@ -93,8 +93,8 @@ Session::Session(std::shared_ptr<const Model> model, const SessionOptions& asked
   options.storage = storage_of(*model, asked);
   auto backend = make_backend(model, options);
   std::string isa = backend->isa();
-  impl_ = std::make_unique<Impl>(
-      Impl{std::move(model), std::move(options), std::move(backend), std::move(isa)});
+  impl_ =
+      std::make_unique<Impl>(Impl{std::move(model), std::move(options), std::move(backend), std::move(isa)});
 }
 
 Session::~Session() = default;

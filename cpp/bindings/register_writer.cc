@@ -14,7 +14,8 @@ namespace py = pybind11;
 namespace squish::bindings {
 namespace {
 
-using Activation = std::optional<std::pair<float, int>>;  // scale and zero of the input, where it is held in bytes
+using Activation =
+    std::optional<std::pair<float, int>>;  // scale and zero of the input, where it is held in bytes
 using Filters = std::tuple<py::array, py::array, Activation>;  // weight (O, I, H, W), bias (O,)
 
 EncodingChoice encoding_choice(const std::string& name) {

@@ -85,20 +85,21 @@ int64_t scratch_floats(const Op& op, const BoundConv& conv, const Layout& in) {
 void run_conv(const KernelTable& kernels, const Op& op, const BoundConv& conv, ConstView in, MutableView out,
               float* scratch, Share share) {
   const PackedConv& packed = *conv.packed;
-  for_each_group_band(packed.direct_groups, out.layout->height, share, [&](const BlockGroup& group, Range rows) {
-    for (int b = 0; b < group.blocks; ++b) clear_border(out, group.first_block + b, rows);
-    if (op.pooled) {
-      GroupConv group_conv(kernels, conv, group, in);
-      conv_pooled(group_conv, group, conv.conv_output, kernels.max_pool,
-                  pool_task<PoolTask>(op, conv.conv_output.width, *out.layout), out, scratch, rows);
-    } else if (op.averaged) {
-      conv_averaged(kernels, conv, group, in, out, scratch);
-    } else {
-      const FloatTarget target{out.pixel(group.first_block, rows.begin, 0), out.layout->row_values(),
-                          out.layout->block_values()};
-      GroupConv(kernels, conv, group, in).rows(rows, target);
-    }
-  });
+  for_each_group_band(
+      packed.direct_groups, out.layout->height, share, [&](const BlockGroup& group, Range rows) {
+        for (int b = 0; b < group.blocks; ++b) clear_border(out, group.first_block + b, rows);
+        if (op.pooled) {
+          GroupConv group_conv(kernels, conv, group, in);
+          conv_pooled(group_conv, group, conv.conv_output, kernels.max_pool,
+                      pool_task<PoolTask>(op, conv.conv_output.width, *out.layout), out, scratch, rows);
+        } else if (op.averaged) {
+          conv_averaged(kernels, conv, group, in, out, scratch);
+        } else {
+          const FloatTarget target{out.pixel(group.first_block, rows.begin, 0), out.layout->row_values(),
+                                   out.layout->block_values()};
+          GroupConv(kernels, conv, group, in).rows(rows, target);
+        }
+      });
   run_winograd(kernels, op, conv, in, out, scratch, share);
 }
 

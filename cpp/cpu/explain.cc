@@ -33,7 +33,8 @@ std::string why_conv(const PackedIntegerConv& conv) {
   const int64_t live = conv.live_clusters, all = conv.all_clusters;
   if (live < all) why += ", " + percent(live, all) + " of those of 16x4";
   const int paired = count_blocks(conv.groups, true);
-  if (paired > 0) why += "; " + std::to_string(paired) + " of " + std::to_string(conv.blocks) + " blocks in pairs";
+  if (paired > 0)
+    why += "; " + std::to_string(paired) + " of " + std::to_string(conv.blocks) + " blocks in pairs";
   return why;
 }
 
@@ -145,8 +146,8 @@ StepInfo explain_integer_op(const Op& op, const Plan& plan, size_t k, const Pack
       break;
     case OpKind::kGlobalAveragePool:
       info.kernel = "f32_average";
-      info.why = "its input has other readers or is no convolution's: not fused; from " + held_name(input(0)) +
-                 " to " + held_name(output);
+      info.why = "its input has other readers or is no convolution's: not fused; from " +
+                 held_name(input(0)) + " to " + held_name(output);
       break;
     case OpKind::kAdd:
       info.kernel = input(0).layout.same_channels(input(1).layout) ? "f32_add" : "f32_add_by_channel";

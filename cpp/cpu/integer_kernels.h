@@ -18,13 +18,13 @@ constexpr int kMaxIntegerBlocks = 2;  // of a group
 // For each output pixel: sum = start + sum over k of weights[k] * (input[pixel + offsets[k] .. + 3] - the kernels'
 // activation_offset): one column k is a cluster of 16 outputs x 4 inputs (a group of two: a pair of them).
 struct IntegerConvTask {
-  const uint8_t* input;   // the pixel under kernel position (pad, pad) of the band's first output pixel
-  ptrdiff_t input_row;    // from one output row's pixels to the next one's
-  ptrdiff_t input_step;   // from one output pixel's to the next one's
+  const uint8_t* input;    // the pixel under kernel position (pad, pad) of the band's first output pixel
+  ptrdiff_t input_row;     // from one output row's pixels to the next one's
+  ptrdiff_t input_step;    // from one output pixel's to the next one's
   const uint8_t* weights;  // [columns][blocks] clusters, as pack() has laid them
   const int32_t* offsets;  // [columns]
   ptrdiff_t columns;
-  const int32_t* start;         // [blocks][16]
+  const int32_t* start;        // [blocks][16]
   const float *factor, *term;  // [blocks][16]
   // true: sum * factor + term, rounded to an integer from `low` to 255, in a byte; with running_max, or what the output
   // holds where that is larger. false: max(floor, sum * factor + term), in a float.

@@ -8,7 +8,8 @@
 namespace squish {
 namespace {
 
-using ClusterValues = std::array<int8_t, kClusterOutputs * kClusterInputs>;  // [output of the block][input of the quad]
+using ClusterValues =
+    std::array<int8_t, kClusterOutputs * kClusterInputs>;  // [output of the block][input of the quad]
 
 // The living clusters of one output block, by block of input channels, kernel position and quad.
 struct Block {
@@ -51,7 +52,8 @@ class QuadClusters {
     const int quad = slots_[static_cast<size_t>(w.i)] / kQuadBlock;
     const int64_t area = int64_t{window_.kernel_h} * window_.kernel_w;
     const int64_t position = int64_t{w.y} * window_.kernel_w + w.x;
-    const int64_t column = (quad / quads_of_block_ * area + position) * quads_of_block_ + quad % quads_of_block_;
+    const int64_t column =
+        (quad / quads_of_block_ * area + position) * quads_of_block_ + quad % quads_of_block_;
     return static_cast<size_t>(w.o / kChannelBlock * columns_ + column);
   }
 

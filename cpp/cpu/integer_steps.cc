@@ -152,8 +152,8 @@ int64_t scratch_floats(const Op& op, const BoundIntegerConv& conv) {
 
 int64_t scratch_floats(const Layout& out) { return 2 * int64_t{out.width} * kChannelBlock; }
 
-void run_conv(const MixedKernels& kernels, const Op& op, const BoundIntegerConv& conv, MixedView in, MixedView out,
-              float* scratch, Share share) {
+void run_conv(const MixedKernels& kernels, const Op& op, const BoundIntegerConv& conv, MixedView in,
+              MixedView out, float* scratch, Share share) {
   const Layout& layout = *out.layout;
   const ConstByteView input{in.layout, in.bytes().data};
   for_each_group_band(conv.packed->groups, layout.height, share, [&](const BlockGroup& group, Range rows) {
@@ -280,9 +280,9 @@ void run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8
       float pixel[kChannelBlock] = {};
       for (int c = 0; c < channels; ++c) {
         const auto channel = static_cast<size_t>(c);
-        pixel[c] = from_pixels
-                       ? static_cast<float>(pixels[x * channels + c]) * norm.scale[channel] + norm.shift[channel]
-                       : values[c * task.plane + x];
+        pixel[c] = from_pixels ? static_cast<float>(pixels[x * channels + c]) * norm.scale[channel] +
+                                     norm.shift[channel]
+                               : values[c * task.plane + x];
       }
       write_values(out, pixel_at(layout, 0, y) + int64_t{x} * kChannelBlock, 1, kChannelBlock, pixel);
     }

@@ -42,8 +42,8 @@ struct MixedKernels {
 int64_t scratch_floats(const Op& op, const BoundIntegerConv& conv);
 int64_t scratch_floats(const Layout& out);
 
-void run_conv(const MixedKernels& kernels, const Op& op, const BoundIntegerConv& conv, MixedView in, MixedView out,
-              float* scratch, Share share);
+void run_conv(const MixedKernels& kernels, const Op& op, const BoundIntegerConv& conv, MixedView in,
+              MixedView out, float* scratch, Share share);
 void run_max_pool(const MixedKernels& kernels, const Op& op, MixedView in, MixedView out, Share share);
 void run_average(const MixedKernels& kernels, MixedView in, MixedView out, Share share);
 void run_add(const Op& op, MixedView a, MixedView b, MixedView out, float* scratch, Share share);

@@ -51,8 +51,7 @@ template <typename Visit>
 void for_each_integer_weight(const ConvDescription& conv, Visit&& visit) {
   const uint8_t* values = conv.values.data;
   if (conv.type == WeightType::kI4) {
-    detail::visit_stored<IntegerWeight>(
-        conv, [=](int64_t k, int) { return load_int4(values, k); }, visit);
+    detail::visit_stored<IntegerWeight>(conv, [=](int64_t k, int) { return load_int4(values, k); }, visit);
   } else {
     detail::visit_stored<IntegerWeight>(
         conv, [=](int64_t k, int) { return int{detail::load<int8_t>(values, k)}; }, visit);

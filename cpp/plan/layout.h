@@ -8,7 +8,7 @@
 
 namespace squish {
 
-inline constexpr int kChannelBlock = 16;           // channels of a block
+inline constexpr int kChannelBlock = 16;               // channels of a block
 inline constexpr int kPlaneBlock = 1, kQuadBlock = 4;  // of other blocks
 
 inline int blocks_of(int channels, int block = kChannelBlock) { return (channels + block - 1) / block; }

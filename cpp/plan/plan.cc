@@ -111,7 +111,8 @@ Border border_of(const Window& window, bool planar) {
 std::vector<Layout> channel_layouts(const Graph& graph, const std::vector<Op>& ops, ActivationOrder order) {
   const int block = order == ActivationOrder::kPlanar ? kPlaneBlock : kChannelBlock;
   int input_block = block;
-  if (readers_of(ops)[0].only_convs) input_block = order == ActivationOrder::kQuads ? kQuadBlock : kPlaneBlock;
+  if (readers_of(ops)[0].only_convs)
+    input_block = order == ActivationOrder::kQuads ? kQuadBlock : kPlaneBlock;
   std::vector<Layout> layouts{{{graph.channels(-1)}, 1, 1, {}, input_block}};
   for (const Op& op : ops) {
     const Layout& in = layouts[static_cast<size_t>(op.inputs[0] + 1)];
@@ -127,7 +128,8 @@ Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int w
   Plan plan;
   plan.height = height;
   plan.width = width;
-  for (Layout& layout : channel_layouts(graph, ops, order)) plan.buffers.push_back({std::move(layout), {}, 0});
+  for (Layout& layout : channel_layouts(graph, ops, order))
+    plan.buffers.push_back({std::move(layout), {}, 0});
   for (size_t b = 0; b < plan.buffers.size(); ++b) {
     Layout& layout = plan.buffers[b].layout;
     if (order == ActivationOrder::kBlocked || order == ActivationOrder::kQuads)
@@ -150,7 +152,8 @@ Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int w
 std::vector<Quantisation> buffer_quantisations(const Graph& graph, const std::vector<Op>& ops) {
   const Quantisations held = quantisations_of(graph);
   std::vector<Quantisation> buffers{held.output_of(-1)};
-  for (const Op& op : ops) buffers.push_back(op.last_layer < 0 ? Quantisation{} : held.output_of(op.last_layer));
+  for (const Op& op : ops)
+    buffers.push_back(op.last_layer < 0 ? Quantisation{} : held.output_of(op.last_layer));
   // What no layer puts out is a squeeze, and read by its expands.
   for (const Op& op : ops) {
     const auto input = static_cast<size_t>(op.inputs[0] + 1);

@@ -12,7 +12,7 @@ namespace squish {
 struct PlannedBuffer {
   Layout layout;
   Quantisation quantisation;  // of bytes; or floats
-  int64_t offset = 0;  // floats from the arena's start
+  int64_t offset = 0;         // floats from the arena's start
 };
 
 // The places of one op.

@@ -62,7 +62,8 @@ class ReferenceBackend final : public Backend {
 
  private:
   std::vector<float> run_in_doubles(const uint8_t* data, bool is_uint8, int height, int width) const {
-    const auto image = reference::read_image(model_->description().input, {data, is_uint8}, height, width, false);
+    const auto image =
+        reference::read_image(model_->description().input, {data, is_uint8}, height, width, false);
     const auto output = reference::run(model_->graph(), image, false).value;
     std::vector<float> values;
     for (double value : output) values.push_back(static_cast<float>(value));

@@ -24,7 +24,8 @@ constexpr size_t kDenseI4 = 0, kDenseI4Scale = 132, kDenseI4Values = 264, kDense
 
 // Positions in a record.
 constexpr size_t kOutAt = 0, kInAt = 2, kWindowAt = 4, kFlagsAt = 12, kEncodingAt = 13, kTypeAt = 14,
-                 kActivationScaleAt = 16, kActivationZeroAt = 20, kReserved21At = 21, kOffsetAt = 24, kBytesAt = 32;
+                 kActivationScaleAt = 16, kActivationZeroAt = 20, kReserved21At = 21, kOffsetAt = 24,
+                 kBytesAt = 32;
 
 using Halves = std::vector<uint16_t>;
 const Halves kNotFinite = {0x7C00, 0xFC00, 0x7C01, 0x7E00, 0xFFFF};
@@ -108,7 +109,8 @@ TEST(FormatConvs, RejectsActivationScalesThatAreNone) {
   for (float wrong : {kNan, kInf, -kInf, -1.0f, 0x1p-41f, 0x1p41f}) {
     EXPECT_TRUE(rejects(golden_with(kDenseF32, kActivationScaleAt, wrong), "activation_scale is "));
   }
-  EXPECT_TRUE(rejects(golden_with(kDenseF32, kActivationZeroAt, uint8_t{1}), "activation_zero is 1, must be 0"));
+  EXPECT_TRUE(
+      rejects(golden_with(kDenseF32, kActivationZeroAt, uint8_t{1}), "activation_zero is 1, must be 0"));
 }
 
 TEST(FormatConvs, RejectsPayloadsOffTheirPlace) {

@@ -25,7 +25,8 @@ constexpr int kAllColumns = kQuads * kKernel * kKernel;
 constexpr uint8_t kCanary = 0xA5;
 
 // As those of conv_test.cc, for tiles of up to 24 pixels.
-constexpr int kWidths[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 23, 24, 25, 27, 28, 29, 42, 55, 56, 59};
+constexpr int kWidths[] = {1,  2,  3,  4,  5,  6,  7,  8,  11, 12, 13, 14,
+                           15, 23, 24, 25, 27, 28, 29, 42, 55, 56, 59};
 constexpr int kRows[] = {1, 2, 3, 5, 7};
 constexpr int kColumns[] = {0, 1, kAllColumns / 10, kAllColumns / 2, kAllColumns};
 
@@ -191,7 +192,8 @@ TEST_P(IntegerConvKernels, AgreeWithPlainLoops) {
           for (int width : kWidths) {
             ++seed;
             const Results results = seed % 4 == 0 ? Results::kFloats : Results::kBytes;
-            KernelCall call(kernels(), geometry, blocks, rows, width, columns, results, seed, kEdges[seed % 2]);
+            KernelCall call(kernels(), geometry, blocks, rows, width, columns, results, seed,
+                            kEdges[seed % 2]);
             const auto expected = call.expected();
             ASSERT_EQ(call.run(), expected) << rows << "x" << width << " pixels, step " << geometry.step()
                                             << ", " << blocks << " blocks, " << columns << " columns";
@@ -269,7 +271,8 @@ TEST_P(BytePoolKernels, AreTheLargestBytes) {
         Guarded<uint8_t> input(static_cast<size_t>(rows * row - 2 * kLanes), edge, 0);
         for (size_t i = 0; i < input.size(); ++i) input[i] = static_cast<uint8_t>(random.between(0, 255));
         Guarded<uint8_t> output(static_cast<size_t>(windows * kLanes), edge, kCanary);
-        kernels().max_pool({input.data(), row, rows, width, w.kernel, w.stride, w.pad_left, output.data(), windows});
+        kernels().max_pool(
+            {input.data(), row, rows, width, w.kernel, w.stride, w.pad_left, output.data(), windows});
         for (int i = 0; i < windows * kLanes; ++i) {
           const int left = i / kLanes * w.stride - w.pad_left;
           uint8_t largest = 0;
@@ -277,7 +280,8 @@ TEST_P(BytePoolKernels, AreTheLargestBytes) {
             for (int x = std::max(left, 0); x < std::min(left + w.kernel, width); ++x)
               largest = std::max(largest, input[static_cast<size_t>(y * row + x * kLanes + i % kLanes)]);
           }
-          ASSERT_EQ(output[static_cast<size_t>(i)], largest) << width << " pixels, " << rows << " rows, at " << i;
+          ASSERT_EQ(output[static_cast<size_t>(i)], largest)
+              << width << " pixels, " << rows << " rows, at " << i;
         }
       }
     }
@@ -321,8 +325,8 @@ class QuadKernels : public IntegerTest {
       uint8_t wanted = 0;
       if (c < channels) {
         const auto channel = static_cast<size_t>(c);
-        const float value = from_pixels ? scaled(pixels[static_cast<size_t>(x * channels + c)], scale[channel],
-                                                 shift[channel])
+        const float value = from_pixels ? scaled(pixels[static_cast<size_t>(x * channels + c)],
+                                                 scale[channel], shift[channel])
                                         : values[static_cast<size_t>(c * width + x)];
         const volatile float product = value * task.inverse;
         wanted = byte_of(product + task.zero, 0);

@@ -1,11 +1,12 @@
 // Nets in integer arithmetic: on every instruction set and any number of threads what the reference computes, to the bit.
+#include "reference/integers.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
 #include "model/quantisation.h"
-#include "reference/integers.h"
 #include "squish/error.h"
 #include "support/check_net.h"
 #include "support/expected.h"
@@ -65,10 +66,9 @@ TEST_P(RandomIntegerNets, AreTheReferenceToTheBit) {
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomIntegerNets, ::testing::Range(0u, unsigned{SQUISH_TEST_NETS}));
 
 TEST(Integers, AnyWindow) {
-  const Window windows[] = {square(1),       square(1, 2),    square(2),
-                            square(3, 1, 1), square(3, 2, 1), square(5, 1, 2),
-                            square(7, 2, 3), square(4, 3),    {1, 7, 1, 1, 0, 3, 0, 3},
-                            {5, 2, 1, 3, 4, 0, 1, 1}};
+  const Window windows[] = {
+      square(1),       square(1, 2),    square(2),    square(3, 1, 1),          square(3, 2, 1),
+      square(5, 1, 2), square(7, 2, 3), square(4, 3), {1, 7, 1, 1, 0, 3, 0, 3}, {5, 2, 1, 3, 4, 0, 1, 1}};
   for (const Window& window : windows) {
     for (int channels = 1; channels <= 4; ++channels) {
       NetBuilder net(1, channels);
@@ -151,7 +151,8 @@ TEST(Integers, FloatsOnDemand) {
 
 TEST(Integers, ExplainNamesKernelsAndBytes) {
   NetBuilder net(10, 3);
-  net.global_average_pool(net.conv(net.fire(net.conv(-1, 20, square(3, 2), kI8), {8, 16, 16}, kI4), 5, square(1), kI8));
+  net.global_average_pool(
+      net.conv(net.fire(net.conv(-1, 20, square(3, 2), kI8), {8, 16, 16}, kI4), 5, square(1), kI8));
   net.hold_in_bytes();
   Session session(net.model(), session_options("scalar"));
   const auto steps = session.explain(20, 20);

@@ -2,7 +2,7 @@
 // place of four of floats.
 //
 // An instruction set brings Sums (16 int32), Cluster (the weights), Quad (four activations for all 16), Bytes (16) and what
-// is called below.
+// is called below; and, where kPixelsAtOnce is 4, the bytes of four pixels that lie side by side.
 #pragma once
 
 #include "cpu/integer_kernels.h"
@@ -37,8 +37,8 @@ void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_
   for (ptrdiff_t k = 0; k < task.columns; ++k, weights += kBlocks * kClusterBytes) {
     const uint8_t* pixel = input + task.offsets[k];
     Cluster cluster[kBlocks];
-    unroll<kBlocks>(
-        [&](auto b) SQUISH_LAMBDA_INLINE { cluster[b] = load_cluster(weights + b * kClusterBytes); });
+    unroll<kBlocks>([&](auto b)
+                        SQUISH_LAMBDA_INLINE { cluster[b] = load_cluster(weights + b * kClusterBytes); });
     unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
       const Quad quad = broadcast_quad(pixel + (p / kPixels) * task.input_row + (p % kPixels) * step);
       unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE { sum[p][b] = dot(sum[p][b], cluster[b], quad); });
@@ -54,14 +54,27 @@ void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_
       unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
         store_floats(to(p, b, sizeof(float)), sum[p][b], factor, term, task.floor);
       });
-    } else if (task.running_max) {
-      unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
-        uint8_t* bytes = to(p, b, 1);
-        store_bytes(bytes, max_bytes(load_bytes(bytes), to_bytes(sum[p][b], factor, term, task.low)));
+      return;
+    }
+    const auto put = [&](uint8_t* at, auto bytes) SQUISH_LAMBDA_INLINE {
+      store_bytes(at, task.running_max ? max_bytes(bytes, at) : bytes);
+    };
+    constexpr int kAtOnce = kPixels / kPixelsAtOnce, kAlone = kPixels % kPixelsAtOnce;
+    if constexpr (kPixelsAtOnce == 4) {
+      unroll<kRows * kAtOnce>([&](auto i) SQUISH_LAMBDA_INLINE {
+        constexpr int p = i / kAtOnce * kPixels + i % kAtOnce * 4;
+        put(to(p, b, 1),
+            to_bytes(sum[p][b], sum[p + 1][b], sum[p + 2][b], sum[p + 3][b], factor, term, task.low));
       });
     } else {
-      unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
-        store_bytes(to(p, b, 1), to_bytes(sum[p][b], factor, term, task.low));
+      unroll<kRows * kAtOnce>([&](auto p) SQUISH_LAMBDA_INLINE {
+        put(to(p, b, 1), to_bytes(sum[p][b], factor, term, task.low));
+      });
+    }
+    if constexpr (kAlone > 0) {
+      unroll<kRows * kAlone>([&](auto i) SQUISH_LAMBDA_INLINE {
+        constexpr int p = i / kAlone * kPixels + kAtOnce * kPixelsAtOnce + i % kAlone;
+        put(to(p, b, 1), to_bytes(sum[p][b], factor, term, task.low));
       });
     }
   });

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kMaxIntegerTile = 24;
 constexpr int kMaxIntegerGroup = 2;  // two blocks share each broadcast of a quad
+constexpr int kPixelsAtOnce = 4;
 constexpr int kActivationOffset = 0;
 constexpr int kClusterBytes = 64;
 
@@ -25,6 +26,9 @@ struct Quad {
 };
 struct Bytes {
   __m128i v;
+};
+struct Bytes64 {
+  __m512i v;
 };
 
 inline void pack_clusters(const int8_t* clusters, ptrdiff_t count, uint8_t* packed) {
@@ -46,19 +50,35 @@ inline Sums dot(Sums sums, Cluster weights, Quad quad) {
 }
 
 inline __m512 scaled(Sums sums, const float* factor, const float* term) {
-  return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums.v), _mm512_loadu_ps(factor)), _mm512_loadu_ps(term));
+  return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums.v), _mm512_loadu_ps(factor)),
+                       _mm512_loadu_ps(term));
 }
 inline Bytes to_bytes(Sums sums, const float* factor, const float* term, int low) {
   const __m512i rounded = _mm512_cvtps_epi32(scaled(sums, factor, term));
   return {_mm512_cvtusepi32_epi8(_mm512_max_epi32(rounded, _mm512_set1_epi32(low)))};
+}
+// Of four pixels, in their order.
+inline Bytes64 to_bytes(Sums a, Sums b, Sums c, Sums d, const float* factor, const float* term, int low) {
+  const auto rounded = [&](Sums sums) { return _mm512_cvtps_epi32(scaled(sums, factor, term)); };
+  // Packing takes 128 bits of each operand at a time: all pixels' channels 0 to 3, then 4 to 7, ...
+  const __m512i by_quad = _mm512_packus_epi16(_mm512_packs_epi32(rounded(a), rounded(b)),
+                                              _mm512_packs_epi32(rounded(c), rounded(d)));
+  const __m512i by_pixel = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i bytes = _mm512_permutexvar_epi32(by_pixel, by_quad);
+  return {_mm512_max_epu8(bytes, _mm512_set1_epi8(static_cast<char>(low)))};
 }
 inline void store_floats(uint8_t* p, Sums sums, const float* factor, const float* term, float floor) {
   _mm512_storeu_ps(p, _mm512_max_ps(_mm512_set1_ps(floor), scaled(sums, factor, term)));
 }
 
 inline Bytes load_bytes(const uint8_t* p) { return {load_16_bytes(p)}; }
+inline void store_bytes(uint8_t* p, Bytes64 a) { _mm512_storeu_si512(p, a.v); }
 inline void store_bytes(uint8_t* p, Bytes a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), a.v); }
 inline Bytes max_bytes(Bytes a, Bytes b) { return {_mm_max_epu8(a.v, b.v)}; }
+inline Bytes max_bytes(Bytes a, const uint8_t* p) { return max_bytes(a, load_bytes(p)); }
+inline Bytes64 max_bytes(Bytes64 a, const uint8_t* p) {
+  return {_mm512_max_epu8(a.v, _mm512_loadu_si512(p))};
+}
 
 // A byte in the low end of each lane's 32 bits.
 inline __m512i round_to_byte(Vec a) {

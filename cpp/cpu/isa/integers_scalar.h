@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kMaxIntegerTile = 2;
 constexpr int kMaxIntegerGroup = 1;
+constexpr int kPixelsAtOnce = 1;
 constexpr int kActivationOffset = 0;
 constexpr int kClusterBytes = 64;
 
@@ -80,6 +81,8 @@ inline Bytes max_bytes(Bytes a, Bytes b) {
   for (int i = 0; i < 16; ++i) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
   return a;
 }
+
+inline Bytes max_bytes(Bytes a, const uint8_t* p) { return max_bytes(a, load_bytes(p)); }
 
 struct FourBytes {
   uint8_t v[kLanes];

@@ -90,7 +90,8 @@ ConvDescription NetBuilder::random_conv(int out, int in, const Window& window, c
 }
 
 void NetBuilder::hold_in_bytes() {
-  std::vector<int> first{0};  // of the input and each layer: the activation that a chain of max pools begins with
+  std::vector<int> first{
+      0};  // of the input and each layer: the activation that a chain of max pools begins with
   for (const LayerDescription& layer : net_.layers) {
     const bool pools = layer.kind == LayerKind::kMaxPool;
     first.push_back(pools ? first[static_cast<size_t>(layer.inputs[0] + 1)] : static_cast<int>(first.size()));

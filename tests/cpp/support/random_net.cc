@@ -21,7 +21,9 @@ const Window kPools[] = {square(2, 2), square(3, 2, 1), square(3, 1, 1), {2, 3, 
 class Maker {
  public:
   explicit Maker(uint32_t seed, bool integers)
-      : random_(seed), integers_(integers), net_(seed + 1000, random_.chance(0.7) ? 3 : random_.between(1, 4)) {
+      : random_(seed),
+        integers_(integers),
+        net_(seed + 1000, random_.chance(0.7) ? 3 : random_.between(1, 4)) {
     density_ = random_.pick(kDensities);
     clusters_die_ = random_.chance(0.7);
   }
@@ -93,7 +95,8 @@ class Maker {
   static FireWidths swapped(const FireWidths& w) { return {w.squeeze, w.expand3x3, w.expand1x1}; }
 
   ConvStyle style(bool relu = true) {
-    return {relu, density_, clusters_die_, integers_ ? random_.pick(kIntegerTypes) : random_.pick(kTypes), random_.pick(kEncodings)};
+    return {relu, density_, clusters_die_, integers_ ? random_.pick(kIntegerTypes) : random_.pick(kTypes),
+            random_.pick(kEncodings)};
   }
 
   // Numbers are drawn one statement at a time: compilers differ in the order they evaluate arguments.
