@@ -192,7 +192,7 @@ void register_session(py::module_& m) {
   register_device_array(m);
   py::class_<GuardedSession>(m, "Session", "Runs a Model. Safe to call from several threads.")
       .def(py::init(&make_session), py::arg("model"), py::arg("device") = "cpu", py::arg("threads") = 1,
-           py::arg("isa") = "", py::arg("storage") = "f32")
+           py::arg("isa") = "", py::arg("storage") = "auto")
       .def("run", &run, py::arg("batch"), py::arg("out") = py::none(),
            "C-contiguous (N, C, H, W) float32 or (N, H, W, C) uint8. Releases the GIL.")
       .def("enqueue", &enqueue, py::arg("batch"), py::arg("out") = py::none(), py::arg("stream") = 0,
@@ -209,6 +209,8 @@ void register_session(py::module_& m) {
       .def_property_readonly("threads",
                              [](const GuardedSession& session) { return session.options().threads; })
       .def_property_readonly("isa", &GuardedSession::isa)
+      .def_property_readonly("storage",
+                             [](const GuardedSession& session) { return session.options().storage; })
       .def(
           "explain",
           [](GuardedSession& session, int height, int width) {

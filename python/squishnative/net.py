@@ -30,7 +30,7 @@ def load(
     device: str = "cpu",
     threads: int = 1,
     isa: Optional[str] = None,
-    storage: str = "f32",
+    storage: str = "auto",
 ) -> Net:
     """Loads a `.squish` file, or a net that comes with the package by its name: `squish nets`.
 
@@ -40,7 +40,10 @@ def load(
     Results do not depend on it.
     isa: CPU instruction set, one of `available_isas()`. None: $SQUISH_FORCE_ISA if set, else the
     best here.
-    storage: how a CUDA device keeps activations and weights, "f32" or "f16"; "f32" on others.
+    storage: how activations and weights are kept and computed with. "auto": "i8" on "cpu" and
+    "reference" for a file that is made for integer arithmetic (`squish quantise`), else "f32".
+    "f32": in floats, whatever the file. "i8": in integers, to the same bits on every CPU. "f16": on
+    a CUDA device.
 
     Raises OSError (FileNotFoundError, ...) where the file cannot be read, FormatError (a
     ValueError) where it is no valid net, ValueError or TypeError on bad options, DeviceError (a
@@ -65,7 +68,7 @@ class Net:
         device: str = "cpu",
         threads: int = 1,
         isa: Optional[str] = None,
-        storage: str = "f32",
+        storage: str = "auto",
     ) -> None:
         """The same as `load`."""
         file = nets.path_of(os.fspath(path))
@@ -109,6 +112,11 @@ class Net:
     def isa(self) -> str:
         """The instruction set that runs: "avx512", "avx2", "neon", "scalar"; else ""."""
         return self._open().isa
+
+    @property
+    def storage(self) -> str:
+        """What activations and weights are kept in: "f32", "i8" or "f16"."""
+        return self._open().storage
 
     @overload
     def infer(self, batch: npt.NDArray[Any], out: Optional[FloatArray] = None) -> FloatArray: ...
@@ -236,14 +244,14 @@ class Net:
 
     def __repr__(self) -> str:
         """`<squishnative.Net 'net.squish': 1000 classes, input 3x224x224, cpu avx2, 1 thread>`."""
-        _, device, threads, _, storage = self._arguments
+        _, device, threads, _, _ = self._arguments
         channels, height, width = self.input_shape
         session = self._session
         state = (
             "closed"
             if session is None
             else f"{device} {session.isa}".rstrip()
-            + (f" {storage}" if storage != "f32" else "")
+            + (f" {session.storage}" if session.storage != "f32" else "")
             + f", {threads} thread{'s' * (threads != 1)}"
         )
         return (

@@ -176,12 +176,16 @@ def test_results_do_not_depend_on_threads_or_batch(net_file: Path) -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])
-def test_storage_is_cudas_alone(net_file: Path, device: str) -> None:
-    squishnative.load(net_file, device=device, storage="f32")
-    with pytest.raises(ValueError, match=f"storage: got 'f16', device '{device}' has 'f32' alone"):
-        squishnative.load(net_file, device=device, storage="f16")
-    with pytest.raises(ValueError, match="storage: got 'f8', wanted 'f32' or 'f16'"):
-        squishnative.load(net_file, device=device, storage="f8")
+def test_storage_that_there_is_not(net_file: Path, device: str) -> None:
+    assert squishnative.load(net_file, device=device).storage == "f32"
+    assert squishnative.load(net_file, device=device, storage="f32").storage == "f32"
+    for storage, why in {
+        "f16": f"storage: got 'f16', device '{device}' has 'f32' and 'i8'",
+        "f8": "storage: got 'f8', wanted 'auto', 'f32', 'f16' or 'i8'",
+        "i8": "storage: got 'i8', the file is not made for integer arithmetic: layer 0 'conv1': ",
+    }.items():
+        with pytest.raises(ValueError, match=why):
+            squishnative.load(net_file, device=device, storage=storage)
 
 
 def test_what_a_net_says_of_itself(net: Net, net_file: Path) -> None:

@@ -52,7 +52,7 @@ BenchOptions read_bench_options(int argc, const char* const* argv) {
   arguments.add_text("--isa", "NAME",
                      "instruction set: avx512, avx2, neon or scalar\n[$SQUISH_FORCE_ISA, else the best here]",
                      &options.session.isa);
-  arguments.add_text("--storage", "NAME", "of activations and weights on cuda: f32 or f16 [f32]",
+  arguments.add_text("--storage", "NAME", "auto; f32; i8, integers of a file made for them; on cuda f16",
                      &options.session.storage);
   arguments.add_flag("--direct", "no Winograd convolutions", &direct);
   arguments.add("--size", "S|HxW", "image size in pixels, 224 or 224x320 [the net's own]",

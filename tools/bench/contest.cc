@@ -35,6 +35,7 @@ class Contestant {
     net.file_bytes = model.file_bytes();
     net.classes = model.classes();
     net.input = input_;
+    net.storage = session_.options().storage;
     for (const LayerDescription& layer : model.description().layers) {
       for (const ConvDescription& conv : layer.convs) {
         net.weights += conv.weight_count();

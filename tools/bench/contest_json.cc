@@ -49,6 +49,7 @@ void write_net(JsonWriter& json, const NetResult& net, const NetResult& first, b
   json.key("file_bytes").value(static_cast<int64_t>(net.file_bytes));
   json.key("classes").value(net.classes);
   write_shape(json.key("input"), net.input);
+  json.key("storage").value(net.storage);
   json.key("weights").value(net.weights);
   json.key("live_weights").value(net.live_weights);
   json.key("density").value(net.density());
@@ -59,13 +60,13 @@ void write_net(JsonWriter& json, const NetResult& net, const NetResult& first, b
   write_summary(json.key("seconds"), net.seconds);
   json.key("images_per_second").value(net.images_per_second());
   json.key("flops").value(net.flops());
-  write_fraction(json, net.flops(), peak);
+  write_fraction(json, net.flops(), net.peak(peak));
   json.key("speed_to_first").value(first.seconds.min / net.seconds.min);
   json.key("samples").begin_array();
   for (const double seconds : net.samples) json.value(seconds);
   json.end_array();
   json.key("steps").begin_array();
-  for (const StepInfo& step : net.steps) write_step(json, step, timed_steps, peak);
+  for (const StepInfo& step : net.steps) write_step(json, step, timed_steps, net.peak(peak));
   json.end_array();
   json.end_object();
 }
@@ -86,7 +87,6 @@ std::string contest_json(const ContestResult& result, const BenchOptions& option
   json.key("device").value(options.session.device);
   json.key("isa").value(result.isa);
   json.key("winograd").value(options.session.winograd);
-  json.key("storage").value(options.session.storage);
   json.key("threads").value(options.session.threads);
   json.key("batch").value(options.batch);
   json.key("format").value(format_name(options.format));

@@ -19,8 +19,7 @@ std::string head(const ContestResult& result, const BenchOptions& options) {
   std::string text = std::string("squish-bench ") + version() + "\n" + result.machine.cpu + ", " +
                      plural(result.machine.logical_cpus, "logical CPU") + "; " + result.machine.compiler +
                      "\n" + session.device + (result.isa.empty() ? "" : " " + result.isa) +
-                     (session.winograd ? "" : " without Winograd") +
-                     (session.storage == "f32" ? "" : " in " + session.storage) + ", " +
+                     (session.winograd ? "" : " without Winograd") + ", " +
                      plural(session.threads, "thread") + "; batch " + std::to_string(options.batch) + " " +
                      format_name(options.format) + "; " + plural(options.iterations, "iteration") +
                      " after " + std::to_string(options.warmup) + "\n";
@@ -29,17 +28,17 @@ std::string head(const ContestResult& result, const BenchOptions& options) {
 }
 
 std::string nets_table(const ContestResult& result, double peak) {
-  std::vector<Row> rows{{"net", "classes", "input", "density", "clusters", "file kB", "MMACs", "run",
-                         "min ms", "median", "p90", "images/s", "GFLOP/s", "of peak", "speed"}};
+  std::vector<Row> rows{{"net", "classes", "input", "storage", "density", "clusters", "file kB", "MMACs",
+                         "run", "min ms", "median", "p90", "images/s", "GFLOP/s", "of peak", "speed"}};
   const double first = result.nets[0].seconds.min;
   for (const NetResult& net : result.nets) {
     rows.push_back({net.path, std::to_string(net.classes),
-                    std::to_string(net.input.height) + "x" + std::to_string(net.input.width),
+                    std::to_string(net.input.height) + "x" + std::to_string(net.input.width), net.storage,
                     percent(net.density()), percent(net.cluster_density()),
                     fixed(1e-3 * static_cast<double>(net.file_bytes), 1), millions(net.macs),
                     millions(net.macs_run), milliseconds(net.seconds.min), milliseconds(net.seconds.median),
                     milliseconds(net.seconds.p90), fixed(net.images_per_second(), 1), giga(net.flops()),
-                    share_of_peak(net.flops(), peak), fixed(first / net.seconds.min, 2) + "x"});
+                    share_of_peak(net.flops(), net.peak(peak)), fixed(first / net.seconds.min, 2) + "x"});
   }
   return text_table(rows, 1);
 }
@@ -67,7 +66,8 @@ constexpr const char* kLegend =
     "Times are an image's. density: weights that are not zero; clusters: 16x1 clusters with one such "
     "weight.\n"
     "MMACs: millions of multiply-adds of the dense mathematics; run: that the kernels do, padding included.\n"
-    "GFLOP/s: of what runs, at the least time; of peak: of the core's, times threads; speed: the first "
+    "GFLOP/s: of what runs, at the least time; of peak: of the core's in f32, times threads; speed: the "
+    "first "
     "net's\n"
     "least time over this one's.\n";
 
@@ -78,7 +78,7 @@ std::string contest_text(const ContestResult& result, const BenchOptions& option
   std::string text = head(result, options) + "\n" + nets_table(result, peak) + "\n" + kLegend;
   if (!options.profile) return text;
   for (const NetResult& net : result.nets) {
-    text += "\n" + net.path + ", each step at its least time:\n" + steps_table(net, peak);
+    text += "\n" + net.path + ", each step at its least time:\n" + steps_table(net, net.peak(peak));
   }
   return text;
 }

@@ -55,7 +55,11 @@ reference::Activation random_input(const ConvShape& shape, Random& random) {
 // The net's own input, of few channels, lies as the user has it.
 Layout input_layout(const ConvShape& s) {
   const bool planar = s.in_channels <= kMaxInputChannels;
-  return {{s.in_channels}, s.height, s.width, border_of(window_of(s), planar), planar ? kPlaneBlock : kChannelBlock};
+  return {{s.in_channels},
+          s.height,
+          s.width,
+          border_of(window_of(s), planar),
+          planar ? kPlaneBlock : kChannelBlock};
 }
 
 Op op_of(const ConvProblem& problem, bool reads_net_input) {

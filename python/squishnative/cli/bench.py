@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from squishnative.cli.parameters import Device, Isa, Json, NetFile, Size, Threads
+from squishnative.cli.parameters import Device, Isa, Json, NetFile, Size, Storage, Threads
 from squishnative.net import Net, load
 from squishnative.spec import NetSpec
 from squishnative.tables import format_table
@@ -30,6 +30,7 @@ def bench(
     threads: Threads = 1,
     device: Device = "cpu",
     isa: Isa = None,
+    storage: Storage = "auto",
     seconds: Annotated[float, typer.Option(min=0.0, help="Time to spend on each.")] = 2.0,
     against: Annotated[
         Optional[Rival],
@@ -45,7 +46,7 @@ def bench(
     squish bench net.squish --batch 8 --threads 2
     squish bench net.squish --against onnxruntime
     """
-    with load(net, device, threads, isa) as loaded:
+    with load(net, device, threads, isa, storage) as loaded:
         channels, *shape = loaded.input_shape
         height, width = (size, size) if size else shape
         images = np.random.default_rng(0).standard_normal((batch, channels, height, width), "f4")
@@ -91,6 +92,7 @@ def _report(
         "machine": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "isa": net.isa,
+        "storage": net.storage,
         "threads": threads,
         "input": list(shape),
         "seconds": {name: timing._asdict() for name, timing in timings.items()},
@@ -113,7 +115,7 @@ def _text(report: dict[str, Any]) -> str:
     threads = report["threads"]
     lines = [
         f"{report['net']}, batch {batch} float32",
-        f"{report['machine']}, ISA {report['isa'] or 'none'}, threads {threads}",
+        f"{report['machine']}, ISA {report['isa'] or 'none'}, {report['storage']}, threads {threads}",
         "",
         format_table(["", "min", "median", "p90", "images/s", "calls"], rows),
     ]

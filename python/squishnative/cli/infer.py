@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from squishnative.cli.messages import one_line
-from squishnative.cli.parameters import Device, Isa, NetFile, Threads
+from squishnative.cli.parameters import Device, Isa, NetFile, Storage, Threads
 from squishnative.net import Net, load
 from squishnative.preprocess import photo_suffixes
 from squishnative.ranking import Prediction
@@ -54,6 +54,7 @@ def infer(
     batch: Annotated[int, typer.Option(min=1, help="Photos that run together.")] = 16,
     device: Device = "cpu",
     isa: Isa = None,
+    storage: Storage = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a line for each photo.")
     ] = False,
@@ -67,7 +68,7 @@ def infer(
     """
     files = list(find_photos(photos))
     failed = False
-    with load(net, device, threads, isa) as loaded:
+    with load(net, device, threads, isa, storage) as loaded:
         for result in _with_progress(classify(loaded, files, k, batch), len(files)):
             if result.error is not None:
                 failed = True

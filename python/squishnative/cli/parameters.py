@@ -27,6 +27,13 @@ Isa = Annotated[
         show_default=False,
     ),
 ]
+Storage = Annotated[
+    str,
+    typer.Option(
+        help='"f32": floats; "i8": integers, of a file made for them; "f16", on CUDA; '
+        '"auto": what the file is made for.'
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Size = Annotated[
     Optional[int],
