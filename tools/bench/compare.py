@@ -4,9 +4,11 @@
     python tools/bench/compare.py NET.squish... --data photos
 
 Every net is exported to ONNX, which the other engines read or convert. Before anything is timed,
-each engine's logits are compared with ours. Engines that cannot run are named and left out. Images
-are noise; with --data they are its photographs, int8 is calibrated with some of those to train
-with, and it is counted how many of the others each engine gets right.
+each engine's logits are compared with ours in float32. Engines that cannot run are named and left
+out; the engine squishnative-int8 is our own in integers, with a net that is made for them, by
+`squish quantise` where its file is not. Images are noise; with --data they are its photographs,
+int8 is calibrated with some of those to train with, and it is counted how many of the others each
+engine gets right.
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 import squishnative
-from peers import INT8, PEERS, PeerError, Run, Task, in_batches, version
+from peers import INT8, OURS, PEERS, PeerError, Run, Task, in_batches, version
 from squishnative.export import export
 from squishnative.spec import FloatArray
 from squishnative.timing import Timing, time_interleaved
+
+Pixels = npt.NDArray[np.uint8]  # (N, H, W, C)
 
 # Engines may use algorithms of their own, Winograd's with its larger errors among them; a wrong net
 # or a wrong layout of its input is off by far more than this share of the largest logit.
@@ -144,18 +148,19 @@ def _rivals(
     data: Optional[str],
 ) -> Iterator[Rival]:
     """Ours, then every peer that runs; the reasons of the others go to `left_out`."""
-    ours = squishnative.load(net, threads=threads)
+    ours = squishnative.load(net, threads=threads, storage="f32")
     shape = (batch, *ours.input_shape)
     photographs = None if data is None else _read_photographs(data, net)
-    calibration = photographs.to_train if photographs else _noise(shape)
-    task = Task(net, folder / f"{net.stem}.onnx", shape, threads, calibration)
+    pixels = photographs.to_train if photographs else _noise(shape)
+    calibration = _normalised(pixels, ours)
+    task = Task(net, folder / f"{net.stem}.onnx", shape, threads, calibration, pixels)
     images = next(in_batches(photographs.others, batch)) if photographs else calibration
     logits = ours.infer(images)
 
     def accuracy(run: Run) -> Optional[float]:
         return photographs.accuracy(run, batch) if photographs else None
 
-    name = f"squishnative {squishnative.__version__}, {ours.isa}"
+    name = f"{OURS} {squishnative.__version__}, {ours.isa}"
     yield Rival(name, net.stem, ours.infer, images, 0.0, accuracy(ours.infer))
     export(net, task.onnx)
     for engine in engines:
@@ -171,19 +176,26 @@ def _rivals(
             continue
         bound = PARITY_INT8 if engine.endswith(INT8) else PARITY
         difference = _difference(f"{engine} on {net.stem}", run(images), logits, bound)
-        label = f"{engine} {version(engine)}"
-        yield Rival(label, net.stem, run, images, difference, accuracy(run))
+        yield Rival(f"{engine} {version(engine)}", net.stem, run, images, difference, accuracy(run))
 
 
-def _noise(shape: tuple[int, int, int, int]) -> FloatArray:
-    return np.random.default_rng(0).standard_normal(shape, np.float32)
+def _noise(shape: tuple[int, int, int, int]) -> Pixels:
+    count, channels, height, width = shape
+    return np.random.default_rng(0).integers(0, 256, (count, height, width, channels), np.uint8)
+
+
+def _normalised(pixels: Pixels, net: squishnative.Net) -> FloatArray:
+    """(N, H, W, C) -> (N, C, H, W) float32."""
+    mean, std = (np.array(values, np.float32) for values in (net.model.mean, net.model.std))
+    values = (pixels.astype(np.float32) / 255 - mean) / std
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """As a net eats them: (N, C, H, W), normalised."""
+    """Of the size that a net eats; the others normalised: (N, C, H, W)."""
 
-    to_train: FloatArray  # CALIBRATED of them
+    to_train: Pixels  # CALIBRATED of them
     others: FloatArray
     classes: npt.NDArray[np.int64]  # of the others
 
@@ -204,8 +216,12 @@ def _read_photographs(data: str, net: Path) -> Photographs:
     if found.labels != net_spec.labels:
         raise ValueError(f"'{net}': knows other classes than the photographs in '{data}'")
     some = found.train.images[:: max(1, len(found.train.images) // CALIBRATED)]
+    views = as_input(some, spec).permute(0, 2, 3, 1).numpy()
+    pixels = np.rint((views * np.float32(spec.std) + np.float32(spec.mean)) * 255)
     return Photographs(
-        as_input(some, spec).numpy(), as_input(found.val.images, spec).numpy(), found.val.classes
+        pixels.clip(0, 255).astype(np.uint8),
+        as_input(found.val.images, spec).numpy(),
+        found.val.classes,
     )
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import squishnative
 from squishnative import _core
 from squishnative.spec import (
     INPUT,
@@ -44,6 +46,20 @@ class Task:
     shape: tuple[int, int, int, int]  # N, C, H, W
     threads: int
     calibration: FloatArray  # images whose activations tell their ranges, where they become int8
+    pixels: npt.NDArray[np.uint8]  # the same, (N, H, W, C), before they were normalised
+
+
+def ours_int8(task: Task) -> Run:
+    """This engine in integer arithmetic."""
+    file = task.squish
+    model = _core.Model.load(str(file))
+    convs = [conv for layer in model.layers for conv in layer.convs if conv.out_channels]
+    if not all(conv.activation for conv in convs):
+        quantise = importlib.import_module("squishnative.quantise").quantise
+        dtype = "i4" if all(conv.dtype == "i4" for conv in convs) else "i8"
+        file = task.onnx.with_name(f"{task.onnx.stem}{INT8}.squish")
+        quantise(NetSpec.from_model(model), task.pixels, dtype).save(file, dtype)
+    return squishnative.load(file, threads=task.threads, storage="i8").infer
 
 
 def onnxruntime(task: Task) -> Run:
@@ -177,9 +193,11 @@ def litert(task: Task) -> Run:
     raise PeerError(f"LiteRT reads .tflite, and its package makes none from {task.onnx.name}")
 
 
+OURS = "squishnative"
 INT8 = "-int8"
 # In the order of the tables. The names are those of the distributions too, but for what INT8 adds.
 PEERS: dict[str, Callable[[Task], Run]] = {
+    f"{OURS}{INT8}": ours_int8,
     "onnxruntime": onnxruntime,
     f"onnxruntime{INT8}": onnxruntime_int8,
     "openvino": openvino,
@@ -193,7 +211,8 @@ PEERS: dict[str, Callable[[Task], Run]] = {
 
 def version(peer: str) -> str:
     """The version of an installed peer."""
-    return importlib.metadata.version(peer.replace(INT8, ""))
+    name = peer.replace(INT8, "")
+    return squishnative.__version__ if name == OURS else importlib.metadata.version(name)
 
 
 def in_batches(images: FloatArray, size: int) -> Iterator[FloatArray]:

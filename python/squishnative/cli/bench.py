@@ -112,10 +112,10 @@ def _text(report: dict[str, Any]) -> str:
         for name, timing in report["seconds"].items()
     ]
     batch = "x".join(str(extent) for extent in report["input"])
-    threads = report["threads"]
+    how = f"ISA {report['isa'] or 'none'}, {report['storage']}, threads {report['threads']}"
     lines = [
         f"{report['net']}, batch {batch} float32",
-        f"{report['machine']}, ISA {report['isa'] or 'none'}, {report['storage']}, threads {threads}",
+        f"{report['machine']}, {how}",
         "",
         format_table(["", "min", "median", "p90", "images/s", "calls"], rows),
     ]

@@ -1,0 +1,75 @@
+"""The engine in integers beside the reference in Python, which shares no code with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import squishnative
+from nets import random_net
+from squishnative.reference import integer_logits
+from squishnative.reference.integers import activation_sources
+from squishnative.spec import INPUT, Activation, Conv, Fire, NetSpec
+
+
+def held_in_bytes(spec: NetSpec, seed: int) -> NetSpec:
+    """The net with an activation for each convolution: random scales and zeros."""
+    rng = np.random.default_rng(seed)
+
+    def some() -> Activation:
+        zero = int(rng.integers(0, 256)) if rng.random() < 0.5 else 0
+        return Activation(float(np.float32(rng.uniform(0.004, 0.03))), zero)
+
+    sources = activation_sources(spec)
+    read = {source: some() for source in [INPUT, *range(len(spec.layers))]}
+    for layer in spec.layers:
+        if isinstance(layer, Conv):
+            layer.conv.activation = read[sources[layer.input]]
+        elif isinstance(layer, Fire):
+            layer.squeeze.activation = read[sources[layer.input]]
+            squeezed = some()
+            for expand in (layer.expand1x1, layer.expand3x3):
+                if expand is not None:
+                    expand.activation = squeezed
+    return spec
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_engine_and_reference_agree_to_the_bit(seed: int, tmp_path: Path) -> None:
+    spec, images = random_net(seed)
+    file = tmp_path / "net.squish"
+    held_in_bytes(spec, seed).save(file, "i8" if seed % 2 else "i4")
+    pixels = np.random.default_rng(seed).integers(
+        0, 256, (2, *images.shape[2:], images.shape[1]), np.uint8
+    )
+    for batch in (images, pixels):
+        wanted = integer_logits(file, batch)
+        for isa in squishnative.available_isas():
+            net = squishnative.load(file, isa=isa)
+            assert net.storage == "i8"
+            np.testing.assert_array_equal(net.infer(batch), wanted)
+        np.testing.assert_array_equal(
+            squishnative.load(file, device="reference").infer(batch), wanted
+        )
+
+
+def test_floats_of_the_same_file(tmp_path: Path) -> None:
+    spec, images = random_net(3)
+    plain, held = tmp_path / "plain.squish", tmp_path / "held.squish"
+    spec.save(plain, "i8")
+    held_in_bytes(spec, 3).save(held, "i8")
+    net = squishnative.load(held, storage="f32")
+    assert net.storage == "f32"
+    np.testing.assert_array_equal(net.infer(images), squishnative.load(plain).infer(images))
+    with pytest.raises(ValueError, match="not made for integer arithmetic: layer 0"):
+        squishnative.load(plain, storage="i8")
+
+
+def test_what_a_net_in_integers_says_of_itself(tmp_path: Path) -> None:
+    file = tmp_path / "net.squish"
+    held_in_bytes(random_net(5)[0], 5).save(file, "i8")
+    net = squishnative.load(file)
+    assert " i8, 1 thread" in repr(net)
+    assert "i8_cluster_16x4_" in net.explain()
+    assert "the file is made for integer arithmetic" in net.explain()
