@@ -13,8 +13,8 @@ import re
 import subprocess
 import sys
 
-# The engine's kernels, and squish-bench's loop of multiply-adds.
-KERNEL_TABLE = re.compile(r"squish::k\w+Kernels|squish::bench::k\w+FmaLoop")
+# The engine's kernels, of floats and of integers, and squish-bench's loop of multiply-adds.
+KERNEL_TABLE = re.compile(r"squish::k\w+(?:Kernels|Integers)|squish::bench::k\w+FmaLoop")
 
 
 def external_symbols(nm: str, path: str) -> list[str]:

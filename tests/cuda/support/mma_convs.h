@@ -15,7 +15,7 @@ namespace squish::testing {
 
 // The channels of a net's input in quads, or of activations, in the packer's terms.
 inline Layout packed_layout(const ChannelOrder& order) {
-  return {order.segments, 1, 1, {}, order.step == cuda::kQuad};
+  return {order.segments, 1, 1, {}, order.step == cuda::kQuad ? kPlaneBlock : kChannelBlock};
 }
 
 // Convolutions side by side of one input.
