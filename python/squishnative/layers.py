@@ -20,7 +20,7 @@ INPUT = -1  # an `input` that means the net's own
 LARGEST_WINDOW = 255  # of kernels, strides and padding: a `.squish` file has a byte for each
 LARGEST_EXTENT = 65535  # of channels, heights and widths: two bytes
 LARGEST_BYTE = 255
-_ACTIVATION_SCALES = (2.0**-40, 2.0**40)
+ACTIVATION_SCALES = (2.0**-40, 2.0**40)  # the least and the largest of an activation
 
 
 class Activation(NamedTuple):
@@ -35,7 +35,7 @@ class Activation(NamedTuple):
 
     def check(self) -> None:
         """Raises ValueError where a file cannot hold it."""
-        low, high = _ACTIVATION_SCALES
+        low, high = ACTIVATION_SCALES
         if not low <= self.scale <= high:
             raise ValueError(f"activation: scale must be from {low} to {high}, got {self.scale}")
         if self.zero not in range(LARGEST_BYTE + 1):

@@ -28,6 +28,7 @@ COMMANDS = (
     "demo",
     "train",
     "evolve",
+    "quantise",
     "report",
     "nets",
 )

@@ -12,7 +12,14 @@ from pictures import LABELS, make_pictures
 from PIL import Image
 from squishnative.preprocess import Preprocessing
 from squishnative.spec import InputSpec
-from squishnative.train.dataset import Dataset, DatasetError, Split, hold_out, read_dataset
+from squishnative.train.dataset import (
+    Dataset,
+    DatasetError,
+    Split,
+    hold_out,
+    read_dataset,
+    read_for_calibration,
+)
 from squishnative.train.geometry import engines_view, seen_by_the_engine, training_view
 
 SPEC = InputSpec(height=32, width=32, resize=36)
@@ -104,6 +111,28 @@ def test_reads_zstandard_of_two_frames(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "data.tar.zst"
     file.write_bytes(zstandard.compress(plain[:9999]) + zstandard.compress(plain[9999:]))
     assert len(read_dataset(file, SPEC).train) == 9
+
+
+def test_calibrates_on_images_of_all_classes_as_the_engine_sees_them(folder: Path) -> None:
+    whole, some = read_dataset(folder, SPEC), read_for_calibration(folder, SPEC, 4)
+    names = [f"train/{name}.png" for name in ("across/000", "across/002", "down/001", "plain/000")]
+    assert some.train.names == names
+    assert some.train.classes.tolist() == [0, 0, 1, 2]
+    for image, name in zip(some.train.images, names):
+        np.testing.assert_array_equal(image, engines_view(SPEC)(folder / name))
+    np.testing.assert_array_equal(some.val.images, whole.val.images)
+    assert len(read_for_calibration(folder, SPEC, 10).train) == 9
+
+
+def test_calibrates_without_images_that_are_broken(folder: Path) -> None:
+    for broken in (folder / "train" / "down").iterdir():
+        broken.write_bytes(b"no image")
+    some = read_for_calibration(folder, SPEC, 6)
+    assert some.train.classes.tolist() == [0, 0, 2, 2]
+    assert [name for name, _ in some.skipped] == ["train/down/000.png", "train/down/001.png"]
+    (folder / "train" / "across" / "000.png").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"no training image that can be read; train/across/000"):
+        read_for_calibration(folder, SPEC, 1)
 
 
 def test_other_names_of_val_and_other_files_around(folder: Path) -> None:

@@ -19,6 +19,7 @@ from squishnative.cli import (
     infer,
     inspect,
     nets,
+    quantise,
     report,
     train,
 )
@@ -73,6 +74,7 @@ def options(
 app.callback(invoke_without_command=True, help=_help(options))(options)
 for _command in (
     convert.convert,
+    quantise.quantise,
     export.export,
     infer.infer,
     inspect.inspect,

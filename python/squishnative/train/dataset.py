@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,16 @@ from squishnative.spec import InputSpec, PathLike
 from squishnative.train.archive import VAL_NAMES, Content, DatasetError, Parts, Tree, read_tree
 from squishnative.train.geometry import engines_view, training_view
 
-__all__ = ["Classes", "Dataset", "DatasetError", "Images", "Split", "hold_out", "read_dataset"]
+__all__ = [
+    "Classes",
+    "Dataset",
+    "DatasetError",
+    "Images",
+    "Split",
+    "hold_out",
+    "read_dataset",
+    "read_for_calibration",
+]
 
 Images = npt.NDArray[np.uint8]  # (N, H, W, 3)
 Classes = npt.NDArray[np.int64]  # (N,)
@@ -83,13 +92,32 @@ def read_dataset(path: PathLike, spec: InputSpec) -> Dataset:
     `train` twice, where a class has no image that can be read or is in one split alone, and where
     there is only one class; OSError where `path`, or a folder of images, cannot be read.
     """
-    root = Path(path)
+    return _read(Path(path), {"train": training_view(spec), "val": engines_view(spec)}, None)
+
+
+def read_for_calibration(path: PathLike, spec: InputSpec, count: int) -> Dataset:
+    """As read_dataset, but `train` has `count` images, of all classes in proportion, or all it has.
+
+    They are decoded as those of `val`, as the engine sees them, and the others not at all. Raises
+    DatasetError where none of them can be read.
+    """
+    view = engines_view(spec)
+    dataset = _read(Path(path), {"train": view, "val": view}, count)
+    if not len(dataset.train):
+        name, why = dataset.skipped[0]
+        raise DatasetError(f"{path}: no training image that can be read; {name}: {why}")
+    return dataset
+
+
+def _read(root: Path, prepare: dict[str, Preprocessing], count: Optional[int]) -> Dataset:
+    """prepare: of each split. count: of the training images that are read; None: all."""
     tree = read_tree(root)
     folders = _split_folders(tree, root)
     items = sorted(_items(tree, folders), key=lambda i: (i.split, i.label, i.name))
     labels = _labels(tree, folders, items, root)
+    if count is not None:
+        items = _thinned(items, count)
     numbers = {label: k for k, label in enumerate(labels)}
-    prepare = {"train": training_view(spec), "val": engines_view(spec)}
     counts = Counter(item.split for item in items if not isinstance(item.content, str))
     images = {
         split: np.empty((counts[split], view.height, view.width, view.channels), np.uint8)
@@ -106,7 +134,8 @@ def read_dataset(path: PathLike, spec: InputSpec) -> Dataset:
             images[item.split][len(read[item.split])] = image
             read[item.split].append(item)
     for split, found in read.items():
-        _check_none_empty(root, folders[split], labels, found, skipped)
+        if split == "val" or count is None:
+            _check_none_empty(root, folders[split], labels, found, skipped)
     train, val = (
         Split(
             images[split][: len(found)],
@@ -118,6 +147,14 @@ def read_dataset(path: PathLike, spec: InputSpec) -> Dataset:
         for split, found in read.items()
     )
     return Dataset(labels, train, val, skipped)
+
+
+def _thinned(items: list[_Item], count: int) -> list[_Item]:
+    """With `count` items of "train" that are images, evenly spaced."""
+    train = [i for i in items if i.split == "train" and not isinstance(i.content, str)]
+    if len(train) > count:
+        train = [train[k * len(train) // count] for k in range(count)]
+    return train + [item for item in items if item.split != "train"]
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
