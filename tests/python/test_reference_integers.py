@@ -72,15 +72,17 @@ def test_the_input_becomes_bytes() -> None:
 
 
 def test_pixels_are_normalised_with_rounded_constants() -> None:
-    mean, std, value = f32(0.485), f32(0.229), f32(200)
-    scale = f32(1 / (255 * float(std)))
-    x = value * scale + f32(-float(mean) / float(std))
-    step = x / f32(100.5)  # where a byte is the next one if x is larger by a rounding
-    inverse = f32(1) / step
-    net = net_of(Conv("conv", INPUT, conv([[127]], activation=Activation(float(step), 0))))
-    net.input.mean, net.input.std = (0.485,), (0.229,)
-    batch = np.full((1, 1, 1, 1), 200, np.uint8)
-    assert run(net, batch) == [float(f32(127 * np.rint(x * inverse)) * step)]
+    """What no convolution reads stays in floats: of one pixel the mean is what the net eats."""
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.256, 0.27)
+    assert f32(1 / (255 * float(f32(0.27)))) != f32(1) / (f32(255) * f32(0.27))
+    net = NetSpec(InputSpec(3, 1, 1, mean, std), [GlobalAveragePool("mean", INPUT)])
+    batch = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 1, 1, 3)
+    wanted = []
+    for pixel in range(256):
+        for m, s in zip(mean, std):
+            scale, shift = 1 / (255 * float(f32(s))), -float(f32(m)) / float(f32(s))
+            wanted.append(float(f32(f32(pixel) * f32(scale)) + f32(shift)))
+    assert run(net, batch) == wanted
 
 
 def test_a_convolution_of_bytes_to_floats() -> None:
@@ -111,6 +113,15 @@ def test_the_bias_is_in_steps_of_the_output() -> None:
     second = Conv("second", 0, conv([[127, 0], [0, 127]], activation=Activation(2.0, 10)))
     got = run(net_of(first, second), row(0, 0))
     assert got == [254 * w for w in (1, 1, 0, 0)]  # 1 + 10; -0.5 + 10 to 10
+
+
+def test_bias_and_zero_are_rounded_once() -> None:
+    """Their sum is above 2.5 as a float32; of a bias that was rounded before, it would be 2.5."""
+    bias, step, zero = 0.6669921875, float(f32(1.3339847326278687)), 3
+    assert np.rint(f32(-bias / step + zero)) == 3 != np.rint(f32(-bias / step) + f32(zero))
+    first = Conv("first", INPUT, conv([[1]], -bias))
+    second = Conv("second", 0, conv([[127]], activation=Activation(step, zero)))
+    assert run(net_of(first, second), row(0)) == [0]
 
 
 def test_padding_is_exactly_zero() -> None:
