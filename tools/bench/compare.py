@@ -217,7 +217,8 @@ def _read_photographs(data: str, net: Path) -> Photographs:
         raise ValueError(f"'{net}': knows other classes than the photographs in '{data}'")
     some = found.train.images[:: max(1, len(found.train.images) // CALIBRATED)]
     views = as_input(some, spec).permute(0, 2, 3, 1).numpy()
-    pixels = np.rint((views * np.float32(spec.std) + np.float32(spec.mean)) * 255)
+    mean, std = (np.array(values, np.float32) for values in (spec.mean, spec.std))
+    pixels = np.rint((views * std + mean) * 255)
     return Photographs(
         pixels.clip(0, 255).astype(np.uint8),
         as_input(found.val.images, spec).numpy(),
