@@ -4,6 +4,7 @@
 #include <array>
 
 #include "format/weights.h"
+#include "plan/ranked_bits.h"
 
 namespace squish {
 namespace {
@@ -11,70 +12,74 @@ namespace {
 using ClusterValues =
     std::array<int8_t, kClusterOutputs * kClusterInputs>;  // [output of the block][input of the quad]
 
-// The living clusters of one output block, by block of input channels, kernel position and quad.
+// The living clusters of one output block, by block of input channels, kernel position and quad: a piece of a QuadClusters.
 struct Block {
-  std::vector<QuadColumn> columns;
-  std::vector<ClusterValues> weights;
+  const QuadColumn* columns;
+  const ClusterValues* weights;
+  size_t count;
 };
 
-// Puts the weights of one convolution into the clusters of its blocks.
+bool same_columns(const Block& a, const Block& b) {
+  return std::equal(a.columns, a.columns + a.count, b.columns, b.columns + b.count);
+}
+
+// The living clusters of one convolution.
 class QuadClusters {
  public:
   QuadClusters(const ConvDescription& conv, const Layout& input)
-      : window_(conv.window), quads_of_block_(input.block == kQuadBlock ? 1 : kChannelBlock / kQuadBlock) {
-    Layout pixel{input.segments, 1, 1, {}, input.block};  // where channels lie, seen from a pixel's first
+      : window_(conv.window),
+        quads_of_block_(input.block / kQuadBlock),
+        blocks_(blocks_of(conv.out_channels)),
+        all_columns_(int64_t{input.blocks()} * conv.kernel_area() * quads_of_block_),
+        live_(static_cast<size_t>(all())) {
+    const Layout pixel{
+        input.segments, 1, 1, {}, input.block};  // where channels lie, seen from a pixel's first
     for (int c = 0; c < conv.in_channels; ++c) slots_.push_back(static_cast<int>(pixel.channel_offset(c)));
-    columns_ = int64_t{pixel.blocks()} * conv.kernel_area() * quads_of_block_;
-    std::vector<int32_t> index(static_cast<size_t>(blocks_of(conv.out_channels) * columns_), kDead);
     for_each_integer_weight(conv, [&](const IntegerWeight& w) {
-      if (w.value != 0) index[number(w)] = 0;
+      if (w.value != 0) live_.insert(number(w));
     });
-    blocks_.resize(static_cast<size_t>(blocks_of(conv.out_channels)));
-    for (size_t n = 0; n < index.size(); ++n) {
-      if (index[n] != kDead) index[n] = add_column(static_cast<int64_t>(n));
-    }
+    live_.count();
+    columns_.resize(live_.size());
+    weights_.resize(live_.size());
     for_each_integer_weight(conv, [&](const IntegerWeight& w) {
       if (w.value == 0) return;
-      const int lane = w.o % kChannelBlock * kClusterInputs + slots_[static_cast<size_t>(w.i)] % kQuadBlock;
-      ClusterValues& cluster =
-          blocks_[static_cast<size_t>(w.o / kChannelBlock)].weights[static_cast<size_t>(index[number(w)])];
-      cluster[static_cast<size_t>(lane)] = static_cast<int8_t>(w.value);
+      const size_t k = live_.rank(number(w));
+      const int slot = slots_[static_cast<size_t>(w.i)];
+      columns_[k] = {slot / kQuadBlock, static_cast<int16_t>(w.y - window_.pad_top),
+                     static_cast<int16_t>(w.x - window_.pad_left)};
+      weights_[k][static_cast<size_t>(w.o % kChannelBlock * kClusterInputs + slot % kQuadBlock)] =
+          static_cast<int8_t>(w.value);
     });
   }
 
-  int64_t all() const { return static_cast<int64_t>(blocks_.size()) * columns_; }
-  std::vector<Block> blocks() && { return std::move(blocks_); }
+  // Living or not.
+  int64_t all() const { return blocks_ * all_columns_; }
+  size_t size() const { return live_.size(); }
+  int blocks() const { return blocks_; }
+  Block block(int b) const {
+    const size_t begin = live_.rank(static_cast<size_t>(b * all_columns_));
+    const size_t end = live_.rank(static_cast<size_t>((b + 1) * all_columns_));
+    return {columns_.data() + begin, weights_.data() + begin, end - begin};
+  }
 
  private:
-  static constexpr int32_t kDead = -1;
-
   size_t number(const IntegerWeight& w) const {
     const int quad = slots_[static_cast<size_t>(w.i)] / kQuadBlock;
     const int64_t area = int64_t{window_.kernel_h} * window_.kernel_w;
     const int64_t position = int64_t{w.y} * window_.kernel_w + w.x;
     const int64_t column =
         (quad / quads_of_block_ * area + position) * quads_of_block_ + quad % quads_of_block_;
-    return static_cast<size_t>(w.o / kChannelBlock * columns_ + column);
-  }
-
-  // Its place in its block.
-  int32_t add_column(int64_t number) {
-    Block& block = blocks_[static_cast<size_t>(number / columns_)];
-    const int64_t column = number % columns_, area = int64_t{window_.kernel_h} * window_.kernel_w;
-    const int64_t position = column / quads_of_block_ % area;
-    const int64_t quad = column / (quads_of_block_ * area) * quads_of_block_ + column % quads_of_block_;
-    block.columns.push_back({static_cast<int>(quad),
-                             static_cast<int16_t>(position / window_.kernel_w - window_.pad_top),
-                             static_cast<int16_t>(position % window_.kernel_w - window_.pad_left)});
-    block.weights.push_back({});
-    return static_cast<int32_t>(block.columns.size()) - 1;
+    return static_cast<size_t>(w.o / kChannelBlock * all_columns_ + column);
   }
 
   Window window_;
   int quads_of_block_;
-  int64_t columns_;         // of each block, living or not
+  int blocks_;
+  int64_t all_columns_;  // of each block, living or not
+  RankedBits live_;
   std::vector<int> slots_;  // of each input channel: its place among the channels of the layout
-  std::vector<Block> blocks_;
+  std::vector<QuadColumn> columns_;
+  std::vector<ClusterValues> weights_;
 };
 
 // Appends groups: two blocks where their clusters lie in the same places.
@@ -82,15 +87,15 @@ void add_groups(PackedIntegerConv& packed, const std::vector<Block>& blocks, con
   std::vector<int8_t> weights;
   for (size_t b = 0; b < blocks.size();) {
     const bool pair =
-        kernels.max_group >= 2 && b + 1 < blocks.size() && blocks[b].columns == blocks[b + 1].columns;
+        kernels.max_group >= 2 && b + 1 < blocks.size() && same_columns(blocks[b], blocks[b + 1]);
     BlockGroup group;
     group.first_block = static_cast<int>(b);
     group.blocks = pair ? 2 : 1;
     group.columns_at = static_cast<int64_t>(packed.columns.size());
-    group.columns = static_cast<int64_t>(blocks[b].columns.size());
+    group.columns = static_cast<int64_t>(blocks[b].count);
     group.weights_at = static_cast<int64_t>(weights.size() / ClusterValues().size()) * kernels.cluster_bytes;
-    packed.columns.insert(packed.columns.end(), blocks[b].columns.begin(), blocks[b].columns.end());
-    for (size_t k = 0; k < blocks[b].columns.size(); ++k) {
+    packed.columns.insert(packed.columns.end(), blocks[b].columns, blocks[b].columns + blocks[b].count);
+    for (size_t k = 0; k < blocks[b].count; ++k) {
       for (size_t of = b; of < b + static_cast<size_t>(group.blocks); ++of)
         weights.insert(weights.end(), blocks[of].weights[k].begin(), blocks[of].weights[k].end());
     }
@@ -130,14 +135,14 @@ PackedIntegerConv pack_integers(const Op& op, const Layout& input, const Quantis
   packed.stride_h = op.convs[0]->window.stride_h;
   packed.stride_w = op.convs[0]->window.stride_w;
   packed.census = take_census(op);
+  std::vector<QuadClusters> convs;
+  convs.reserve(op.convs.size());
+  for (const ConvDescription* conv : op.convs) convs.emplace_back(*conv, input);
   std::vector<Block> blocks;
-  for (const ConvDescription* conv : op.convs) {
-    QuadClusters clusters(*conv, input);
-    packed.all_clusters += clusters.all();
-    for (Block& block : std::move(clusters).blocks()) {
-      packed.live_clusters += static_cast<int64_t>(block.columns.size());
-      blocks.push_back(std::move(block));
-    }
+  for (const QuadClusters& conv : convs) {
+    packed.all_clusters += conv.all();
+    packed.live_clusters += static_cast<int64_t>(conv.size());
+    for (int b = 0; b < conv.blocks(); ++b) blocks.push_back(conv.block(b));
   }
   packed.blocks = static_cast<int>(blocks.size());
   add_groups(packed, blocks, kernels);

@@ -158,9 +158,10 @@
 //       add                     the sum of two values, then the ReLU; held in bytes: byte(sum, 0)
 //       global average          values are added row by row, from left to right, then multiplied with 1 / count;
 //                               held in bytes: byte(mean, 0)
-// The sums of a convolution stay within 32 bits, and its a * m + c within 2^30 in magnitude, whatever the bytes are: a net in
-// which they might not is not made for integers. Engines may compute any net in floats instead, as if there were
-// no activation_scale.
+// Whatever the bytes are, sums must stay within 32 bits and a * m + c within 2^30: a net is not made for integers if, for an
+// output channel with S the sum of its weight values' magnitudes, 255 S is above 2^31 - 1 or (held in bytes) 255 S scale s / s' +
+// |bias / s'| + 255 is not below 2^30. The sign of a zero is nobody's concern. Engines may compute any net in floats
+// instead, as if there were no activation_scale.
 //
 // WHY COMPRESSED, AND WHY SO: of int4 values with the scale set by a channel's largest weight a fifth is zero and few are
 // large: they have 3.3 bits, not 4. Together with bitmaps (half) and the halves' exponents (a third) that takes a sixth

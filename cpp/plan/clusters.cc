@@ -2,34 +2,31 @@
 
 #include "format/weights.h"
 #include "plan/layout.h"
+#include "plan/ranked_bits.h"
 
 namespace squish {
 namespace {
 
-// A set of (output block, column) with the rank of each member, as a bitmap. Columns are numbered with input blocks
-// outermost: consecutive clusters then read the same few rows of one channel block.
+// The living columns of all output blocks. Columns are numbered with input blocks outermost: consecutive clusters then read
+// the same few rows of one channel block.
 class LiveColumns {
  public:
   explicit LiveColumns(const ConvDescription& conv)
       : window_(conv.window),
-        blocks_(blocks_of(conv.out_channels)),
         columns_(blocks_of(conv.in_channels) * conv.kernel_area() * kChannelBlock),
-        words_(static_cast<size_t>((blocks_ * columns_ + 63) / 64)),
-        rank_(words_.size() + 1) {
+        live_(static_cast<size_t>(blocks_of(conv.out_channels) * columns_)) {
     for_each_weight(conv, [&](const Weight& w) {
-      if (w.value != 0) words_[number(w) / 64] |= uint64_t{1} << (number(w) % 64);
+      if (w.value != 0) live_.insert(number(w));
     });
-    for (size_t i = 0; i < words_.size(); ++i) rank_[i + 1] = rank_[i] + popcount(words_[i]);
+    live_.count();
   }
 
-  size_t size() const { return rank_.back(); }
-  // How many members come before this one.
-  size_t rank(const Weight& w) const { return rank(number(w)); }
-  size_t block_begin(int block) const { return rank(static_cast<size_t>(block * columns_)); }
+  size_t size() const { return live_.size(); }
+  // How many come before this one.
+  size_t rank(const Weight& w) const { return live_.rank(number(w)); }
+  size_t block_begin(int block) const { return live_.rank(static_cast<size_t>(block * columns_)); }
 
  private:
-  static size_t popcount(uint64_t bits) { return static_cast<size_t>(__builtin_popcountll(bits)); }
-
   size_t number(const Weight& w) const {
     const int64_t position = int64_t{w.y} * window_.kernel_w + w.x;
     const int64_t area = int64_t{window_.kernel_h} * window_.kernel_w;
@@ -37,16 +34,9 @@ class LiveColumns {
     return static_cast<size_t>(w.o / kChannelBlock * columns_ + column);
   }
 
-  size_t rank(size_t number) const {
-    if (number / 64 == words_.size()) return rank_.back();
-    const uint64_t before = words_[number / 64] & ((uint64_t{1} << (number % 64)) - 1);
-    return rank_[number / 64] + popcount(before);
-  }
-
   Window window_;
-  int64_t blocks_, columns_;
-  std::vector<uint64_t> words_;
-  std::vector<size_t> rank_;
+  int64_t columns_;  // of a block, living or not
+  RankedBits live_;
 };
 
 }  // namespace

@@ -8,7 +8,7 @@ import typer
 from squishnative import _core
 from squishnative.cli.parameters import Json, NetFile, Size
 from squishnative.layer_table import LayerRow, layer_rows, layer_table
-from squishnative.net import load
+from squishnative.net import Net, load
 
 
 def inspect(
@@ -36,10 +36,11 @@ def inspect(
         elif plan:
             print(loaded.explain((height, width)))
         else:
-            print(_head(loaded.model), layer_table(rows), sep="\n\n")
+            print(_head(loaded), layer_table(rows), sep="\n\n")
 
 
-def _head(model: _core.Model) -> str:
+def _head(net: Net) -> str:
+    model = net.model
     channels, height, width = model.input_shape
     resize = f"shorter side to {model.resize}, centre crop" if model.resize else "squashed"
     labels = ", ".join(model.labels[:3]) + (", ..." if len(model.labels) > 3 else "")
@@ -47,7 +48,8 @@ def _head(model: _core.Model) -> str:
         f"input    {channels}x{height}x{width}, {resize}, {model.interpolation}",
         f"mean     {_numbers(model.mean)}   std {_numbers(model.std)}",
         f"classes  {model.classes}" + (f": {labels}" if labels else ", without names"),
-        f"file     {model.file_bytes:,} bytes",
+        f"file     {model.file_bytes:,} bytes, made for "
+        + ("integer arithmetic" if net.storage == "i8" else "floats"),
     ]
     if model.about:
         lines.append(f"about    {model.about}")
