@@ -14,7 +14,7 @@ set(SQUISH_ISAS scalar)
 set(SQUISH_INTEGER_ISAS scalar)
 if(SQUISH_ARCHITECTURE MATCHES "^(x86_64|amd64|AMD64)$")
   list(APPEND SQUISH_ISAS avx2 avx512)
-  list(APPEND SQUISH_INTEGER_ISAS avx512vnni)
+  list(APPEND SQUISH_INTEGER_ISAS avx2 avx512vnni)
 elseif(SQUISH_ARCHITECTURE MATCHES "^(aarch64|arm64)$")
   list(APPEND SQUISH_ISAS neon)  # part of every 64-bit ARM: no flags
 endif()

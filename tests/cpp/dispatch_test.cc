@@ -27,6 +27,11 @@ bool is_available(const std::string& isa) {
   return std::find(isas.begin(), isas.end(), isa) != isas.end();
 }
 
+bool has_integers(const std::string& isa) {
+  const auto kernels = available_integer_kernels();
+  return std::any_of(kernels.begin(), kernels.end(), [&](const IntegerKernels* k) { return k->isa == isa; });
+}
+
 std::string listed() {
   std::string text;
   for (const std::string& isa : available_isas()) text += (text.empty() ? "" : ", ") + isa;
@@ -57,6 +62,10 @@ TEST(Dispatch, OffersWhatTheCpuHas) {
   EXPECT_EQ(is_available("avx512"), kernel_lists("avx512f") && kernel_lists("avx512bw") &&
                                         kernel_lists("avx512dq") && kernel_lists("avx512vl"));
 }
+TEST(Dispatch, OffersIntegersThatTheCpuHas) {
+  EXPECT_EQ(has_integers("avx2"), is_available("avx2"));
+  EXPECT_EQ(has_integers("avx512vnni"), is_available("avx512") && kernel_lists("avx512_vnni"));
+}
 #elif defined(__aarch64__)
 TEST(Dispatch, OffersNeonOnEveryArm) { EXPECT_EQ(available_isas().front(), "neon"); }
 #endif
@@ -65,6 +74,15 @@ TEST(Dispatch, TakesTheBestUnlessTold) {
   const ScopedEnvironment unset(kVariable, nullptr);
   EXPECT_EQ(choose_kernels("").isa, available_isas().front());
   for (const std::string& isa : available_isas()) EXPECT_EQ(choose_kernels(isa).isa, isa);
+}
+
+TEST(Dispatch, TakesTheBestIntegersThatGoWithTheFloats) {
+  for (const std::string& isa : available_isas()) {
+    std::string wanted = isa;  // of the same name
+    if (isa == "avx512") wanted = has_integers("avx512vnni") ? "avx512vnni" : "avx2";
+    if (isa == "neon") wanted = "scalar";
+    EXPECT_EQ(choose_integer_kernels(choose_kernels(isa)).isa, wanted) << isa;
+  }
 }
 
 TEST(Dispatch, EmptyEnvironmentIsNoWish) {

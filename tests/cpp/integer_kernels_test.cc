@@ -78,7 +78,7 @@ class KernelCall {
                 kCanary) {
     for (size_t i = 0; i < input_.size(); ++i) input_[i] = static_cast<uint8_t>(random_.between(0, 255));
     choose_columns(columns);
-    for (int8_t& w : weights_) w = static_cast<int8_t>(random_.chance(0.2) ? 0 : random_.between(-127, 127));
+    choose_weights();
     kernels.pack(weights_.data(), columns * blocks, packed_.data());
     // Results over the whole range of bytes and beyond its ends.
     const double magnitude = 4.0 / (1 + 60 * std::sqrt(columns));
@@ -143,6 +143,16 @@ class KernelCall {
       const int dy = position / kKernel - 1, dx = position % kKernel - 1;
       offsets_[static_cast<size_t>(k)] =
           channel / step * block_bytes() + channel % step + dy * row_ + dx * step;
+    }
+  }
+
+  // Stretches of large weights and of small ones, whose sums hold in fewer bits.
+  void choose_weights() {
+    int most = 127;
+    for (size_t i = 0; i < weights_.size(); ++i) {
+      if (i % (kLanes * kInputs) == 0 && (i == 0 || random_.chance(0.1)))
+        most = random_.chance(0.5) ? 127 : 7;
+      weights_[i] = static_cast<int8_t>(random_.chance(0.2) ? 0 : random_.between(-most, most));
     }
   }
 
@@ -247,8 +257,10 @@ TEST_P(IntegerConvKernels, AddUpTheLargestProducts) {
     const int64_t sum = int64_t{activation} * weight * kInputs * kMany;
     EXPECT_EQ(output, std::vector<float>(kLanes, static_cast<float>(sum)));
   };
-  check(255, 127);
-  check(255, -127);
+  for (const int weight : {127, 64, 16, 7, 1}) {  // of 64, and of smaller ones more, two products fit 16 bits
+    check(255, static_cast<int8_t>(weight));
+    check(255, static_cast<int8_t>(-weight));
+  }
   check(0, 127);
 }
 
