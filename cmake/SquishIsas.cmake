@@ -17,6 +17,13 @@ if(SQUISH_ARCHITECTURE MATCHES "^(x86_64|amd64|AMD64)$")
   list(APPEND SQUISH_INTEGER_ISAS avx2 avx512vnni)
 elseif(SQUISH_ARCHITECTURE MATCHES "^(aarch64|arm64)$")
   list(APPEND SQUISH_ISAS neon)  # part of every 64-bit ARM: no flags
+  list(APPEND SQUISH_INTEGER_ISAS neon)
+  include(CheckCXXCompilerFlag)
+  set(SQUISH_ISA_FLAGS_neondot -march=armv8.2-a+dotprod)
+  check_cxx_compiler_flag(${SQUISH_ISA_FLAGS_neondot} SQUISH_COMPILES_NEONDOT)  # GCC from 8 on
+  if(SQUISH_COMPILES_NEONDOT)
+    list(APPEND SQUISH_INTEGER_ISAS neondot)
+  endif()
 endif()
 set(SQUISH_ISA_FLAGS_avx2 -mavx2 -mfma)
 set(SQUISH_ISA_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)

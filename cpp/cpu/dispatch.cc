@@ -2,6 +2,14 @@
 
 #include <cstdlib>
 
+#if defined(SQUISH_HAVE_INTEGERS_NEONDOT)
+#if defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(__linux__)
+#include <sys/auxv.h>
+#endif
+#endif
+
 #include "squish/error.h"
 #include "squish/session.h"
 
@@ -17,6 +25,20 @@ bool cpu_has_avx512() {
 #endif
 #if defined(SQUISH_HAVE_AVX2)
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#endif
+#if defined(SQUISH_HAVE_INTEGERS_NEONDOT)
+bool cpu_has_dotprod() {
+#if defined(__APPLE__)
+  int has = 0;
+  size_t bytes = sizeof has;
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &bytes, nullptr, 0) == 0 && has != 0;
+#elif defined(__linux__)
+  constexpr unsigned long kDotProducts = 1UL << 20;  // HWCAP_ASIMDDP, which older headers lack
+  return (getauxval(AT_HWCAP) & kDotProducts) != 0;
+#else
+  return false;
+#endif
+}
 #endif
 
 struct Isa {

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#if defined(__linux__) && defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -67,7 +71,16 @@ TEST(Dispatch, OffersIntegersThatTheCpuHas) {
   EXPECT_EQ(has_integers("avx512vnni"), is_available("avx512") && kernel_lists("avx512_vnni"));
 }
 #elif defined(__aarch64__)
-TEST(Dispatch, OffersNeonOnEveryArm) { EXPECT_EQ(available_isas().front(), "neon"); }
+TEST(Dispatch, OffersNeonOnEveryArm) {
+  EXPECT_EQ(available_isas().front(), "neon");
+  EXPECT_TRUE(has_integers("neon"));
+}
+
+#if defined(__linux__)
+TEST(Dispatch, OffersDotProductsThatTheCpuHas) {
+  EXPECT_EQ(has_integers("neondot"), (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0);
+}
+#endif
 #endif
 
 TEST(Dispatch, TakesTheBestUnlessTold) {
@@ -80,7 +93,7 @@ TEST(Dispatch, TakesTheBestIntegersThatGoWithTheFloats) {
   for (const std::string& isa : available_isas()) {
     std::string wanted = isa;  // of the same name
     if (isa == "avx512") wanted = has_integers("avx512vnni") ? "avx512vnni" : "avx2";
-    if (isa == "neon") wanted = "scalar";
+    if (isa == "neon" && has_integers("neondot")) wanted = "neondot";
     EXPECT_EQ(choose_integer_kernels(choose_kernels(isa)).isa, wanted) << isa;
   }
 }

@@ -1,0 +1,77 @@
+// What the integer arithmetics of 64-bit Arm share: all but the product of a cluster and a quad.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpu/integer_kernels.h"
+#include "cpu/isa/vec_neon.h"
+
+namespace squish {
+namespace {
+
+// Products of signed bytes are what every Arm has: activations, less 128, become signed.
+constexpr int kActivationOffset = 128;
+constexpr int kMaxIntegerGroup = 1;
+constexpr int kPixelsAtOnce = 1;
+constexpr int kClusterBytes = 64;
+
+struct Sums {
+  int32x4_t v[4];
+};
+struct Cluster {
+  int8x16_t v[4];
+};
+struct Bytes {
+  uint8x16_t v;
+};
+
+inline Sums load_sums(const int32_t* p) {
+  return {{vld1q_s32(p), vld1q_s32(p + 4), vld1q_s32(p + 8), vld1q_s32(p + 12)}};
+}
+inline Cluster load_cluster(const uint8_t* p) {
+  const auto* weights = reinterpret_cast<const int8_t*>(p);
+  return {{vld1q_s8(weights), vld1q_s8(weights + 16), vld1q_s8(weights + 32), vld1q_s8(weights + 48)}};
+}
+// Four activations, in the first half of the register.
+inline int8x8_t signed_quad(const uint8_t* p) {
+  uint32_t quad;
+  __builtin_memcpy(&quad, p, sizeof quad);
+  return vreinterpret_s8_u8(veor_u8(vcreate_u8(quad), vdup_n_u8(0x80)));
+}
+
+inline float32x4_t scaled(int32x4_t sums, const float* factor, const float* term) {
+  return vaddq_f32(vmulq_f32(vcvtq_f32_s32(sums), vld1q_f32(factor)), vld1q_f32(term));
+}
+// Conversions and the steps to half the bits keep to the range.
+inline Bytes to_bytes(Sums sums, const float* factor, const float* term, int low) {
+  const auto rounded = [&](ptrdiff_t quarter) {
+    return vcvtnq_u32_f32(scaled(sums.v[quarter], factor + 4 * quarter, term + 4 * quarter));
+  };
+  const uint16x8_t halves[] = {vqmovn_high_u32(vqmovn_u32(rounded(0)), rounded(1)),
+                               vqmovn_high_u32(vqmovn_u32(rounded(2)), rounded(3))};
+  return {vmaxq_u8(vqmovn_high_u16(vqmovn_u16(halves[0]), halves[1]), vdupq_n_u8(static_cast<uint8_t>(low)))};
+}
+// fmax would take 0 before -0, which the others keep.
+inline void store_floats(uint8_t* p, Sums sums, const float* factor, const float* term, float floor) {
+  auto* values = reinterpret_cast<float*>(p);
+  const float32x4_t floors = vdupq_n_f32(floor);
+  for (ptrdiff_t quarter = 0; quarter < 4; ++quarter) {
+    const float32x4_t value = scaled(sums.v[quarter], factor + 4 * quarter, term + 4 * quarter);
+    vst1q_f32(values + 4 * quarter, vbslq_f32(vcgtq_f32(floors, value), floors, value));
+  }
+}
+
+inline Bytes load_bytes(const uint8_t* p) { return {vld1q_u8(p)}; }
+inline void store_bytes(uint8_t* p, Bytes a) { vst1q_u8(p, a.v); }
+inline Bytes max_bytes(Bytes a, Bytes b) { return {vmaxq_u8(a.v, b.v)}; }
+inline Bytes max_bytes(Bytes a, const uint8_t* p) { return max_bytes(a, load_bytes(p)); }
+
+// A byte in the low end of each lane's 32 bits.
+inline uint32x4_t round_to_byte(Vec a) { return vminq_u32(vcvtnq_u32_f32(a.v), vdupq_n_u32(255)); }
+inline void store_quads(uint8_t* p, uint32x4_t a, uint32x4_t b, uint32x4_t c) {
+  vst1q_u8(p, vreinterpretq_u8_u32(vsliq_n_u32(vsliq_n_u32(a, b, 8), c, 16)));
+}
+
+}  // namespace
+}  // namespace squish

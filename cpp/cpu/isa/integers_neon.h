@@ -1,0 +1,46 @@
+// Integer arithmetic: every 64-bit Arm. A sum of two products of signed bytes, 2 * 128 * 127 at most, fits 16 bits; pairs of these
+// are added to sums.
+#pragma once
+
+#include "cpu/isa/integers_arm.h"
+
+namespace squish {
+namespace {
+
+// 20 sums, 4 weights, the sign, 2 of activations and 4 products of the 32 registers.
+constexpr int kMaxIntegerTile = 5;
+
+struct Quad {
+  int8x16_t first, second;  // inputs 0 and 1, eight times; 2 and 3
+};
+
+// [inputs 0 and 1, 2 and 3][16 outputs][2].
+inline void pack_clusters(const int8_t* clusters, ptrdiff_t count, uint8_t* packed) {
+  for (ptrdiff_t k = 0; k < count; ++k, clusters += kClusterBytes, packed += kClusterBytes) {
+    for (ptrdiff_t o = 0; o < kClusterOutputs; ++o) {
+      __builtin_memcpy(packed + 2 * o, clusters + kClusterInputs * o, 2);
+      __builtin_memcpy(packed + kClusterBytes / 2 + 2 * o, clusters + kClusterInputs * o + 2, 2);
+    }
+  }
+}
+
+inline Quad broadcast_quad(const uint8_t* p) {
+  const int16x4_t pairs = vreinterpret_s16_s8(signed_quad(p));
+  return {vreinterpretq_s8_s16(vdupq_lane_s16(pairs, 0)), vreinterpretq_s8_s16(vdupq_lane_s16(pairs, 1))};
+}
+inline Sums dot(Sums sums, Cluster weights, Quad quad) {
+  const int8x16_t* w = weights.v;
+  // One after the other four times, so that none waits for the one before.
+  int16x8_t products[4] = {
+      vmull_s8(vget_low_s8(w[0]), vget_low_s8(quad.first)), vmull_high_s8(w[0], quad.first),
+      vmull_s8(vget_low_s8(w[1]), vget_low_s8(quad.first)), vmull_high_s8(w[1], quad.first)};
+  products[0] = vmlal_s8(products[0], vget_low_s8(w[2]), vget_low_s8(quad.second));
+  products[1] = vmlal_high_s8(products[1], w[2], quad.second);
+  products[2] = vmlal_s8(products[2], vget_low_s8(w[3]), vget_low_s8(quad.second));
+  products[3] = vmlal_high_s8(products[3], w[3], quad.second);
+  return {{vpadalq_s16(sums.v[0], products[0]), vpadalq_s16(sums.v[1], products[1]),
+           vpadalq_s16(sums.v[2], products[2]), vpadalq_s16(sums.v[3], products[3])}};
+}
+
+}  // namespace
+}  // namespace squish
