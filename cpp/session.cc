@@ -30,6 +30,14 @@ void check_reference_options(const SessionOptions& options) {
 
 bool is_cuda(const SessionOptions& options) { return options.device.compare(0, 4, "cuda") == 0; }
 
+void check_device(const SessionOptions& options) {
+#ifdef SQUISH_CUDA
+  if (is_cuda(options)) return;  // its backend reads what follows
+#endif
+  if (options.device == "cpu" || options.device == "reference") return;
+  throw DeviceError("device: got '" + options.device + "', this build has " + kDevices);
+}
+
 // What "auto" means for this net on this device; what was asked for, checked.
 std::string storage_of(const Model& model, const SessionOptions& options) {
   const std::string& storage = options.storage;
@@ -90,6 +98,7 @@ struct Session::Impl {
 Session::Session(std::shared_ptr<const Model> model, const SessionOptions& asked) {
   if (!model) throw InvalidArgument("model: got none");
   SessionOptions options = asked;
+  check_device(asked);
   options.storage = storage_of(*model, asked);
   auto backend = make_backend(model, options);
   std::string isa = backend->isa();

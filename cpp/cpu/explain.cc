@@ -40,7 +40,7 @@ std::string why_conv(const PackedIntegerConv& conv) {
 
 std::string held_name(const PlannedBuffer& buffer) { return buffer.quantisation.is_bytes() ? "i8" : "f32"; }
 
-// "results in bytes of 0.0123", "results in floats"
+// "values in bytes, 0.0123 a step", "values in floats"
 std::string held_text(const PlannedBuffer& buffer) {
   const Quantisation& q = buffer.quantisation;
   if (!q.is_bytes()) return "values in floats";
@@ -126,7 +126,9 @@ StepInfo explain_integer_op(const Op& op, const Plan& plan, size_t k, const Pack
                             const MixedKernels& kernels) {
   const Step& step = plan.steps[k];
   const PlannedBuffer& output = plan.buffers[static_cast<size_t>(step.output)];
-  const auto input = [&](size_t i) { return plan.buffers[static_cast<size_t>(step.inputs[i])]; };
+  const auto input = [&](size_t i) -> const PlannedBuffer& {
+    return plan.buffers[static_cast<size_t>(step.inputs[i])];
+  };
   const std::string isa = output.quantisation.is_bytes() ? kernels.integers.isa : kernels.floats.isa;
   StepInfo info;
   info.layer = op.name;

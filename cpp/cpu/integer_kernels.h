@@ -70,7 +70,7 @@ struct IntegerKernels {
   int max_group;          // most blocks in a group
   int activation_offset;  // see IntegerConvTask
   int cluster_bytes;
-  // Lays clusters, int8 [16 outputs][4 inputs] each, in the kernels' order.
+  // Lays clusters, int8 [16 outputs][4 inputs] each and at least one, in the kernels' order.
   void (*pack)(const int8_t* clusters, ptrdiff_t count, uint8_t* packed);
   IntegerConvKernel conv[kQuadSteps][kMaxIntegerBlocks];  // [step][blocks - 1]
   IntegerConvKernel conv_any_step[kMaxIntegerBlocks];     // [blocks - 1]

@@ -104,7 +104,7 @@ void add_groups(PackedIntegerConv& packed, const std::vector<Block>& blocks, con
   }
   const size_t clusters = weights.size() / ClusterValues().size();
   packed.weights = AlignedArray<uint8_t>(clusters * static_cast<size_t>(kernels.cluster_bytes));
-  kernels.pack(weights.data(), static_cast<ptrdiff_t>(clusters), packed.weights.data());
+  if (clusters > 0) kernels.pack(weights.data(), static_cast<ptrdiff_t>(clusters), packed.weights.data());
 }
 
 // From sums to results, for the channels of one convolution; the block's other lanes give what stands for zero.

@@ -11,7 +11,7 @@ namespace {
 
 uint8_t to_byte(float value, const Quantisation& q, float inverse) {
   const float scaled = value * inverse + static_cast<float>(q.zero);
-  const float not_negative = scaled > 0 ? scaled : 0;  // NaN, too, of which the caller is told
+  const float not_negative = scaled > 0 ? scaled : 0;  // of NaN, too
   return static_cast<uint8_t>(std::nearbyint(std::min(not_negative, 255.0f)));
 }
 

@@ -16,7 +16,7 @@ namespace squish {
 struct BlockGroup {
   int first_block = 0, blocks = 1;
   int64_t columns_at = 0, columns = 0;
-  int64_t weights_at = 0;  // floats
+  int64_t weights_at = 0;  // floats, or bytes of integer_pack.h
 };
 
 struct PackedConv {

@@ -58,6 +58,7 @@ void clear_border(View<T> out, int block, Range rows, T zero = 0) {
   const Layout& layout = *out.layout;
   const Border& border = layout.border;
   const int64_t row_values = layout.row_values(), step = layout.channel_step();
+  if (rows.size() == 0) return;  // somebody else's
   if (rows.begin == 0)
     std::fill_n(out.pixel(block, -border.top, -border.left), border.top * row_values, zero);
   if (rows.end == layout.height) {

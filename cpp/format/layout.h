@@ -141,12 +141,13 @@
 //       values                     kI8: value + 128 as AdaptiveNumber<8>; kI4: value + 8 as AdaptiveNumber<4>
 // An engine makes the other payload of it when it loads, and works on that.
 //
-// INTEGER ARITHMETIC. A net is made for it where every conv has an activation_scale and weights of kI8 or kI4, and those that
-// read the same activation agree in scale and zero; an activation and a max pool of it count as the same. Each
+// INTEGER ARITHMETIC. A net is made for it where it has convs, all that are there have an activation_scale and weights of kI8 or
+// kI4, and those that read the same activation agree in scale and zero; an activation and a max pool of it count as the same. Each
 // activation that a conv reads (or a max pool of which a conv reads, or that is a max pool of one) is then held in bytes,
 // the others in floats, and what a net computes is said to the bit, for every engine. All floats are f32, and each
 // operation on them rounds to nearest even by itself; s, z: scale and zero of an activation.
-//       byte(x, low)            x * r + z with r = 1 / s, rounded to an integer (ties to even) from low to 255
+//       byte(x, low)            x * r + z with r = 1 / s (from double), rounded to an integer (ties to even) from low to 255; 0
+//                               where that is no number, which finite input of the order of the largest float can make
 //       value of a byte q       s * (q - z)
 //       the net's input         byte(x, 0) of each value; a uint8 pixel's is x = pixel * scale + shift, with scale =
 //                               1 / (255 std) and shift = -mean / std, both rounded from double
@@ -154,9 +155,9 @@
 //                               z': a * m + c rounded to an integer from low to 255, with m = scale * s / s' and
 //                               c = bias / s' + z', both rounded from double, and low = z' under a ReLU, otherwise 0.
 //                               Held in floats: a * m + bias with m = scale * s, then the ReLU.
-//       max pool                the largest byte
+//       max pool                the largest byte, or value
 //       add                     the sum of two values, then the ReLU; held in bytes: byte(sum, 0)
-//       global average          values are added row by row, from left to right, then multiplied with 1 / count;
+//       global average          values are added row by row, from left to right, then multiplied with 1 / (height * width);
 //                               held in bytes: byte(mean, 0)
 // Whatever the bytes are, sums must stay within 32 bits and a * m + c within 2^30: a net is not made for integers if, for an
 // output channel with S the sum of its weight values' magnitudes, 255 S is above 2^31 - 1 or (held in bytes) 255 S scale s / s' +

@@ -38,6 +38,9 @@ class Examination {
  public:
   explicit Examination(const Graph& graph) : graph_(graph), first_(before_pools(graph)) {
     quantisations_.outputs.resize(first_.size());
+    const auto& layers = graph.layers();
+    const auto has_convs = [](const LayerDescription& layer) { return !layer.convs.empty(); };
+    if (std::none_of(layers.begin(), layers.end(), has_convs)) why_ = "it has no convolutions";
     for (int k = 0; k < graph.size() && why_.empty(); ++k) read_activations(k);
     for (size_t k = 0; k < first_.size(); ++k) quantisations_.outputs[k] = held(static_cast<int>(k) - 1);
     for (int k = 0; k < graph.size() && why_.empty(); ++k) check_sums(k);

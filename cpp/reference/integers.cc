@@ -12,6 +12,7 @@ namespace squish::reference {
 namespace {
 
 uint8_t to_byte(float value, int low) {
+  if (std::isnan(value)) return 0;
   return static_cast<uint8_t>(std::clamp(std::nearbyint(value), static_cast<float>(low), 255.0f));
 }
 

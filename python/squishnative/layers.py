@@ -38,7 +38,7 @@ class Activation(NamedTuple):
         low, high = ACTIVATION_SCALES
         if not low <= self.scale <= high:
             raise ValueError(f"activation: scale must be from {low} to {high}, got {self.scale}")
-        if self.zero not in range(LARGEST_BYTE + 1):
+        if not isinstance(self.zero, int) or not 0 <= self.zero <= LARGEST_BYTE:
             raise ValueError(f"activation: zero must be from 0 to {LARGEST_BYTE}, got {self.zero}")
 
 

@@ -111,7 +111,7 @@ TEST(Integers, PoolBeforeEverything) {
   check_integer_net(net, 22, 29);
 }
 
-TEST(Integers, OutputInBytes) {
+TEST(Integers, PoolsOfASumInARow) {
   NetBuilder net(6, 3);
   const int stem = net.conv(-1, 20, square(3), kI8);
   net.add(net.conv(stem, 20, square(1), kI8), stem);
@@ -131,6 +131,35 @@ TEST(Integers, OnePixelAndDeadWeights) {
   NetBuilder net(8, 2);
   net.fire(net.fire(-1, {3, 5, 5}, kI8), {3, 0, 9}, {true, 0, false, WeightType::kI8});
   check_integer_net(net, 1, 1);
+}
+
+// Threads without a row must leave the border of others alone (ThreadSanitizer sees it).
+TEST(Integers, FewerRowsThanThreads) {
+  NetBuilder net(14, 3);
+  const int stem = net.conv(-1, 20, square(3, 1, 1), kI8);
+  net.conv(net.add(net.conv(stem, 20, square(3, 1, 1), kI8), stem), 5, square(3, 1, 1), kI8);
+  net.hold_in_bytes();
+  const auto model = net.model();
+  for (int height : {1, 2}) {
+    const Images images(PixelFormat::kU8Nhwc, 1, {3, height, 9}, 1);
+    Session alone(model, session_options("scalar")), seven(model, session_options("scalar", 7));
+    EXPECT_TRUE(all_equal(run(seven, images.batch()), run(alone, images.batch())));
+  }
+}
+
+// Sums of values near the largest float are infinite, and their difference is no number: the byte 0.
+TEST(Integers, BytesOfWhatIsNoNumber) {
+  NetBuilder net(15, 1);
+  net.conv(net.global_average_pool(net.add(-1, -1)), 3, square(1), kI8NoRelu);
+  net.hold_in_bytes();
+  const float image[] = {3e38f, -3e38f};
+  const auto wanted = reference::run_in_integers(net.model()->graph(), image, 1, 2);
+  for (const std::string& isa : available_isas()) {
+    Session session(net.model(), session_options(isa));
+    std::vector<float> got(3);
+    session.run({image, PixelFormat::kF32Nchw, 1, 1, 2}, got.data());
+    EXPECT_TRUE(all_equal(got, wanted)) << isa;
+  }
 }
 
 TEST(Integers, FloatsOnDemand) {
@@ -194,6 +223,9 @@ TEST(Integers, RefusesNetsThatAreNotMadeForThem) {
   of_floats.conv(-1, 20, square(3));
   of_floats.hold_in_bytes();
   EXPECT_EQ(refusal(of_floats), why + "0 'conv0': its weights are no integers");
+  NetBuilder without(13, 3);
+  without.max_pool(-1, square(2));
+  EXPECT_NE(refusal(without).find(": it has no convolutions"), std::string::npos);
 }
 
 // A hand-computed net of one weight: 3 * (q - 10) * 0.5 * 0.25 - 1, held in bytes of 0.125 with zero 5.

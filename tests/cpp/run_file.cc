@@ -6,7 +6,9 @@
 #include <string>
 
 #include "format/weights.h"
+#include "model/quantisation.h"
 #include "plan/plan.h"
+#include "reference/integers.h"
 #include "reference/run.h"
 #include "squish/error.h"
 #include "squish/session.h"
@@ -70,6 +72,14 @@ void compare(const Model& model, const Shape& image, const std::vector<float>& p
   }
 }
 
+void compare_integers(const std::shared_ptr<const Model>& model, const Shape& image,
+                      const std::vector<float>& pixels) {
+  const auto wanted = reference::run_in_integers(model->graph(), pixels.data(), image.height, image.width);
+  std::vector<float> got(wanted.size());
+  Session(model).run({pixels.data(), PixelFormat::kF32Nchw, 1, image.height, image.width}, got.data());
+  if (got != wanted) throw std::logic_error("integer arithmetic: other bits than the reference's");
+}
+
 RunResult run(const std::shared_ptr<const Model>& model, const Shape& image) {
   std::vector<uint8_t> bytes(static_cast<size_t>(image.elements()));
   std::vector<float> floats(bytes.size());
@@ -78,9 +88,12 @@ RunResult run(const std::shared_ptr<const Model>& model, const Shape& image) {
     floats[i] = static_cast<float>(bytes[i]) / 64 - 2;
   }
   std::vector<float> output(static_cast<size_t>(model->output_shape(image.height, image.width).elements()));
-  Session session(model);
+  SessionOptions options;
+  options.storage = "f32";
+  Session session(model, options);
   session.run({bytes.data(), PixelFormat::kU8Nhwc, 1, image.height, image.width}, output.data());
   session.run({floats.data(), PixelFormat::kF32Nchw, 1, image.height, image.width}, output.data());
+  if (why_not_in_integers(model->graph()).empty()) compare_integers(model, image, floats);
   if (!has_moderate_weights(*model)) return RunResult::kRan;
   compare(*model, image, floats, output);
   return RunResult::kCompared;

@@ -200,7 +200,7 @@ def _first_line(error: BaseException) -> str:
 def _on_cpu(problem: Problem, images: FloatArray, weights: str, folder: Path) -> FloatArray:
     file = folder / "wanted.squish"
     problem.spec.save(file, dtype=weights)
-    with squishnative.load(file) as net:
+    with squishnative.load(file, storage="f32") as net:
         return net.infer(images)
 
 

@@ -48,7 +48,7 @@ def squeezenet_1_1(density: str, batch: int, extent: int = 224) -> Problem:
 def shipped(name: str, batch: int) -> Problem:
     """A net that comes with the package, on images of its own size."""
     with squishnative.load(name) as net:
-        return Problem(name, NetSpec.from_model(net.model), batch)
+        return Problem(name, NetSpec.from_model(net.model).in_floats(), batch)
 
 
 def kernelbench_17(batch: int = 128, extent: int = 256) -> Problem:

@@ -52,10 +52,11 @@ class Task:
 def ours_int8(task: Task) -> Run:
     """This engine in integer arithmetic."""
     file = task.squish
-    model = _core.Model.load(str(file))
-    convs = [conv for layer in model.layers for conv in layer.convs if conv.out_channels]
-    if not all(conv.activation for conv in convs):
+    with squishnative.load(file) as net:
+        model, is_made = net.model, net.storage == "i8"
+    if not is_made:
         quantise = importlib.import_module("squishnative.quantise").quantise
+        convs = [conv for layer in model.layers for conv in layer.convs if conv.out_channels]
         dtype = "i4" if all(conv.dtype == "i4" for conv in convs) else "i8"
         file = task.onnx.with_name(f"{task.onnx.stem}{INT8}.squish")
         quantise(NetSpec.from_model(model), task.pixels, dtype).save(file, dtype)

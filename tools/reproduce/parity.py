@@ -30,7 +30,7 @@ def nets_of(run: Path) -> list[Path]:
 
 def compare(file: Path, val: Split) -> tuple[str, bool]:
     """The line of a net, and whether all is as it must be."""
-    with load(file) as net:
+    with load(file, storage="f32") as net:
         parts = range(0, len(val), BATCH)
         ours = np.concatenate([net.infer(val.images[k : k + BATCH]) for k in parts])
     theirs = logits_of(Network(read_net(str(file)), normed=False), val.images)

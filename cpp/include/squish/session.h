@@ -12,8 +12,8 @@
 namespace squish {
 
 struct SessionOptions {
-  // "cpu"; "reference": plain loops in double precision, the truth that tests compare with; or, in builds with CUDA,
-  // "cuda" and "cuda:1", ... Throws DeviceError where there is no such device.
+  // "cpu"; "reference": plain loops, in double precision or, to the bit, in integers: the truth that tests compare with; or,
+  // in builds with CUDA, "cuda" and "cuda:1", ... Throws DeviceError where there is no such device.
   std::string device = "cpu";
   // Threads that compute, the calling one included; obeyed exactly. At least 1, and 1 on the other devices, which have
   // no use for more. Results do not depend on it.

@@ -3,6 +3,7 @@
 Shares no code with the engine, so a mistake would have to be made twice. It also says how far a
 float32 execution may be from the exact logits, so that no test needs a tolerance chosen by hand:
 
+    net = squishnative.load("net.squish", storage="f32")
     logits, bound = reference.run("net.squish", batch)
     assert (abs(net.infer(batch) - logits) <= bound).all()
 
