@@ -27,14 +27,15 @@ struct IntegerConv {
 template <int kRows, int kPixels, int kStep, int kBlocks>
 void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output) {
   constexpr int kTile = kRows * kPixels;
+  constexpr ptrdiff_t kLanesOfBlock = kClusterOutputs;
   const ptrdiff_t step = kStep ? kStep : task.input_step;
   Sums sum[kTile][kBlocks];
   unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE {
-    const Sums start = load_sums(task.start + b * kClusterOutputs);
+    const Sums start = load_sums(task.start + b * kLanesOfBlock);
     unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE { sum[p][b] = start; });
   });
   const uint8_t* weights = task.weights;
-  for (ptrdiff_t k = 0; k < task.columns; ++k, weights += kBlocks * kClusterBytes) {
+  for (ptrdiff_t k = 0; k < task.columns; ++k, weights += ptrdiff_t{kBlocks} * kClusterBytes) {
     const uint8_t* pixel = input + task.offsets[k];
     Cluster cluster[kBlocks];
     unroll<kBlocks>([&](auto b)
@@ -49,7 +50,7 @@ void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_
            b * task.output_block;
   };
   unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE {
-    const float *factor = task.factor + b * kClusterOutputs, *term = task.term + b * kClusterOutputs;
+    const float *factor = task.factor + b * kLanesOfBlock, *term = task.term + b * kLanesOfBlock;
     if (!task.to_bytes) {
       unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
         store_floats(to(p, b, sizeof(float)), sum[p][b], factor, term, task.floor);
@@ -62,9 +63,9 @@ void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_
     constexpr int kAtOnce = kPixels / kPixelsAtOnce, kAlone = kPixels % kPixelsAtOnce;
     if constexpr (kPixelsAtOnce == 4) {
       unroll<kRows * kAtOnce>([&](auto i) SQUISH_LAMBDA_INLINE {
-        constexpr int p = i / kAtOnce * kPixels + i % kAtOnce * 4;
-        put(to(p, b, 1),
-            to_bytes(sum[p][b], sum[p + 1][b], sum[p + 2][b], sum[p + 3][b], factor, term, task.low));
+        constexpr int kFirst = i / kAtOnce * kPixels + i % kAtOnce * 4;
+        put(to(Index<kFirst>(), b, 1), to_bytes(sum[kFirst][b], sum[kFirst + 1][b], sum[kFirst + 2][b],
+                                                sum[kFirst + 3][b], factor, term, task.low));
       });
     } else {
       unroll<kRows * kAtOnce>([&](auto p) SQUISH_LAMBDA_INLINE {
@@ -73,8 +74,8 @@ void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_
     }
     if constexpr (kAlone > 0) {
       unroll<kRows * kAlone>([&](auto i) SQUISH_LAMBDA_INLINE {
-        constexpr int p = i / kAlone * kPixels + kAtOnce * kPixelsAtOnce + i % kAlone;
-        put(to(p, b, 1), to_bytes(sum[p][b], factor, term, task.low));
+        constexpr int kAt = i / kAlone * kPixels + kAtOnce * kPixelsAtOnce + i % kAlone;
+        put(to(Index<kAt>(), b, 1), to_bytes(sum[kAt][b], factor, term, task.low));
       });
     }
   });
