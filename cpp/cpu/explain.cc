@@ -1,7 +1,5 @@
 #include "cpu/explain.h"
 
-#include <cstdio>
-
 namespace squish {
 namespace {
 
@@ -36,17 +34,6 @@ std::string why_conv(const PackedIntegerConv& conv) {
   if (paired > 0)
     why += "; " + std::to_string(paired) + " of " + std::to_string(conv.blocks) + " blocks in pairs";
   return why;
-}
-
-std::string held_name(const PlannedBuffer& buffer) { return buffer.quantisation.is_bytes() ? "i8" : "f32"; }
-
-// "values in bytes, 0.0123 a step", "values in floats"
-std::string held_text(const PlannedBuffer& buffer) {
-  const Quantisation& q = buffer.quantisation;
-  if (!q.is_bytes()) return "values in floats";
-  char text[64];
-  std::snprintf(text, sizeof text, "values in bytes, %.3g a step", static_cast<double>(q.scale));
-  return text;
 }
 
 }  // namespace

@@ -10,16 +10,9 @@
 #include "plan/census.h"
 #include "plan/fuse.h"
 #include "plan/layout.h"
+#include "plan/quad_clusters.h"
 
 namespace squish {
-
-// Where a cluster's four activations lie, seen from the output pixel: the quad of channels, in the order of the layout, and
-// the row and column as a Column has them.
-struct QuadColumn {
-  int quad;
-  int16_t dy, dx;
-  bool operator==(const QuadColumn& o) const { return quad == o.quad && dy == o.dy && dx == o.dx; }
-};
 
 struct PackedIntegerConv {
   std::vector<BlockGroup> groups;  // weights_at in bytes

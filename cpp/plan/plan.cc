@@ -1,6 +1,7 @@
 #include "plan/plan.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <limits>
 #include <string>
 #include <utility>
@@ -109,9 +110,10 @@ Border border_of(const Window& window, bool planar) {
 }
 
 std::vector<Layout> channel_layouts(const Graph& graph, const std::vector<Op>& ops, ActivationOrder order) {
-  const int block = order == ActivationOrder::kPlanar ? kPlaneBlock : kChannelBlock;
+  const bool all_quads = order == ActivationOrder::kQuadPlanes;
+  const int block = order == ActivationOrder::kPlanar ? kPlaneBlock : all_quads ? kQuadBlock : kChannelBlock;
   int input_block = block;
-  if (readers_of(ops)[0].only_convs)
+  if (readers_of(ops)[0].only_convs && !all_quads)
     input_block = order == ActivationOrder::kQuads ? kQuadBlock : kPlaneBlock;
   std::vector<Layout> layouts{{{graph.channels(-1)}, 1, 1, {}, input_block}};
   for (const Op& op : ops) {
@@ -161,6 +163,16 @@ std::vector<Quantisation> buffer_quantisations(const Graph& graph, const std::ve
       buffers[input] = op.convs[0]->activation;
   }
   return buffers;
+}
+
+std::string held_name(const PlannedBuffer& buffer) { return buffer.quantisation.is_bytes() ? "i8" : "f32"; }
+
+std::string held_text(const PlannedBuffer& buffer) {
+  const Quantisation& q = buffer.quantisation;
+  if (!q.is_bytes()) return "values in floats";
+  char text[64];
+  std::snprintf(text, sizeof text, "values in bytes, %.3g a step", static_cast<double>(q.scale));
+  return text;
 }
 
 int64_t count_macs(const Op& op, const Step& step) {

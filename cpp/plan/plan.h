@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "plan/fuse.h"
@@ -37,8 +38,8 @@ struct Plan {
 Border border_of(const Window& window, bool planar);
 
 // How activations lie in memory: in blocks of 16 channels with a border, the net's input planar, or in quads, where only
-// convolutions read it; the same, planar, without a border; or all of them planar and without a border.
-enum class ActivationOrder : uint8_t { kBlocked, kQuads, kBorderless, kPlanar };
+// convolutions read it; the same, planar, without a border; or all of them planar, or all in quads, and without a border.
+enum class ActivationOrder : uint8_t { kBlocked, kQuads, kBorderless, kPlanar, kQuadPlanes };
 
 // `held`: how each buffer (as Plan::buffers) is held in bytes; empty: none is. Throws InvalidArgument where the net does
 // not admit the size or a buffer would need 2^31 values or more.
@@ -47,6 +48,9 @@ Plan make_plan(const Graph& graph, const std::vector<Op>& ops, int height, int w
 
 // How each buffer of a plan is held, of a net that is made for integer arithmetic.
 std::vector<Quantisation> buffer_quantisations(const Graph& graph, const std::vector<Op>& ops);
+// "i8" or "f32"; "values in bytes, 0.0123 a step" or "values in floats". For explain().
+std::string held_name(const PlannedBuffer& buffer);
+std::string held_text(const PlannedBuffer& buffer);
 
 // How the channels of each buffer lie, whatever the image's size: layouts of one pixel.
 std::vector<Layout> channel_layouts(const Graph& graph, const std::vector<Op>& ops, ActivationOrder order);
