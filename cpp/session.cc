@@ -44,11 +44,9 @@ std::string storage_of(const Model& model, const SessionOptions& options) {
   if (storage == "f32" || (storage == "auto" && is_cuda(options))) return "f32";
   if (storage != "auto" && storage != "f16" && storage != "i8")
     throw InvalidArgument("storage: got '" + storage + "', wanted 'auto', 'f32', 'f16' or 'i8'");
-  if ((storage == "f16") != is_cuda(options)) {
-    throw InvalidArgument("storage: got '" + storage + "', device '" + options.device + "' has 'f32' and '" +
-                          (is_cuda(options) ? "f16" : "i8") + "'");
-  }
-  if (storage == "f16") return storage;
+  if (storage == "f16" && is_cuda(options)) return storage;
+  if (storage == "f16")
+    throw InvalidArgument("storage: got 'f16', device '" + options.device + "' has 'f32' and 'i8'");
   const std::string why_not = why_not_in_integers(model.graph());
   if (storage == "i8" && !why_not.empty())
     throw InvalidArgument("storage: got 'i8', the file is not made for integer arithmetic: " + why_not);

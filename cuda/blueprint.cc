@@ -80,7 +80,9 @@ OpChoice choose(const Op& op, const Blueprint& blueprint, size_t k, const Packs&
     choice.tiling = choice.mma.tiling;
     return choice;
   }
-  choice.pixels = choose_pixels(work, static_cast<int>(packs.convs.at(op.convs[0]).blocks.size()));
+  const auto& blocks =
+      packs.in_integers() ? packs.integers.at(op.convs[0]).blocks : packs.convs.at(op.convs[0]).blocks;
+  choice.pixels = choose_pixels(work, static_cast<int>(blocks.size()));
   if (op.pooled) choice.tiling = choose_tiling(work.out_height, work.out_width, true, 0).value_or(Tiling{});
   return choice;
 }
@@ -108,7 +110,8 @@ int64_t macs_of_bundles(const Op& op, const Step& step, const OpChoice& choice, 
 
 int64_t macs_run(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs) {
   if (packs.on_tensor_cores) return macs_of_bundles(op, step, choice, packs);
-  const int64_t taps = packs.convs.at(op.convs[0]).taps();
+  const int64_t taps = packs.in_integers() ? kQuad * packs.integers.at(op.convs[0]).taps()
+                                           : packs.convs.at(op.convs[0]).taps();
   if (op.squeeze == nullptr && !op.pooled) {
     return kClusterChannels * taps * step.conv_output.height * step.conv_output.width;
   }
@@ -133,13 +136,22 @@ std::string why_on_tensor_cores(const Op& op, const OpChoice& choice, const Pack
   return why;
 }
 
+std::string why_in_integers(const PackedIntegerConvs& convs) {
+  if (convs.taps() == convs.all_clusters) return "";
+  return ", " + percent(convs.taps(), convs.all_clusters) + " of those of 16x4";
+}
+
 void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs,
                   const std::string& storage, StepInfo& info) {
   const WeightCensus census = take_census(op);
   const std::string after = op.pooled ? "_pooled" : "";
   info.kernel = storage + (op.squeeze != nullptr ? "_fire" : "_conv") +
-                (packs.on_tensor_cores ? "_mma" : "_16x1") + after + "_cuda";
+                (packs.in_integers()     ? "_16x4"
+                 : packs.on_tensor_cores ? "_mma"
+                                         : "_16x1") +
+                after + "_cuda";
   info.why = census.text();
+  if (packs.in_integers()) info.why += why_in_integers(packs.integers.at(op.convs[0]));
   if (packs.on_tensor_cores) info.why += why_on_tensor_cores(op, choice, packs.bundles.at(op.convs[0]));
   if (op.squeeze != nullptr) {
     info.why += "; " + extent(choice.tiling) + " in " + std::to_string(choice.fire.splits) +
@@ -160,18 +172,50 @@ void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const 
   info.macs_run = macs_run(op, step, choice, packs);
 }
 
+// What of integer arithmetic is held in bytes, and what in floats.
+void explain_held(const Op& op, const Blueprint& blueprint, size_t k, StepInfo& info) {
+  const auto& buffers = blueprint.plan.buffers;
+  const Step& step = blueprint.plan.steps[k];
+  const PlannedBuffer& output = buffers[static_cast<size_t>(step.output)];
+  std::vector<std::string> inputs;
+  for (int input : step.inputs) inputs.push_back(held_name(buffers[static_cast<size_t>(input)]));
+  switch (op.kind) {
+    case OpKind::kConv:
+      info.why += "; " + held_text(output);
+      break;
+    case OpKind::kMaxPool:
+      info.kernel = inputs[0] + "_max_pool_cuda";
+      break;
+    case OpKind::kGlobalAveragePool:
+      info.kernel = inputs[0] + "_average_cuda";
+      info.why = "a block of threads for 4 channels, each added up in order; from " + inputs[0] + " to " +
+                 held_name(output);
+      break;
+    case OpKind::kAdd:
+      info.kernel = held_name(output) + "_add_cuda";
+      info.why = "sums of values, from " + inputs[0] + " and " + inputs[1] + " to " + held_name(output);
+      break;
+  }
+}
+
 }  // namespace
 
-Packs pack_net(const Graph& graph, bool tensor_cores) {
+Packs pack_net(const Graph& graph, bool tensor_cores, StorageType storage) {
   Packs packs;
+  packs.storage = storage;
   const std::vector<Op> ops = fuse(graph, {{}, false});
-  const std::vector<Layout> layouts = channel_layouts(graph, ops, ActivationOrder::kBorderless);
-  packs.on_tensor_cores = tensor_cores && layouts[0].block == kPlaneBlock;
-  for (const Op& op : ops) {
+  const std::vector<Layout> layouts = channel_layouts(
+      graph, ops, packs.in_integers() ? ActivationOrder::kQuadPlanes : ActivationOrder::kBorderless);
+  packs.on_tensor_cores = tensor_cores && !packs.in_integers() && layouts[0].block == kPlaneBlock;
+  if (packs.in_integers()) packs.held = buffer_quantisations(graph, ops);
+  for (size_t k = 0; k < ops.size(); ++k) {
+    const Op& op = ops[k];
     if (op.kind != OpKind::kConv) continue;
-    if (packs.on_tensor_cores) {
-      packs.bundles.emplace(op.convs[0],
-                            pack_bundles(op.convs, layouts[static_cast<size_t>(op.inputs[0] + 1)]));
+    const Layout& input = layouts[static_cast<size_t>(op.inputs[0] + 1)];
+    if (packs.in_integers()) {
+      packs.integers.emplace(op.convs[0], pack_integers(op.convs, input, packs.held[k + 1]));
+    } else if (packs.on_tensor_cores) {
+      packs.bundles.emplace(op.convs[0], pack_bundles(op.convs, input));
     } else {
       packs.convs.emplace(op.convs[0], pack(op.convs));
     }
@@ -180,26 +224,34 @@ Packs pack_net(const Graph& graph, bool tensor_cores) {
 }
 
 bool Blueprint::writes_results() const {
-  if (!on_tensor_cores) return storage == StorageType::kF16;
   const Op& last = ops.back();
+  if (storage == StorageType::kI8) {
+    // No convolution reads the output, so it is in floats.
+    const bool writes =
+        last.kind == OpKind::kGlobalAveragePool || (last.kind == OpKind::kConv && !last.pooled);
+    return !writes;
+  }
+  if (!on_tensor_cores) return storage == StorageType::kF16;
   if (last.kind == OpKind::kConv) return last.pooled || last.squeeze != nullptr;
   return last.kind != OpKind::kGlobalAveragePool || plan.buffers.back().layout.segments.size() > 1;
 }
 
 Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
-                         int multiprocessors, FirePolicy policy, StorageType storage) {
+                         int multiprocessors, FirePolicy policy) {
   Blueprint blueprint;
   blueprint.images = images;
-  blueprint.storage = storage;
+  blueprint.storage = packs.storage;
   blueprint.on_tensor_cores = packs.on_tensor_cores;
-  const ActivationOrder order =
-      packs.on_tensor_cores ? ActivationOrder::kBorderless : ActivationOrder::kPlanar;
+  const ActivationOrder order = packs.in_integers()     ? ActivationOrder::kQuadPlanes
+                                : packs.on_tensor_cores ? ActivationOrder::kBorderless
+                                                        : ActivationOrder::kPlanar;
   const auto plan = [&](std::vector<Op> ops) {
-    blueprint.plan = make_plan(graph, ops, height, width, order);
+    blueprint.plan = make_plan(graph, ops, height, width, order, packs.held);
     blueprint.ops = std::move(ops);
   };
   plan(fuse(graph, {{}, false}));
-  plan(fuse(graph, {whole_fires(graph, packs, blueprint, multiprocessors, policy), false}));
+  if (!packs.in_integers())
+    plan(fuse(graph, {whole_fires(graph, packs, blueprint, multiprocessors, policy), false}));
   for (size_t k = 0; k < blueprint.ops.size(); ++k) {
     blueprint.choices.push_back(choose(blueprint.ops[k], blueprint, k, packs, multiprocessors, policy));
   }
@@ -207,8 +259,9 @@ Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int
 }
 
 std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
-  const bool halves = blueprint.storage == StorageType::kF16;
-  const std::string storage = halves ? "f16" : "f32";
+  const bool halves = blueprint.storage == StorageType::kF16,
+             integers = blueprint.storage == StorageType::kI8;
+  const std::string storage = halves ? "f16" : integers ? "i8" : "f32";
   StepInfo input;
   input.layer = "input";
   const char* const floats = halves                      ? "f32 to f16"
@@ -218,6 +271,11 @@ std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
   input.why = blueprint.on_tensor_cores ? "four channels of a pixel lie together"
                                         : "activations are planar, as the caller's floats are";
   const Layout& layout = blueprint.plan.buffers.front().layout;
+  if (integers) {
+    const PlannedBuffer& buffer = blueprint.plan.buffers.front();
+    input.kernel = held_name(buffer) + "_quads_cuda";
+    input.why = "the file is made for integer arithmetic: " + held_text(buffer);
+  }
   input.output = {layout.channels(), layout.height, layout.width};
   std::vector<StepInfo> steps{input};
   for (size_t k = 0; k < blueprint.ops.size(); ++k) {
@@ -243,6 +301,7 @@ std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
         info.why = "value by value: both inputs lie alike";
         break;
     }
+    if (integers) explain_held(op, blueprint, k, info);
     steps.push_back(std::move(info));
   }
   if (blueprint.writes_results()) {

@@ -7,6 +7,7 @@
 
 #include "cuda/choose.h"
 #include "cuda/choose_mma.h"
+#include "cuda/integer_pack.h"
 #include "cuda/pack.h"
 #include "plan/plan.h"
 #include "squish/session.h"
@@ -16,15 +17,21 @@ namespace squish::cuda {
 // How Fires run: as the model of choose.h says, or one way wherever it can be, for tests and measurements.
 enum class FirePolicy : uint8_t { kModelled, kWhole, kApart };
 
-// The packed convolutions of a net, by the first that lies in each pack: for tensor cores or for the others, as all kernels
-// of a net share the order of its activations.
+// The packed convolutions of a net, by the first that lies in each pack: for integer arithmetic, for tensor cores or for the
+// others, as all kernels of a net share the order of its activations.
 struct Packs {
+  StorageType storage = StorageType::kF32;
   bool on_tensor_cores = false;
+  std::vector<Quantisation> held;  // of integer arithmetic: buffers
   std::map<const ConvDescription*, PackedConvs> convs;
   std::map<const ConvDescription*, PackedBundles> bundles;
+  std::map<const ConvDescription*, PackedIntegerConvs> integers;
+
+  bool in_integers() const { return storage == StorageType::kI8; }
 };
-// tensor_cores: whether the device has them. They are not used where the net's input has other readers than convolutions.
-Packs pack_net(const Graph& graph, bool tensor_cores);
+// tensor_cores: whether the device has them. They are not used where the net's input has other readers than convolutions,
+// nor for integers, for which the net must be made.
+Packs pack_net(const Graph& graph, bool tensor_cores, StorageType storage);
 
 // How one op runs.
 struct OpChoice {
@@ -49,7 +56,7 @@ struct Blueprint {
 
 // Throws InvalidArgument where the net does not admit the size.
 Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
-                         int multiprocessors, FirePolicy policy, StorageType storage);
+                         int multiprocessors, FirePolicy policy);
 
 // The input, then one row an op; then the output, where it is not stored as the caller's floats.
 std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs);

@@ -60,7 +60,7 @@ CudaBackend::CudaBackend(std::shared_ptr<const Model> model, std::shared_ptr<Run
       policy_(policy),
       storage_(storage),
       normalisation_(normalisation_of(model_->description().input)),
-      packs_(pack_net(model_->graph(), tensor_cores && runtime_->properties().tensor_cores)),
+      packs_(pack_net(model_->graph(), tensor_cores && runtime_->properties().tensor_cores, storage)),
       weights_(*runtime_, packs_, storage),
       not_finite_(*runtime_, sizeof(int)),
       done_(runtime_->make_event()),
@@ -78,7 +78,7 @@ CudaBackend::~CudaBackend() {
 
 Blueprint CudaBackend::blueprint(int height, int width, int64_t images) const {
   return make_blueprint(model_->graph(), packs_, height, width, images,
-                        runtime_->properties().multiprocessors, policy_, storage_);
+                        runtime_->properties().multiprocessors, policy_);
 }
 
 int64_t CudaBackend::slice_limit(int height, int width) const {

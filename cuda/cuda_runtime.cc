@@ -16,8 +16,9 @@
 
 namespace squish::cuda {
 
-const KernelTable<float>& float_kernels();  // kernels.cu, like the next one
+const KernelTable<float>& float_kernels();  // kernels.cu, like the next two
 const KernelTable<__half>& half_kernels();
+const IntegerKernelTable& integer_kernels();
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
@@ -285,6 +286,7 @@ class CudaRuntime final : public Runtime {
   const DeviceProperties& properties() const override { return properties_; }
   const KernelTable<float>& kernels() const override { return float_kernels(); }
   const KernelTable<__half>& half_kernels() const override { return cuda::half_kernels(); }
+  const IntegerKernelTable& integer_kernels() const override { return cuda::integer_kernels(); }
 
   void* allocate(size_t bytes) override {
     const DeviceScope scope(ordinal_);

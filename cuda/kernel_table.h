@@ -2,6 +2,7 @@
 // stream. Made twice from the same source (kernels/launchers.h): by CUDA's compiler, and over the emulator for tests.
 #pragma once
 
+#include "cuda/integer_tasks.h"
 #include "cuda/tasks.h"
 
 // CUDA's, or the emulator's; the host knows addresses of it alone.
@@ -13,9 +14,10 @@ namespace cuda {
 using Stream = void*;  // a cudaStream_t
 
 // How activations and weights lie in the device's memory. Arithmetic, biases and a Fire's squeeze in shared memory are
-// float32 in both.
-enum class StorageType : uint8_t { kF32, kF16 };
+// float32 in the first two; kI8: integer_tasks.h.
+enum class StorageType : uint8_t { kF32, kF16, kI8 };
 
+// Of what the planner counts as a float, which is a quad where it is held in bytes.
 constexpr int value_bytes(StorageType storage) { return storage == StorageType::kF16 ? 2 : 4; }
 
 // T: float or __half.
@@ -35,6 +37,16 @@ struct KernelTable {
   void (*conv_mma)(const MmaConvTask<T>&, Stream);
   void (*conv_mma_pooled)(const MmaConvTask<T>&, Stream);
   void (*fire_mma)(const MmaFireTask<T>&, Stream);
+};
+
+// Of integer arithmetic. Results that no kernel of these writes are left to write_floats, as a net's output is in floats.
+struct IntegerKernelTable {
+  void (*conv)(const IntegerConvTask&, Stream);
+  void (*conv_pooled)(const IntegerConvTask&, Stream);
+  void (*max_pool)(const IntegerPoolTask&, Stream);
+  void (*average)(const IntegerAverageTask&, Stream);
+  void (*add)(const IntegerAddTask&, Stream);
+  void (*read_input)(const IntegerInputTask&, Stream);
 };
 
 // Of shared memory in a block of threads, beside a Fire's squeeze: the staged weights, at most, and pixels to be pooled.

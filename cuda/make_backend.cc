@@ -23,7 +23,9 @@ std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<const Model> model,
     throw InvalidArgument("isa: got '" + options.isa + "', device '" + options.device +
                           "' has no instruction sets");
   }
-  const auto storage = options.storage == "f16" ? cuda::StorageType::kF16 : cuda::StorageType::kF32;
+  const auto storage = options.storage == "f16"  ? cuda::StorageType::kF16
+                       : options.storage == "i8" ? cuda::StorageType::kI8
+                                                 : cuda::StorageType::kF32;
   return std::make_unique<cuda::CudaBackend>(std::move(model), cuda::make_cuda_runtime(*ordinal),
                                              cuda::FirePolicy::kModelled, storage);
 }

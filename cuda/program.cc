@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cuda/divider.h"
+#include "cuda/integer_steps.h"
 
 namespace squish::cuda {
 namespace {
@@ -16,8 +17,9 @@ size_t round_up(size_t bytes) {
 
 // As floats: the most that a format needs.
 size_t image_bytes(const Blueprint& blueprint) {
-  const auto values = static_cast<size_t>(blueprint.plan.buffers.front().layout.values() * blueprint.images);
-  return round_up(values * sizeof(float));
+  const Plan& plan = blueprint.plan;
+  const int64_t pixels = int64_t{plan.height} * plan.width * blueprint.images;
+  return round_up(static_cast<size_t>(plan.buffers.front().layout.channels() * pixels) * sizeof(float));
 }
 
 size_t activation_bytes(const Blueprint& blueprint) {
@@ -296,11 +298,15 @@ bool Program::touches_ends(size_t step) const {
 }
 
 void Program::launch(size_t step, const Ends& ends, Stream stream) const {
-  if (blueprint_.storage == StorageType::kF32) {
-    StepLauncher<float>(*this, ends, stream).run(step);
-  } else {
-    StepLauncher<__half>(*this, ends, stream).run(step);
+  switch (blueprint_.storage) {
+    case StorageType::kF32:
+      return StepLauncher<float>(*this, ends, stream).run(step);
+    case StorageType::kF16:
+      return StepLauncher<__half>(*this, ends, stream).run(step);
+    case StorageType::kI8:
+      break;
   }
+  launch_integer_step({runtime_, blueprint_, arena_, weights_, taps_, norm_, ends}, step, stream);
 }
 
 DeviceWeights::DeviceWeights(Runtime& runtime, const Packs& packs, StorageType storage) {
@@ -308,6 +314,8 @@ DeviceWeights::DeviceWeights(Runtime& runtime, const Packs& packs, StorageType s
   for (const auto& [first, convs] : packs.convs) convs_.emplace(first, DeviceConvs(convs, storage, parcel));
   for (const auto& [first, convs] : packs.bundles)
     bundles_.emplace(first, DeviceBundles(convs, storage, parcel));
+  for (const auto& [first, convs] : packs.integers)
+    integers_.emplace(first, DeviceIntegerConvs(convs, parcel));
   memory_ = parcel.send(runtime);
 }
 
@@ -320,7 +328,9 @@ DeviceTaps::DeviceTaps(Runtime& runtime, const Blueprint& blueprint, const Packs
     const int64_t halo_row = (op.pooled ? 2 * tiling.width + 1 : tiling.width) + 2,
                   halo_rows = (op.pooled ? 2 * tiling.height + 1 : tiling.height) + 2;
     std::vector<Tap> squeeze, convs;
-    if (op.kind == OpKind::kConv && packs.on_tensor_cores) {
+    if (op.kind == OpKind::kConv && packs.in_integers()) {
+      convs = taps_of(packs.integers.at(op.convs[0]), int64_t{in.height} * in.width, in.width);
+    } else if (op.kind == OpKind::kConv && packs.on_tensor_cores) {
       // The net's input is planar in the plan, and in blocks of 4 channels in memory.
       const int channels = in.block == kPlaneBlock ? kQuad : kClusterChannels;
       const BlockStrides global{channels, int64_t{in.height} * in.width * channels,

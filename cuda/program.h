@@ -23,10 +23,15 @@ class DeviceWeights {
   Bundles<T> bundles(const ConvDescription* first, const Tap* taps) const {
     return bundles_.at(first).bundles<T>(memory_, taps);
   }
+  // Of integer arithmetic.
+  void fill(const ConvDescription* first, const Tap* taps, IntegerConvTask& task) const {
+    integers_.at(first).fill(memory_, taps, task);
+  }
 
  private:
   std::map<const ConvDescription*, DeviceBundles> bundles_;
   std::map<const ConvDescription*, DeviceConvs> convs_;
+  std::map<const ConvDescription*, DeviceIntegerConvs> integers_;
   DeviceMemory memory_;
 };
 

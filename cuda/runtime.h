@@ -45,6 +45,7 @@ class Runtime {
   virtual const DeviceProperties& properties() const = 0;
   virtual const KernelTable<float>& kernels() const = 0;
   virtual const KernelTable<__half>& half_kernels() const = 0;
+  virtual const IntegerKernelTable& integer_kernels() const = 0;
 
   // Device memory; not null. Where there is not enough left, everything else stays as it was.
   virtual void* allocate(size_t bytes) = 0;

@@ -28,6 +28,22 @@ struct Planes {
   int step;  // values from a pixel to its right neighbour: 1; 16 in blocks, 4 in those of the input
 };
 
+// Four channels of a pixel, a byte each, the first in the lowest bits; or a filter's four weights for them. See
+// integer_tasks.h.
+struct ByteQuad {
+  uint32_t bits;
+};
+
+// What is added up, by the type of what is multiplied.
+template <typename T>
+struct SumOf {
+  using Type = float;
+};
+template <>
+struct SumOf<ByteQuad> {
+  using Type = int32_t;
+};
+
 // Where an activation lies, seen from the output pixel.
 struct alignas(8) Tap {
   int32_t offset;  // values (quads on tensor cores), from (stride * row, stride * column) of channel 0
@@ -44,10 +60,10 @@ struct OutputBlock {
 template <typename T>
 struct Clusters {
   const OutputBlock* blocks;
-  const Tap* taps;    // of all blocks
-  const T* weights;   // [taps][16]
-  const float* bias;  // [blocks][16]
-  float floor;        // lower bound of results: 0 for a ReLU, else minus infinity
+  const Tap* taps;                      // of all blocks
+  const T* weights;                     // [taps][16]
+  const typename SumOf<T>::Type* bias;  // [blocks][16]: what sums begin with
+  float floor;                          // lower bound of results in floats: 0 for a ReLU, else minus infinity
   int block_count;
 };
 

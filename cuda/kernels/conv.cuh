@@ -14,11 +14,15 @@ struct ConvInput {
   const T* pixel[kPixels];  // channel 0 under the window's origin without padding
   int y[kPixels], x[kPixels];
   int height, width;
+  T padding;  // what a window reads beyond the image
 
-  __device__ ConvInput(const ConvTask<T>& task, int image) : height(task.in.height), width(task.in.width) {
+  template <typename Task>
+  __device__ ConvInput(const Task& task, int image, T beyond)
+      : height(task.in.height), width(task.in.width), padding(beyond) {
     base_ = task.in.data + image * task.in.image_stride;
   }
-  __device__ void own(int p, const ConvTask<T>& task, int row, int column) {
+  template <typename Task>
+  __device__ void own(int p, const Task& task, int row, int column) {
     y[p] = row * task.stride_h;
     x[p] = column * task.stride_w;
     pixel[p] = base_ + int64_t{y[p]} * width + x[p];
@@ -26,7 +30,7 @@ struct ConvInput {
   __device__ typename Sums<T>::Activation operator()(int p, const Tap& tap) const {
     if (kPadded) {
       const int row = y[p] + tap.dy, column = x[p] + tap.dx;
-      if (row < 0 || row >= height || column < 0 || column >= width) return activation(T{});
+      if (row < 0 || row >= height || column < 0 || column >= width) return activation(padding);
     }
     return activation(pixel[p][tap.offset]);
   }
@@ -43,7 +47,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv(ConvTask<T> task
   const OutputBlock block = task.clusters.blocks[block_index];
   const int pixels = task.conv_height * task.conv_width;
   const int first = static_cast<int>(blockIdx.x) * kThreads * kPixels + thread_index();
-  ConvInput<T, kPixels, kPadded> input(task, image);
+  ConvInput<T, kPixels, kPadded> input(task, image, T{});
   SQUISH_UNROLL
   for (int p = 0; p < kPixels; ++p) {
     const int at = first + p * kThreads < pixels ? first + p * kThreads : pixels - 1;
@@ -77,7 +81,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) conv_pooled(ConvTask<
   // Threads beyond the tile or the image compute a pixel that is there; nobody looks at it.
   const int own = thread_index() < tile.pixels() ? thread_index() : 0;
   const int row = tile.top + own / tile.width, column = tile.left + own % tile.width;
-  ConvInput<T, 1, kPadded> input(task, image);
+  ConvInput<T, 1, kPadded> input(task, image, T{});
   input.own(0, task, row < task.conv_height ? row : task.conv_height - 1,
             column < task.conv_width ? column : task.conv_width - 1);
   wait_for_earlier_kernels();

@@ -7,6 +7,16 @@ namespace squish {
 namespace cuda {
 namespace {
 
+cudaError_t load(const void* const* kernels, size_t count, int* compiled_for) {
+  for (size_t k = 0; k < count; ++k) {
+    cudaFuncAttributes attributes;
+    const cudaError_t status = cudaFuncGetAttributes(&attributes, kernels[k]);
+    if (status != cudaSuccess) return status;
+    if (attributes.ptxVersion < *compiled_for) *compiled_for = attributes.ptxVersion;
+  }
+  return cudaSuccess;
+}
+
 template <typename T>
 cudaError_t load_kernels_of(int* compiled_for) {
   const void* const kernels[] = {
@@ -37,13 +47,29 @@ cudaError_t load_kernels_of(int* compiled_for) {
       reinterpret_cast<const void*>(fire_mma<T, false>),
       reinterpret_cast<const void*>(fire_mma<T, true>),
   };
-  for (const void* kernel : kernels) {
-    cudaFuncAttributes attributes;
-    const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel);
-    if (status != cudaSuccess) return status;
-    if (attributes.ptxVersion < *compiled_for) *compiled_for = attributes.ptxVersion;
-  }
-  return cudaSuccess;
+  return load(kernels, sizeof kernels / sizeof *kernels, compiled_for);
+}
+
+cudaError_t load_integer_kernels(int* compiled_for) {
+  const void* const kernels[] = {
+      reinterpret_cast<const void*>(integer_conv<1, false>),
+      reinterpret_cast<const void*>(integer_conv<1, true>),
+      reinterpret_cast<const void*>(integer_conv<2, false>),
+      reinterpret_cast<const void*>(integer_conv<2, true>),
+      reinterpret_cast<const void*>(integer_conv_pooled<ByteQuad, false>),
+      reinterpret_cast<const void*>(integer_conv_pooled<ByteQuad, true>),
+      reinterpret_cast<const void*>(integer_conv_pooled<FloatQuad, false>),
+      reinterpret_cast<const void*>(integer_conv_pooled<FloatQuad, true>),
+      reinterpret_cast<const void*>(integer_max_pool<ByteQuad>),
+      reinterpret_cast<const void*>(integer_max_pool<FloatQuad>),
+      reinterpret_cast<const void*>(integer_average<ByteQuad>),
+      reinterpret_cast<const void*>(integer_average<FloatQuad>),
+      reinterpret_cast<const void*>(integer_add<ByteQuad>),
+      reinterpret_cast<const void*>(integer_add<FloatQuad>),
+      reinterpret_cast<const void*>(integer_input<ByteQuad>),
+      reinterpret_cast<const void*>(integer_input<FloatQuad>),
+  };
+  return load(kernels, sizeof kernels / sizeof *kernels, compiled_for);
 }
 
 }  // namespace
@@ -58,10 +84,16 @@ const KernelTable<__half>& half_kernels() {
   return table;
 }
 
+const IntegerKernelTable& integer_kernels() {
+  static const IntegerKernelTable table = make_integer_kernel_table();
+  return table;
+}
+
 cudaError_t load_kernels(int* compiled_for) {
   *compiled_for = std::numeric_limits<int>::max();
-  const cudaError_t status = load_kernels_of<float>(compiled_for);
-  return status != cudaSuccess ? status : load_kernels_of<__half>(compiled_for);
+  cudaError_t status = load_kernels_of<float>(compiled_for);
+  if (status == cudaSuccess) status = load_kernels_of<__half>(compiled_for);
+  return status != cudaSuccess ? status : load_integer_kernels(compiled_for);
 }
 
 }  // namespace cuda

@@ -1,4 +1,4 @@
-// Fills a KernelTable. Included by the one file of each compiler that instantiates the kernels.
+// Fills the tables of kernels. Included by the one file of each compiler that instantiates the kernels.
 #pragma once
 
 #include "cuda/kernel_table.h"
@@ -7,6 +7,8 @@
 #include "cuda/kernels/elementwise.cuh"
 #include "cuda/kernels/fire.cuh"
 #include "cuda/kernels/fire_mma.cuh"
+#include "cuda/kernels/integer_conv.cuh"
+#include "cuda/kernels/integer_others.cuh"
 #include "cuda/kernels/pool.cuh"
 
 namespace squish {
@@ -134,6 +136,58 @@ KernelTable<T> make_kernel_table() {
           launch_average<T>,      launch_add<T>,         launch_read_pixels<T>, launch_read_floats<T>,
           launch_write_floats<T>, launch_read_quads<T>,  launch_conv_mma<T>,    launch_conv_mma_pooled<T>,
           launch_fire_mma<T>};
+}
+
+template <typename Data>
+bool is_bytes(const HeldPlanes<Data>& planes) {
+  return planes.held.scale != 0;
+}
+
+inline void launch_integer_conv(const IntegerConvTask& task, Stream stream) {
+  const bool pair = task.pixels == 2;
+  const auto kernel = pair ? (task.padded ? integer_conv<2, true> : integer_conv<2, false>)
+                           : (task.padded ? integer_conv<1, true> : integer_conv<1, false>);
+  const int64_t pixels = int64_t{task.conv_height} * task.conv_width;
+  launch(kernel,
+         grid_of(blocks_for(pair ? (pixels + 1) / 2 : pixels), task.clusters.block_count, task.images),
+         kThreads, 0, stream, task);
+}
+
+inline void launch_integer_conv_pooled(const IntegerConvTask& task, Stream stream) {
+  const auto kernel =
+      is_bytes(task.out)
+          ? (task.padded ? integer_conv_pooled<ByteQuad, true> : integer_conv_pooled<ByteQuad, false>)
+          : (task.padded ? integer_conv_pooled<FloatQuad, true> : integer_conv_pooled<FloatQuad, false>);
+  launch(kernel, grid_of(tiles_of(task.tiling), task.clusters.block_count, task.images), kThreads, 0, stream,
+         task);
+}
+
+// Of an image.
+inline int64_t quads_of(const HeldPlanes<void>& out) { return int64_t{out.quads} * out.height * out.width; }
+
+inline void launch_integer_max_pool(const IntegerPoolTask& task, Stream stream) {
+  launch(is_bytes(task.out) ? integer_max_pool<ByteQuad> : integer_max_pool<FloatQuad>,
+         grid_of(blocks_for(quads_of(task.out)), 1, task.images), kThreads, 0, stream, task);
+}
+
+inline void launch_integer_average(const IntegerAverageTask& task, Stream stream) {
+  launch(is_bytes(task.in) ? integer_average<ByteQuad> : integer_average<FloatQuad>,
+         grid_of(static_cast<unsigned>(task.in.quads), 1, task.images), kThreads, 0, stream, task);
+}
+
+inline void launch_integer_add(const IntegerAddTask& task, Stream stream) {
+  launch(is_bytes(task.out) ? integer_add<ByteQuad> : integer_add<FloatQuad>,
+         grid_of(blocks_for(quads_of(task.out)), 1, task.images), kThreads, 0, stream, task);
+}
+
+inline void launch_integer_input(const IntegerInputTask& task, Stream stream) {
+  launch(is_bytes(task.out) ? integer_input<ByteQuad> : integer_input<FloatQuad>,
+         grid_of(blocks_for(quads_of(task.out)), 1, task.images), kThreads, 0, stream, task);
+}
+
+inline IntegerKernelTable make_integer_kernel_table() {
+  return {launch_integer_conv,    launch_integer_conv_pooled, launch_integer_max_pool,
+          launch_integer_average, launch_integer_add,         launch_integer_input};
 }
 
 }  // namespace cuda

@@ -29,28 +29,40 @@ __device__ inline Tile this_tile(const Tiling& tiling) {
   return tile;
 }
 
-// The maxima of a tile's windows into the output, for one block of channels. `pixels`: [16][kThreads], written by the
-// threads that own them; conv_height and conv_width clip the windows. Called by all threads of the block together.
-template <typename T>
-__device__ inline void pool_tile(const float* pixels, const Tile& tile, const Tiling& tiling, int conv_height,
-                                 int conv_width, const OutputBlock& block, const Planes<T>& out, int image) {
+// The maxima of a tile's windows, for so many planes of values: channels, or quads of them. `pixels`: [planes][kThreads],
+// written by the threads that own them; conv_height and conv_width clip the windows, out_height and out_width the tile.
+// store(plane, y, x, largest). Called by all threads of the block together.
+template <typename Value, typename Store>
+__device__ inline void pool_planes(const Value* pixels, int planes, const Tile& tile, const Tiling& tiling,
+                                   int conv_height, int conv_width, int out_height, int out_width,
+                                   const Store& store_largest) {
   __syncthreads();
-  const int per_channel = tiling.height * tiling.width;
-  for (int i = thread_index(); i < block.channels * per_channel; i += kThreads) {
-    const int c = i / per_channel, row = i % per_channel / tiling.width, column = i % tiling.width;
+  const int per_plane = tiling.height * tiling.width;
+  for (int i = thread_index(); i < planes * per_plane; i += kThreads) {
+    const int c = i / per_plane, row = i % per_plane / tiling.width, column = i % tiling.width;
     const int y = tile.out_top + row, x = tile.out_left + column;
-    if (y >= out.height || x >= out.width) continue;
+    if (y >= out_height || x >= out_width) continue;
     const int rows = conv_height - 2 * y < 3 ? conv_height - 2 * y : 3;
     const int columns = conv_width - 2 * x < 3 ? conv_width - 2 * x : 3;
-    const float* const window = pixels + c * kThreads + 2 * row * tile.width + 2 * column;
-    float best = window[0];
+    const Value* const window = pixels + c * kThreads + 2 * row * tile.width + 2 * column;
+    Value best = window[0];
     for (int dy = 0; dy < rows; ++dy) {
       for (int dx = 0; dx < columns; ++dx) best = larger(best, window[dy * tile.width + dx]);
     }
-    const int64_t plane = int64_t{block.first_channel + c} * out.height * out.width;
-    store(out.data + image * out.image_stride + plane + y * out.width + x, best);
+    store_largest(c, y, x, best);
   }
   __syncthreads();  // the next block of channels may overwrite the pixels
+}
+
+// Into the output, for one block of channels.
+template <typename T>
+__device__ inline void pool_tile(const float* pixels, const Tile& tile, const Tiling& tiling, int conv_height,
+                                 int conv_width, const OutputBlock& block, const Planes<T>& out, int image) {
+  pool_planes(pixels, block.channels, tile, tiling, conv_height, conv_width, out.height, out.width,
+              [&](int c, int y, int x, float largest) {
+                const int64_t plane = int64_t{block.first_channel + c} * out.height * out.width;
+                store(out.data + image * out.image_stride + plane + y * out.width + x, largest);
+              });
 }
 
 }  // namespace cuda

@@ -5,7 +5,9 @@
 // the same moment (streams take turns, kernel by kernel).
 #pragma once
 
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "emulator/half.h"
 #include "emulator/scheduler.h"
@@ -105,6 +107,27 @@ inline int atomicMax(int* at, int value) {
          !__atomic_compare_exchange_n(at, &before, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
   return before;
+}
+
+// Each rounds by itself: the build contracts nothing (cmake/SquishFlags.cmake).
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __int2float_rn(int value) { return static_cast<float>(value); }
+// Ties to even. What is beyond becomes the largest or the smallest, NaN 0.
+inline int __float2int_rn(float value) {
+  if (std::isnan(value)) return 0;
+  const float rounded = std::nearbyint(value);
+  if (rounded >= 0x1p31f) return std::numeric_limits<int>::max();
+  return rounded < -0x1p31f ? std::numeric_limits<int>::min() : static_cast<int>(rounded);
+}
+// The larger of each of four bytes.
+inline unsigned __vmaxu4(unsigned a, unsigned b) {
+  unsigned larger = 0;
+  for (int shift = 0; shift < 32; shift += 8) {
+    const unsigned byte = 0xFFu << shift;
+    larger |= (a & byte) > (b & byte) ? a & byte : b & byte;
+  }
+  return larger;
 }
 
 namespace squish::cuda {

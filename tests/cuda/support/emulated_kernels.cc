@@ -14,4 +14,9 @@ const KernelTable<__half>& emulated_half_kernels() {
   return table;
 }
 
+const IntegerKernelTable& emulated_integer_kernels() {
+  static const IntegerKernelTable table = make_integer_kernel_table();
+  return table;
+}
+
 }  // namespace squish::cuda

@@ -10,6 +10,7 @@ namespace squish::cuda {
 const KernelTable<float>& emulated_kernels();
 // Stored in half precision.
 const KernelTable<__half>& emulated_half_kernels();
+const IntegerKernelTable& emulated_integer_kernels();
 
 // By the type that they store.
 template <typename T>

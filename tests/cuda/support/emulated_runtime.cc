@@ -88,6 +88,7 @@ void EmulatedRuntime::call(const char* what) {
 
 const KernelTable<float>& EmulatedRuntime::kernels() const { return emulated_kernels(); }
 const KernelTable<__half>& EmulatedRuntime::half_kernels() const { return emulated_half_kernels(); }
+const IntegerKernelTable& EmulatedRuntime::integer_kernels() const { return emulated_integer_kernels(); }
 
 void* EmulatedRuntime::allocate(size_t bytes) {
   call("allocate");

@@ -20,6 +20,7 @@ class EmulatedRuntime final : public Runtime {
   const DeviceProperties& properties() const override { return properties_; }
   const KernelTable<float>& kernels() const override;
   const KernelTable<__half>& half_kernels() const override;
+  const IntegerKernelTable& integer_kernels() const override;
 
   // All bits set: floats that nobody wrote are NaN.
   void* allocate(size_t bytes) override;

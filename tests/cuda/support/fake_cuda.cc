@@ -45,6 +45,10 @@ const KernelTable<__half>& half_kernels() {
   static const KernelTable<__half> none{};
   return none;
 }
+const IntegerKernelTable& integer_kernels() {
+  static const IntegerKernelTable none{};
+  return none;
+}
 cudaError_t load_kernels(int* compiled_for) {
   *compiled_for = fake_cuda().compiled_for;
   return cudaSuccess;

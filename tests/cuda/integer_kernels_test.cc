@@ -1,0 +1,508 @@
+// The kernels of integer arithmetic against plain loops: all is exact, to the bit.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "model/graph.h"
+#include "support/emulated_kernels.h"
+#include "support/held_planes.h"
+#include "support/net_builder.h"
+#include "support/thread_orders.h"
+
+namespace squish::cuda {
+namespace {
+
+using testing::Edge;
+using testing::Guarded;
+using testing::held_as;
+using testing::HeldImages;
+using testing::hold;
+using testing::kEdges;
+using testing::kThreadOrders;
+using testing::Random;
+using testing::square;
+
+constexpr int kImages = 2;
+const Held kInFloats = held_as(0, 0);
+
+struct Shape2 {
+  int height, width;
+};
+
+template <typename Test>
+void in_every_order(const Test& test) {
+  for (emulator::Order order : kThreadOrders) {
+    const emulator::ScopedOptions options({order, 1});
+    test();
+  }
+}
+
+enum class Results { kBytes, kFloats, kCallers };
+constexpr Results kAllResults[] = {Results::kBytes, Results::kFloats, Results::kCallers};
+
+template <typename T>
+std::unique_ptr<Guarded<T>> guarded(const std::vector<T>& values, Edge edge) {
+  auto copy = std::make_unique<Guarded<T>>(values.size(), edge, T{});
+  for (size_t i = 0; i < values.size(); ++i) (*copy)[i] = values[i];
+  return copy;
+}
+
+// Random clusters of one or two convolutions side by side, on guarded input.
+class ConvCase {
+ public:
+  ConvCase(const Window& w, Shape2 in, int in_channels, std::vector<int> out_channels, double density,
+           uint32_t seed)
+      : random_(seed),
+        edge_(kEdges[seed % 2]),
+        window_(w),
+        zero_(random_.chance(0.3) ? 0 : random_.between(1, 255)),
+        relu_(random_.chance(0.5)),
+        height_(conv_extent(in.height, w.kernel_h, w.stride_h, w.pad_top, w.pad_bottom)),
+        width_(conv_extent(in.width, w.kernel_w, w.stride_w, w.pad_left, w.pad_right)),
+        in_(kImages, {in_channels}, in.height, in.width, held_as(0.01f, zero_), edge_),
+        segments_(std::move(out_channels)) {
+    in_.fill(random_);
+    for (int channels : segments_) add_conv(channels, density);
+    task_.in = in_.quads();
+    task_.padding = {static_cast<uint32_t>(zero_) * 0x01010101};
+    task_.images = kImages;
+    task_.stride_h = w.stride_h;
+    task_.stride_w = w.stride_w;
+    task_.conv_height = height_;
+    task_.conv_width = width_;
+    task_.padded = w.pad_top + w.pad_left + w.pad_bottom + w.pad_right > 0;
+    give_weights();
+  }
+
+  int height() const { return height_; }
+  int width() const { return width_; }
+
+  void check_conv(int pixels, Results results) {
+    const std::vector<float> wanted = expected(results);
+    const int channels = static_cast<int>(sums_.size());
+    task_.pixels = pixels;
+    in_every_order([&] {
+      HeldImages out(kImages, segments_, height_, width_, held(results), edge_);
+      Guarded<float> callers(wanted.size(), edge_, std::numeric_limits<float>::quiet_NaN());
+      task_.out = out.planes<void>();
+      task_.results = results == Results::kCallers ? callers.data() : nullptr;
+      emulated_integer_kernels().conv(task_, nullptr);
+      if (results != Results::kCallers) {
+        ASSERT_TRUE(out.holds([&](int n, int c, int y, int x) { return wanted[index(n, c, y, x)]; }));
+        return;
+      }
+      ASSERT_EQ(std::vector<float>(callers.data(), callers.data() + callers.size()), wanted)
+          << channels << " channels";
+    });
+  }
+
+  void check_pooled(Shape2 out_shape, Tiling tiling, Results results) {
+    const std::vector<float> conv = expected(results);
+    task_.tiling = tiling;
+    task_.results = nullptr;
+    in_every_order([&] {
+      HeldImages out(kImages, segments_, out_shape.height, out_shape.width, held(results), edge_);
+      task_.out = out.planes<void>();
+      emulated_integer_kernels().conv_pooled(task_, nullptr);
+      ASSERT_TRUE(out.holds([&](int n, int c, int y, int x) {
+        float best = conv[index(n, c, 2 * y, 2 * x)];
+        for (int row = 2 * y; row < std::min(2 * y + 3, height_); ++row) {
+          for (int column = 2 * x; column < std::min(2 * x + 3, width_); ++column)
+            best = std::max(best, conv[index(n, c, row, column)]);
+        }
+        return best;
+      })) << out_shape.height
+          << "x" << out_shape.width;
+    });
+  }
+
+ private:
+  struct Cluster {
+    int quad, dy, dx;
+    int8_t weights[kClusterChannels][kQuad];
+  };
+  struct Channel {  // an output's: its block's clusters, its row in them, and what makes results of sums
+    size_t block;
+    int row;
+    float factor, term;
+  };
+
+  Held held(Results results) const {
+    return results == Results::kBytes ? held_as(0.02f, out_zero_) : kInFloats;
+  }
+
+  int8_t random_weight() { return static_cast<int8_t>(random_.chance(0.2) ? 0 : random_.between(-127, 127)); }
+
+  void add_conv(int out_channels, double density) {
+    for (int first = 0; first < out_channels; first += kClusterChannels) {
+      const int channels = std::min(kClusterChannels, out_channels - first);
+      std::vector<Cluster> clusters;
+      for (int quad = 0; quad < (in_.channels() + kQuad - 1) / kQuad; ++quad) {
+        for (int y = 0; y < window_.kernel_h; ++y) {
+          for (int x = 0; x < window_.kernel_w; ++x) {
+            if (!random_.chance(density)) continue;
+            Cluster cluster{quad, y - window_.pad_top, x - window_.pad_left, {}};
+            for (int o = 0; o < channels; ++o) {
+              for (int i = 0; i < std::min(kQuad, in_.channels() - quad * kQuad); ++i)
+                cluster.weights[o][i] = random_weight();
+            }
+            clusters.push_back(cluster);
+          }
+        }
+      }
+      for (int o = 0; o < kClusterChannels; ++o) {
+        const float factor = 60 / (5000 * std::sqrt(4.0f * static_cast<float>(clusters.size()) + 1));
+        factor_.push_back(o < channels ? factor * (0.5f + static_cast<float>(random_.unit())) : 0);
+        term_.push_back(o < channels ? static_cast<float>(random_.unit() * 255) : 0);
+        int start = 0;
+        for (const Cluster& cluster : clusters) {
+          for (int8_t weight : cluster.weights[o]) start -= zero_ * weight;
+        }
+        start_.push_back(start);
+        if (o < channels) sums_.push_back({blocks_.size(), o, factor_.back(), term_.back()});
+      }
+      out_blocks_.push_back({taps_, static_cast<int>(clusters.size()), channels_, channels});
+      taps_ += static_cast<int64_t>(clusters.size());
+      channels_ += channels;
+      blocks_.push_back(std::move(clusters));
+    }
+  }
+
+  void give_weights() {
+    std::vector<Tap> taps;
+    std::vector<ByteQuad> weights;
+    for (const auto& clusters : blocks_) {
+      for (const Cluster& cluster : clusters) {
+        taps.push_back({(cluster.quad * in_.height() + cluster.dy) * in_.width() + cluster.dx,
+                        static_cast<int16_t>(cluster.dy), static_cast<int16_t>(cluster.dx)});
+        for (const auto& row : cluster.weights) {
+          uint32_t bits = 0;
+          for (int i = 0; i < kQuad; ++i) bits |= uint32_t{static_cast<uint8_t>(row[i])} << 8 * i;
+          weights.push_back({bits});
+        }
+      }
+    }
+    guarded_blocks_ = guarded(out_blocks_, edge_);
+    guarded_taps_ = guarded(taps, edge_);
+    guarded_weights_ = guarded(weights, edge_);
+    guarded_start_ = guarded(start_, edge_);
+    guarded_factor_ = guarded(factor_, edge_);
+    guarded_term_ = guarded(term_, edge_);
+    task_.clusters = {guarded_blocks_->data(),
+                      guarded_taps_->data(),
+                      guarded_weights_->data(),
+                      guarded_start_->data(),
+                      relu_ ? 0 : -std::numeric_limits<float>::infinity(),
+                      static_cast<int>(out_blocks_.size())};
+    task_.factor = guarded_factor_->data();
+    task_.term = guarded_term_->data();
+    task_.low = relu_ ? out_zero_ : 0;
+  }
+
+  size_t index(int n, int c, int y, int x) const {
+    return static_cast<size_t>(((n * channels_ + c) * height_ + y) * width_ + x);
+  }
+
+  int64_t sum(int n, const Channel& channel, int y, int x) const {
+    int64_t sum = 0;
+    for (const Cluster& cluster : blocks_[channel.block]) {
+      const int row = y * window_.stride_h + cluster.dy, column = x * window_.stride_w + cluster.dx;
+      if (row < 0 || column < 0 || row >= in_.height() || column >= in_.width()) continue;
+      for (int i = 0; i < std::min(kQuad, in_.channels() - cluster.quad * kQuad); ++i)
+        sum += cluster.weights[channel.row][i] * (in_.byte(n, cluster.quad * kQuad + i, row, column) - zero_);
+    }
+    return sum;
+  }
+
+  // Bytes as floats, or floats, [images][channels][height][width].
+  std::vector<float> expected(Results results) const {
+    std::vector<float> wanted;
+    for (int n = 0; n < kImages; ++n) {
+      for (const Channel& channel : sums_) {
+        for (int y = 0; y < height_; ++y) {
+          for (int x = 0; x < width_; ++x) {
+            const auto exact = static_cast<float>(sum(n, channel, y, x));
+            if (results == Results::kBytes) {
+              wanted.push_back(testing::rounded_byte(exact, channel.factor, channel.term, task_.low));
+              continue;
+            }
+            const volatile float product = exact * channel.factor;
+            const float value = product + channel.term;
+            wanted.push_back(relu_ ? std::max(value, 0.0f) : value);
+          }
+        }
+      }
+    }
+    return wanted;
+  }
+
+  Random random_;
+  Edge edge_;
+  Window window_;
+  int zero_, out_zero_ = 77;
+  bool relu_;
+  int height_, width_;
+  HeldImages in_;
+  std::vector<int> segments_;
+  std::vector<std::vector<Cluster>> blocks_;
+  std::vector<OutputBlock> out_blocks_;
+  std::vector<Channel> sums_;
+  std::vector<int32_t> start_;
+  std::vector<float> factor_, term_;
+  int64_t taps_ = 0;
+  int channels_ = 0;
+  std::unique_ptr<Guarded<OutputBlock>> guarded_blocks_;
+  std::unique_ptr<Guarded<Tap>> guarded_taps_;
+  std::unique_ptr<Guarded<ByteQuad>> guarded_weights_;
+  std::unique_ptr<Guarded<int32_t>> guarded_start_;
+  std::unique_ptr<Guarded<float>> guarded_factor_, guarded_term_;
+  IntegerConvTask task_{};
+};
+
+const Window kWindows[] = {square(1),
+                           square(3),
+                           square(3, 1, 1),
+                           square(3, 2),
+                           square(7, 2, 3),
+                           square(1, 2),
+                           square(2),
+                           {1, 7, 1, 1, 0, 3, 0, 3},
+                           {5, 2, 1, 3, 4, 0, 1, 1},
+                           {3, 3, 1, 1, 0, 2, 1, 0}};
+
+TEST(CudaIntegerConv, IsPlainLoopsForAnyWindow) {
+  uint32_t seed = 0;
+  for (const Window& window : kWindows) {
+    for (int pixels : {1, 2}) {
+      for (Results results : kAllResults)
+        ConvCase(window, {9, 14}, 7, {18, 5}, 0.7, ++seed).check_conv(pixels, results);
+    }
+  }
+}
+
+// A run is 128 pixels, or 256: below, equal, above, several.
+TEST(CudaIntegerConv, IsPlainLoopsAroundTheRunOfPixels) {
+  uint32_t seed = 100;
+  const Shape2 shapes[] = {{1, 1}, {1, 127}, {8, 16}, {3, 43}, {15, 17}, {16, 16}, {257, 1}, {19, 29}};
+  for (const Shape2& shape : shapes) {
+    for (int pixels : {1, 2}) {
+      ++seed;
+      ConvCase(square(1), shape, 10, {16}, 0.6, seed).check_conv(pixels, kAllResults[seed % 3]);
+    }
+    ++seed;
+    ConvCase(square(3, 1, 1), shape, 3, {7}, 0.6, seed).check_conv(1, kAllResults[seed % 3]);
+  }
+}
+
+// A chunk is 64 clusters.
+TEST(CudaIntegerConv, IsPlainLoopsAtAnyDensity) {
+  uint32_t seed = 200;
+  for (double density : {0.0, 0.02, 0.1, 0.5, 1.0}) {
+    for (int in_channels : {1, 7, 28, 29, 256, 257}) {
+      for (int out_channels : {1, 16, 33}) {
+        ++seed;
+        const Window window = in_channels > 100 ? square(1) : square(3, 1, 1);
+        ConvCase(window, {6, 7}, in_channels, {out_channels}, density, seed)
+            .check_conv(1 + static_cast<int>(seed % 2), kAllResults[seed % 3]);
+      }
+    }
+  }
+}
+
+TEST(CudaIntegerConvPooled, IsPlainLoopsInAnyTiles) {
+  uint32_t seed = 400;
+  for (const Window& window : {square(1), square(3, 2), square(3, 1, 1)}) {
+    for (const Shape2& shape : {Shape2{5, 5}, {11, 12}, {16, 9}, {27, 30}}) {
+      for (const Shape2& tile : {Shape2{1, 1}, {7, 3}, {2, 12}, {5, 5}}) {
+        ConvCase conv(window, shape, 6, {18, 3}, 0.8, ++seed);
+        if (conv.height() < 3 || conv.width() < 3) continue;
+        const bool ceil_mode = seed % 2 == 0;
+        const Shape2 out{pool_extent(conv.height(), 3, 2, 0, 0, ceil_mode),
+                         pool_extent(conv.width(), 3, 2, 0, 0, ceil_mode)};
+        conv.check_pooled(out,
+                          {tile.height, tile.width, (out.height + tile.height - 1) / tile.height,
+                           (out.width + tile.width - 1) / tile.width},
+                          seed / 2 % 2 == 0 ? Results::kBytes : Results::kFloats);
+      }
+    }
+  }
+}
+
+TEST(CudaIntegerMaxPool, IsPlainLoops) {
+  const Window windows[] = {
+      square(3, 2), square(2, 2, 1), square(5, 4, 2), square(1), {2, 3, 1, 2, 1, 0, 0, 2}};
+  uint32_t seed = 500;
+  for (const Window& w : windows) {
+    for (const auto& [height, width] : {std::pair<int, int>{5, 7}, {12, 11}, {24, 30}}) {
+      for (const Held& held : {held_as(0.1f, 9), kInFloats}) {
+        Random random(++seed);
+        HeldImages in(kImages, {9, 6}, height, width, held, kEdges[seed % 2]);
+        in.fill(random);
+        const int out_height = pool_extent(height, w.kernel_h, w.stride_h, w.pad_top, w.pad_bottom, true);
+        const int out_width = pool_extent(width, w.kernel_w, w.stride_w, w.pad_left, w.pad_right, true);
+        in_every_order([&] {
+          HeldImages out(kImages, {9, 6}, out_height, out_width, held, kEdges[seed % 2]);
+          emulated_integer_kernels().max_pool(
+              {in.planes<const void>(), out.planes<void>(), kImages, w.kernel_h, w.kernel_w, w.stride_h,
+               w.stride_w, w.pad_top, w.pad_left},
+              nullptr);
+          ASSERT_TRUE(out.holds([&](int n, int c, int y, int x) {
+            const int top = y * w.stride_h - w.pad_top, left = x * w.stride_w - w.pad_left;
+            float best = -std::numeric_limits<float>::infinity();
+            for (int row = std::max(top, 0); row < std::min(top + w.kernel_h, in.height()); ++row) {
+              for (int column = std::max(left, 0); column < std::min(left + w.kernel_w, in.width());
+                   ++column) {
+                const float value = in.in_bytes() ? static_cast<float>(in.byte(n, c, row, column))
+                                                  : in.value(n, c, row, column);
+                if (best < value) best = value;
+              }
+            }
+            return best;
+          }));
+        });
+      }
+    }
+  }
+}
+
+// A block of threads adds 128 pixels at a time.
+TEST(CudaIntegerAverage, AddsInOrder) {
+  uint32_t seed = 600;
+  for (const auto& [height, width] : {std::pair<int, int>{1, 1}, {3, 5}, {8, 16}, {13, 29}}) {
+    for (const Held& from : {held_as(0.1f, 9), kInFloats}) {
+      for (Results results : kAllResults) {
+        Random random(++seed);
+        const Edge edge = kEdges[seed % 2];
+        HeldImages in(kImages, {9, 6}, height, width, from, edge);
+        in.fill(random);
+        const Held to = results == Results::kBytes ? held_as(0.05f, 100) : kInFloats;
+        const float share = 1.0f / static_cast<float>(height * width);
+        const auto wanted = [&](int n, int c, int, int) {
+          float sum = 0;
+          for (int y = 0; y < in.height(); ++y)
+            for (int x = 0; x < in.width(); ++x) sum += in.value(n, c, y, x);
+          const volatile float mean = sum * share;
+          return hold(mean, to);
+        };
+        in_every_order([&] {
+          HeldImages out(kImages, {9, 6}, 1, 1, to, edge);
+          Guarded<float> callers(static_cast<size_t>(kImages * in.channels()), edge, -1);
+          emulated_integer_kernels().average({in.planes<const void>(), out.planes<void>(), kImages, share,
+                                              results == Results::kCallers ? callers.data() : nullptr},
+                                             nullptr);
+          if (results != Results::kCallers) {
+            ASSERT_TRUE(out.holds(wanted));
+            return;
+          }
+          for (int n = 0; n < kImages; ++n) {
+            for (int c = 0; c < in.channels(); ++c)
+              ASSERT_EQ(callers[static_cast<size_t>(n * in.channels() + c)], wanted(n, c, 0, 0)) << c;
+          }
+        });
+      }
+    }
+  }
+}
+
+TEST(CudaIntegerAdd, AddsWhatIsHeldInAnyWay) {
+  uint32_t seed = 700;
+  const Held helds[] = {
+      held_as(0.013f, 9),
+      held_as(0.02f, 0),
+  };
+  const std::vector<int> segments[] = {{15}, {9, 6}, {6, 9}, {8, 7}};
+  for (const Held& held_a : helds) {
+    for (const Held& held_b : helds) {
+      for (const Held& to : helds) {
+        for (float floor : {0.0f, -std::numeric_limits<float>::infinity()}) {
+          Random random(++seed);
+          const Edge edge = kEdges[seed % 2];
+          const auto &lie_a = segments[seed % 4], &lie_b = segments[seed / 4 % 4];
+          HeldImages a(kImages, lie_a, 7, 11, held_a, edge), b(kImages, lie_b, 7, 11, held_b, edge);
+          a.fill(random);
+          b.fill(random);
+          in_every_order([&] {
+            HeldImages out(kImages, lie_a, 7, 11, to, edge);
+            emulated_integer_kernels().add(
+                {a.planes<const void>(), b.planes<const void>(), out.planes<void>(), kImages, floor},
+                nullptr);
+            ASSERT_TRUE(out.holds([&](int n, int c, int y, int x) {
+              return hold(std::max(a.value(n, c, y, x) + b.value(n, c, y, x), floor), to);
+            }));
+          });
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaIntegerInput, IsNormalisedAndHeld) {
+  uint32_t seed = 800;
+  for (int channels = 1; channels <= kMaxImageChannels; ++channels) {
+    for (const Held& to : {held_as(0.02f, 128), kInFloats}) {
+      for (bool of_pixels : {true, false}) {
+        Random random(++seed);
+        const Edge edge = kEdges[seed % 2];
+        constexpr int kHeight = 9, kWidth = 17, kPixels = kHeight * kWidth;
+        const auto count = static_cast<size_t>(kImages * channels * kPixels);
+        Guarded<uint8_t> pixels(count, Edge::kFront, 0);
+        Guarded<float> floats(count, edge, 0);
+        Guarded<int> not_finite(1, edge, 0);
+        for (size_t i = 0; i < count; ++i) {
+          pixels[i] = static_cast<uint8_t>(random.between(0, 255));
+          floats[i] = random.value(4);
+        }
+        IntegerInputTask task{};
+        task.pixels = of_pixels ? pixels.data() : nullptr;
+        task.floats = of_pixels ? nullptr : floats.data();
+        task.images = kImages;
+        task.not_finite = not_finite.data();
+        for (int c = 0; c < channels; ++c) {
+          task.scale[c] = 0.017f + 0.001f * static_cast<float>(c);
+          task.shift[c] = -2.1f + 0.3f * static_cast<float>(c);
+        }
+        in_every_order([&] {
+          HeldImages out(kImages, {channels}, kHeight, kWidth, to, edge);
+          task.out = out.planes<void>();
+          emulated_integer_kernels().read_input(task, nullptr);
+          ASSERT_TRUE(out.holds([&](int n, int c, int y, int x) {
+            const int pixel = y * kWidth + x;
+            if (!of_pixels)
+              return hold(floats[static_cast<size_t>((n * channels + c) * kPixels + pixel)], to);
+            const volatile float product =
+                static_cast<float>(pixels[static_cast<size_t>((n * kPixels + pixel) * channels + c)]) *
+                task.scale[c];
+            return hold(product + task.shift[c], to);
+          }));
+          ASSERT_EQ(not_finite[0], 0);
+        });
+      }
+    }
+  }
+}
+
+TEST(CudaIntegerInput, TellsOfValuesThatAreNotFinite) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (float bad : {std::numeric_limits<float>::quiet_NaN(), kInfinity, -kInfinity}) {
+    for (int at : {0, 7, 2 * 3 * 200 - 1}) {
+      HeldImages out(kImages, {3}, 10, 20, held_as(0.02f, 128), Edge::kBack);
+      Guarded<float> floats(2 * 3 * 200, Edge::kBack, 1);
+      Guarded<int> not_finite(1, Edge::kBack, 0);
+      floats[static_cast<size_t>(at)] = bad;
+      IntegerInputTask task{};
+      task.floats = floats.data();
+      task.out = out.planes<void>();
+      task.images = kImages;
+      task.not_finite = not_finite.data();
+      emulated_integer_kernels().read_input(task, nullptr);
+      EXPECT_EQ(not_finite[0], 1) << bad << " at " << at;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace squish::cuda
