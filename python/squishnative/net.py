@@ -41,9 +41,9 @@ def load(
     isa: CPU instruction set, one of `available_isas()`. None: $SQUISH_FORCE_ISA if set, else the
     best here.
     storage: how activations and weights are kept and computed with. "auto": "i8" on "cpu" and
-    "reference" for a file that is made for integer arithmetic (`squish quantise`), else "f32".
-    "f32": in floats, whatever the file. "i8": in integers, to the same bits on every CPU. "f16": on
-    a CUDA device.
+    "reference" for a file that is made for integer arithmetic (`squish quantise`), else "f32"; on a
+    CUDA device always "f32". "f32": in floats, whatever the file. "i8": in integers, to the same
+    bits on every device. "f16": on a CUDA device.
 
     Raises OSError (FileNotFoundError, ...) where the file cannot be read, FormatError (a
     ValueError) where it is no valid net, ValueError or TypeError on bad options, DeviceError (a

@@ -77,6 +77,16 @@ TEST(Session, RejectsStorageThatTheDeviceHasNot) {
   }
 }
 
+// Seen before there need be a device.
+TEST(Session, RejectsIntegersOnCudaForFilesThatAreNotMadeForThem) {
+  SessionOptions options;
+  options.device = "cuda";
+  options.storage = "i8";
+  EXPECT_TRUE(
+      throws<InvalidArgument>([&] { Session session(varied_model(), options); },
+                              "storage: got 'i8', the file is not made for integer arithmetic: layer 0 '"));
+}
+
 TEST(Session, ReferenceRejectsOptionsThatItWouldIgnore) {
   SessionOptions threads = session_options("", 2), isa = session_options("scalar");
   threads.device = isa.device = "reference";
