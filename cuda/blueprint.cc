@@ -177,23 +177,22 @@ void explain_held(const Op& op, const Blueprint& blueprint, size_t k, StepInfo& 
   const auto& buffers = blueprint.plan.buffers;
   const Step& step = blueprint.plan.steps[k];
   const PlannedBuffer& output = buffers[static_cast<size_t>(step.output)];
-  std::vector<std::string> inputs;
-  for (int input : step.inputs) inputs.push_back(held_name(buffers[static_cast<size_t>(input)]));
+  const auto input = [&](size_t i) { return held_name(buffers[static_cast<size_t>(step.inputs[i])]); };
   switch (op.kind) {
     case OpKind::kConv:
       info.why += "; " + held_text(output);
       break;
     case OpKind::kMaxPool:
-      info.kernel = inputs[0] + "_max_pool_cuda";
+      info.kernel = input(0) + "_max_pool_cuda";
       break;
     case OpKind::kGlobalAveragePool:
-      info.kernel = inputs[0] + "_average_cuda";
-      info.why = "a block of threads for 4 channels, each added up in order; from " + inputs[0] + " to " +
+      info.kernel = input(0) + "_average_cuda";
+      info.why = "a block of threads for 4 channels, each added up in order; from " + input(0) + " to " +
                  held_name(output);
       break;
     case OpKind::kAdd:
       info.kernel = held_name(output) + "_add_cuda";
-      info.why = "sums of values, from " + inputs[0] + " and " + inputs[1] + " to " + held_name(output);
+      info.why = "sums of values, from " + input(0) + " and " + input(1) + " to " + held_name(output);
       break;
   }
 }

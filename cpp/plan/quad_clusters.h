@@ -22,7 +22,7 @@ struct QuadColumn {
 };
 
 using QuadClusterWeights =
-    std::array<int8_t, kChannelBlock * kQuadBlock>;  // [output of the block][input of the quad]
+    std::array<int8_t, size_t{kChannelBlock} * kQuadBlock>;  // [output of the block][input of the quad]
 
 // The living clusters of one convolution. A cluster of 16 output channels x 4 input channels at one kernel position lives if
 // one of its weights is not zero.

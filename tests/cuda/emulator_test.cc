@@ -348,5 +348,16 @@ TEST(Emulator, RoundsHalvesOnce) {
   EXPECT_EQ(__high2float(sum), 5);
 }
 
+TEST(Emulator, ConvertsFloatsToIntegers) {
+  EXPECT_EQ(__float2int_rn(2.5f), 2) << "ties to even";
+  EXPECT_EQ(__float2int_rn(-3.5f), -4);
+  EXPECT_EQ(__float2int_rn(0x1p31f), 0x7FFFFFFF);
+  EXPECT_EQ(__float2int_rn(-0x1.8p31f), -0x7FFFFFFF - 1);
+  EXPECT_EQ(__float2int_rn(std::nanf("")), 0);
+  EXPECT_EQ(__int2float_rn(0x1000001), 0x1p24f);
+}
+
+TEST(Emulator, FindsTheLargerBytes) { EXPECT_EQ(__vmaxu4(0x01FF7F80u, 0x02008080u), 0x02FF8080u); }
+
 }  // namespace
 }  // namespace squish::cuda

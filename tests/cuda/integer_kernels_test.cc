@@ -34,9 +34,9 @@ struct Shape2 {
 };
 
 template <typename Test>
-void in_every_order(const Test& test) {
+void in_every_order(const Test& test, int workers = 1) {
   for (emulator::Order order : kThreadOrders) {
-    const emulator::ScopedOptions options({order, 1});
+    const emulator::ScopedOptions options({order, workers});
     test();
   }
 }
@@ -57,6 +57,7 @@ class ConvCase {
   ConvCase(const Window& w, Shape2 in, int in_channels, std::vector<int> out_channels, double density,
            uint32_t seed)
       : random_(seed),
+        workers_(seed % 8 == 0 ? 2 : 1),
         edge_(kEdges[seed % 2]),
         window_(w),
         zero_(random_.chance(0.3) ? 0 : random_.between(1, 255)),
@@ -85,39 +86,43 @@ class ConvCase {
     const std::vector<float> wanted = expected(results);
     const int channels = static_cast<int>(sums_.size());
     task_.pixels = pixels;
-    in_every_order([&] {
-      HeldImages out(kImages, segments_, height_, width_, held(results), edge_);
-      Guarded<float> callers(wanted.size(), edge_, std::numeric_limits<float>::quiet_NaN());
-      task_.out = out.planes<void>();
-      task_.results = results == Results::kCallers ? callers.data() : nullptr;
-      emulated_integer_kernels().conv(task_, nullptr);
-      if (results != Results::kCallers) {
-        ASSERT_TRUE(out.holds([&](int n, int c, int y, int x) { return wanted[index(n, c, y, x)]; }));
-        return;
-      }
-      ASSERT_EQ(std::vector<float>(callers.data(), callers.data() + callers.size()), wanted)
-          << channels << " channels";
-    });
+    in_every_order(
+        [&] {
+          HeldImages out(kImages, segments_, height_, width_, held(results), edge_);
+          Guarded<float> callers(wanted.size(), edge_, std::numeric_limits<float>::quiet_NaN());
+          task_.out = out.planes<void>();
+          task_.results = results == Results::kCallers ? callers.data() : nullptr;
+          emulated_integer_kernels().conv(task_, nullptr);
+          if (results != Results::kCallers) {
+            ASSERT_TRUE(out.holds([&](int n, int c, int y, int x) { return wanted[index(n, c, y, x)]; }));
+            return;
+          }
+          ASSERT_EQ(std::vector<float>(callers.data(), callers.data() + callers.size()), wanted)
+              << channels << " channels";
+        },
+        workers_);
   }
 
   void check_pooled(Shape2 out_shape, Tiling tiling, Results results) {
     const std::vector<float> conv = expected(results);
     task_.tiling = tiling;
     task_.results = nullptr;
-    in_every_order([&] {
-      HeldImages out(kImages, segments_, out_shape.height, out_shape.width, held(results), edge_);
-      task_.out = out.planes<void>();
-      emulated_integer_kernels().conv_pooled(task_, nullptr);
-      ASSERT_TRUE(out.holds([&](int n, int c, int y, int x) {
-        float best = conv[index(n, c, 2 * y, 2 * x)];
-        for (int row = 2 * y; row < std::min(2 * y + 3, height_); ++row) {
-          for (int column = 2 * x; column < std::min(2 * x + 3, width_); ++column)
-            best = std::max(best, conv[index(n, c, row, column)]);
-        }
-        return best;
-      })) << out_shape.height
-          << "x" << out_shape.width;
-    });
+    in_every_order(
+        [&] {
+          HeldImages out(kImages, segments_, out_shape.height, out_shape.width, held(results), edge_);
+          task_.out = out.planes<void>();
+          emulated_integer_kernels().conv_pooled(task_, nullptr);
+          ASSERT_TRUE(out.holds([&](int n, int c, int y, int x) {
+            float best = conv[index(n, c, 2 * y, 2 * x)];
+            for (int row = 2 * y; row < std::min(2 * y + 3, height_); ++row) {
+              for (int column = 2 * x; column < std::min(2 * x + 3, width_); ++column)
+                best = std::max(best, conv[index(n, c, row, column)]);
+            }
+            return best;
+          })) << out_shape.height
+              << "x" << out_shape.width;
+        },
+        workers_);
   }
 
  private:
@@ -241,6 +246,7 @@ class ConvCase {
   }
 
   Random random_;
+  int workers_;
   Edge edge_;
   Window window_;
   int zero_, out_zero_ = 77;
