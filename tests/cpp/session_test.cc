@@ -82,9 +82,17 @@ TEST(Session, RejectsIntegersOnCudaForFilesThatAreNotMadeForThem) {
   SessionOptions options;
   options.device = "cuda";
   options.storage = "i8";
-  EXPECT_TRUE(
-      throws<InvalidArgument>([&] { Session session(varied_model(), options); },
-                              "storage: got 'i8', the file is not made for integer arithmetic: layer 0 '"));
+  try {
+    Session session(varied_model(), options);
+    FAIL() << "took a file that is not made for integers";
+  } catch (const DeviceError& error) {
+    GTEST_SKIP() << error.what();  // a build without CUDA
+  } catch (const InvalidArgument& error) {
+    EXPECT_EQ(
+        std::string(error.what()).find("storage: got 'i8', the file is not made for integer arithmetic: "),
+        0u)
+        << error.what();
+  }
 }
 
 TEST(Session, ReferenceRejectsOptionsThatItWouldIgnore) {
