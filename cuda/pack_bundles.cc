@@ -32,8 +32,7 @@ using BlockQuads = std::map<Place, QuadWeights>;
 // The quads of each block of 16 output channels in which a cluster lives.
 std::vector<BlockQuads> quads_of(const ConvDescription& conv, const Layout& input) {
   const squish::Clusters clusters = clusters_of(conv);
-  const Layout pixel{
-      input.segments, 1, 1, {}, input.block};  // where channels lie, seen from a pixel's first
+  const Layout pixel{input.segments, 1, 1, {}, input.block};  // where channels lie, seen from a pixel's first
   std::vector<BlockQuads> blocks;
   for (int b = 0; b < blocks_of(conv.out_channels); ++b) {
     BlockQuads quads;

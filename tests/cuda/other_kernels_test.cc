@@ -34,7 +34,7 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN(),
 constexpr int kImages = 2, kChannels = 3;
 
 // As everything lies without tensor cores, and as a Fire's output lies with them.
-const ChannelOrder kPlaneBlock{1, {kChannels}}, kSegments{kClusterChannels, {5, 20}};
+const ChannelOrder kPlanar{1, {kChannels}}, kSegments{kClusterChannels, {5, 20}};
 
 template <typename Body>
 void in_every_order(const Body& body) {
@@ -94,7 +94,7 @@ TEST(CudaMaxPool, AgreesWithPlainLoops) {
       if (out_height(pool, height) < 1 || out_width(pool, width) < 1) continue;
       Random random(++seed);
       const Edge edge = kEdges[seed % 2];
-      const ChannelOrder& order = seed / 2 % 2 == 0 ? kPlaneBlock : kSegments;
+      const ChannelOrder& order = seed / 2 % 2 == 0 ? kPlanar : kSegments;
       GuardedPlanes<float> in(kImages, order, height, width, edge);
       in.fill(random);
       in_every_order([&, h = height, w = width] {
@@ -138,7 +138,7 @@ ExpectedImage average(const ExpectedImage& in) {
 TEST(CudaAverage, AgreesWithPlainLoops) {
   uint32_t seed = 0;
   for (const auto& [height, width] : {std::pair<int, int>{1, 1}, {1, 127}, {16, 8}, {13, 13}, {31, 29}}) {
-    for (const ChannelOrder& order : {kPlaneBlock, kSegments}) {
+    for (const ChannelOrder& order : {kPlanar, kSegments}) {
       Random random(++seed);
       GuardedPlanes<float> in(kImages, order, height, width, kEdges[seed % 2]);
       in.fill(random);
@@ -398,7 +398,7 @@ void check_write_floats(const ChannelOrder& order) {
 
 TEST(CudaWriteFloats, PutsChannelsInOrder) {
   for (const ChannelOrder& order :
-       {kPlaneBlock, kSegments, ChannelOrder{kClusterChannels, {16, 3}}, ChannelOrder{kClusterChannels, {33}}}) {
+       {kPlanar, kSegments, ChannelOrder{kClusterChannels, {16, 3}}, ChannelOrder{kClusterChannels, {33}}}) {
     check_write_floats<float>(order);
     check_write_floats<__half>(order);
   }

@@ -67,6 +67,7 @@ def test_a_rehearsal_measures_and_writes_all(
         lambda *_: [
             OurRival(on_device=False),
             OurRival(weights="i8", on_device=False),
+            OurRival("i8", "i8", on_device=False),
             OurRival(),
             TorchRival("eager", "f32", channels_last=True),
             TorchRival("graph", "f16", channels_last=True),
@@ -78,6 +79,7 @@ def test_a_rehearsal_measures_and_writes_all(
     assert [entry["rival"] for entry in report["entries"]] == [
         "squishnative, from and to the host",
         "squishnative, i8 weights, from and to the host",
+        "squishnative, from and to the host",
         "torch eager, channels_last",
     ]
     for entry in report["entries"]:
@@ -94,7 +96,7 @@ def test_a_rehearsal_measures_and_writes_all(
     assert report["machine"]["torch"] == torch.__version__
     out = capsys.readouterr().out
     assert "| torch eager, channels_last | f32 |" in out
-    ours, _, theirs = (entry["throughput_min"] for entry in report["entries"])
+    ours, _, _, theirs = (entry["throughput_min"] for entry in report["entries"])
     assert f"\nf32: ours {theirs / ours:.2f}x as fast as torch eager, channels_last.\n" in out
 
 

@@ -40,8 +40,9 @@ from gpu_rivals import COMPILED, Clock, OurRival, RivalError, Run, TorchRival, u
 from squishnative.spec import FloatArray
 from squishnative.timing import format_seconds
 
-# Of logits, as a share of the largest: what rounding explains. KernelBench allows 1e-2.
-PARITY = {"f32": 1e-3, "tf32": 1e-2, "f16": 1e-2}
+# Of logits, as a share of the largest: what rounding explains. KernelBench allows 1e-2. Integers
+# are the same on every device, to the bit.
+PARITY = {"f32": 1e-3, "tf32": 1e-2, "f16": 1e-2, "i8": 0.0}
 WEIGHTS = ("f32", "f16", "i8")
 CHECKED_IMAGES = 2  # of a batch: the CPU needs seconds for a whole one of 64 at 512x512
 TURN_SECONDS = 0.02  # of calls in a row, so that the clock's own cost vanishes
@@ -85,6 +86,8 @@ def rivals_of(problem: Problem, mode: Optional[str] = None) -> Iterator[Rival]:
     if problem.name not in SHIPPED:
         yield OurRival(weights="i8")
     if problem.name in (*DENSITIES, *SHIPPED):
+        yield OurRival("i8", "i8")
+    if problem.name in (*DENSITIES, *SHIPPED):
         yield OurRival(on_device=False)
     if problem.name in (*DENSITIES[1:], *SHIPPED):
         return
@@ -122,10 +125,14 @@ class Contest:
             try:
                 with self._turn(rival):
                     if isinstance(rival, OurRival):
-                        weights, made = rival.weights, rival.make(problem, images, folder)
+                        made, expected = rival.make(problem, images, folder), wanted[rival.weights]
+                        if rival.precision == "i8":
+                            expected = _infer(
+                                rival.save(problem, folder), host[:CHECKED_IMAGES], "i8"
+                            )
                     else:
-                        weights, made = "f32", rival.make(problem, images)
-                    difference = _difference(made(), wanted[weights])
+                        made, expected = rival.make(problem, images), wanted["f32"]
+                    difference = _difference(made(), expected)
             except RivalError as error:
                 self.left_out[name] = str(error)
                 continue
@@ -200,7 +207,11 @@ def _first_line(error: BaseException) -> str:
 def _on_cpu(problem: Problem, images: FloatArray, weights: str, folder: Path) -> FloatArray:
     file = folder / "wanted.squish"
     problem.spec.save(file, dtype=weights)
-    with squishnative.load(file, storage="f32") as net:
+    return _infer(file, images, "f32")
+
+
+def _infer(file: Path, images: FloatArray, storage: str) -> FloatArray:
+    with squishnative.load(file, storage=storage) as net:
         return net.infer(images)
 
 

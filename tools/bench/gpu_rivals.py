@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import squishnative
 import torch
 from gpu_problems import Problem
+from squishnative.quantise import quantise
 from squishnative.spec import INPUT, Add, Conv, ConvSpec, Fire, Layer, MaxPool, NetSpec
 from torch import nn
 
@@ -25,6 +27,8 @@ Run = Callable[[], Any]
 
 COMPILED = ("reduce-overhead", "max-autotune")
 PRECISIONS = ("f32", "tf32", "f16")
+
+CALIBRATED = 8  # images of noise, where a net is made for integers
 
 QUEUED_CALLS = 10
 BUSY_CYCLES = 40_000_000  # of the device, 20 ms: longer than the calls take to be queued
@@ -198,7 +202,7 @@ def _graph_of(net: nn.Module, images: torch.Tensor) -> Run:
 class OurRival:
     """This engine. Raises RivalError where the session has not what is asked for."""
 
-    precision: str = "f32"  # of activations and weights in the device's memory
+    precision: str = "f32"  # of activations and weights in the device's memory; "i8": in integers
     weights: str = "f32"  # as the file stores them
     on_device: bool = True  # images and logits are tensors on the device, else NumPy arrays
 
@@ -209,10 +213,21 @@ class OurRival:
         stored = "" if self.weights == self.precision else f", {self.weights} weights"
         return f"squishnative{stored}{place}"
 
+    def save(self, problem: Problem, folder: Path) -> Path:
+        """The net's file; in integers, one whose activations were measured on noise."""
+        spec = problem.spec
+        file = folder / f"{problem.name.replace(' ', '_')}-{self.weights}-{self.precision}.squish"
+        if self.precision == "i8":
+            _, channels, height, width = problem.shape
+            rng = np.random.default_rng(0)
+            pixels = rng.integers(0, 256, (CALIBRATED, height, width, channels), np.uint8)
+            spec = quantise(spec, pixels, self.weights)
+        spec.save(file, dtype=self.weights)
+        return file
+
     def make(self, problem: Problem, images: torch.Tensor, folder: Path) -> Run:
         """Ready to run. `folder`: for the net's file."""
-        file = folder / f"{problem.name.replace(' ', '_')}-{self.weights}.squish"
-        problem.spec.save(file, dtype=self.weights)
+        file = self.save(problem, folder)
         try:
             net = squishnative.load(file, device=images.device.type, storage=self.precision)
         except ValueError as error:
