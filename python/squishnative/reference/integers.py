@@ -205,7 +205,8 @@ def _hold(values: FloatArray, form: Optional[Activation]) -> _Held:
 
 def _to_bytes(steps: FloatArray, low: int) -> FloatArray:
     """Rounded, ties to even; of what is no number 0."""
-    rounded: FloatArray = np.nan_to_num(np.rint(steps)).clip(np.float32(low), np.float32(_LARGEST_BYTE))
+    numbers = np.nan_to_num(np.rint(steps))
+    rounded: FloatArray = numbers.clip(np.float32(low), np.float32(_LARGEST_BYTE))
     return rounded
 
 
