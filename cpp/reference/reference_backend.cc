@@ -65,9 +65,7 @@ class ReferenceBackend final : public Backend {
     const auto image =
         reference::read_image(model_->description().input, {data, is_uint8}, height, width, false);
     const auto output = reference::run(model_->graph(), image, false).value;
-    std::vector<float> values;
-    for (double value : output) values.push_back(static_cast<float>(value));
-    return values;
+    return {output.begin(), output.end()};
   }
 
   std::vector<float> run_in_integers(const uint8_t* data, bool is_uint8, int height, int width) const {
