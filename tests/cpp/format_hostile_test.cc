@@ -5,10 +5,12 @@
 
 #include "allocations.h"
 #include "format/parse.h"
+#include "format/write.h"
 #include "format_file.h"
 #include "golden_net.h"
 #include "run_file.h"
 #include "squish/error.h"
+#include "support/net_builder.h"
 
 namespace squish {
 namespace {
@@ -111,6 +113,32 @@ TEST_P(FormatHostileFlips, RunOrAreRefused) {
 INSTANTIATE_TEST_SUITE_P(Shards, FormatHostileFlips,
                          ::testing::Combine(::testing::ValuesIn(kGoldenFiles),
                                             ::testing::Range(size_t{0}, size_t{8})));
+
+// A net that is made for integer arithmetic, so that whatever still is computes the reference's bits (run_file.cc).
+TEST(FormatHostile, FlippedBytesOfANetInIntegers) {
+  testing::NetBuilder net(1, 3);
+  testing::ConvStyle style{true, 0.5, true, WeightType::kI4};
+  const int pooled = net.max_pool(net.conv(-1, 5, testing::square(3, 2, 1), style), testing::square(3, 2));
+  const int sum = net.add(net.fire(pooled, {3, 3, 2}, style), pooled);
+  net.global_average_pool(net.conv(sum, 3, testing::square(1), style));
+  net.hold_in_bytes();
+  const Bytes honest = write(net.net());
+  size_t ran = 0, refused = 0;
+  for (size_t k = kHeaderBytes; k < honest.size(); ++k) {
+    for (uint8_t flip : Bytes{0x01, 0x80, 0xFF}) {
+      Bytes file = honest;
+      file[k] ^= flip;
+      testing::repair_checksums(file);
+      try {
+        ran += testing::run_file(file) != testing::RunResult::kNotRun ? 1 : 0;
+      } catch (const FormatError&) {
+        ++refused;
+      }
+    }
+  }
+  EXPECT_GT(ran, 0u);
+  EXPECT_GT(refused, 0u);
+}
 
 // Bytes that parse() may allocate: a description is a few times larger than its records, and the readers and
 // messages need a little whatever the file.

@@ -120,5 +120,6 @@ def _text(report: dict[str, Any]) -> str:
         format_table(["", "min", "median", "p90", "images/s", "calls"], rows),
     ]
     if report["max_logit_difference"] is not None:
-        lines += ["", f"largest difference of logits: {report['max_logit_difference']:.3g}"]
+        how = ", of integers from floats" if report["storage"] == "i8" else ""
+        lines += ["", f"largest difference of logits{how}: {report['max_logit_difference']:.3g}"]
     return "\n".join(lines)
