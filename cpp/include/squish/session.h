@@ -29,9 +29,10 @@ struct SessionOptions {
   // a file that is made for integer arithmetic (cpp/format/layout.h: each convolution has an activation scale), else "f32",
   // and on CUDA always "f32", as no GPU has measured which is faster; Session::options() says which. "f32" computes any
   // file in floats. "i8": activations in bytes, weights in int8, the same results on every CPU and GPU, to the bit.
-  // On CUDA there is also "f16", which halves the traffic and rounds each activation and weight to f16. Sums stay in float32; on devices without tensor cores (before 8.0) up to 32 products
-  // are added in f16 first, two at once, and one beyond 65504 becomes infinite. Batches and results are as ever. Throws
-  // InvalidArgument on other names, on what the device or the file does not have, and on a weight that f16 does not hold.
+  // On CUDA there is also "f16", which halves the traffic and rounds each activation and weight to f16. Sums stay in
+  // float32; on devices without tensor cores (before 8.0) up to 32 products are added in f16 first, two at once, and one
+  // beyond 65504 becomes infinite. Batches and results are as ever. Throws InvalidArgument on other names, on what the
+  // device or the file does not have, and on a weight that f16 does not hold.
   std::string storage = "auto";
 };
 
