@@ -30,8 +30,8 @@ def environment(spec: NetSpec) -> Environment:
     return Environment(dict.fromkeys(genome_of(spec), 1e-06), 1e-5, "test")
 
 
-def planner(spec: NetSpec, dtype: str = "i8") -> Planner:
-    return Planner(spec, environment(spec), dtype)
+def planner(spec: NetSpec, dtype: str = "i8", width: int = 1) -> Planner:
+    return Planner(spec, environment(spec), dtype, width)
 
 
 def sample(data: Dataset, spec: NetSpec) -> Sample:

@@ -21,7 +21,7 @@ class TestBirth:
         clusters = Heredity(narrowing=0.0)
         born = bear([(spec, {})], costs, budget, share, clusters, sample(data, spec), rng)
         counts = plan.counts(budget, born.genes)
-        assert {n: int(a.sum()) for n, a in genome(born.network).items()} == counts
+        assert {n: int(a.sum()) for n, a in genome(born.network, 1).items()} == counts
         assert len(born.screened) == clusters.candidates
         again = {n: int(a.sum()) for n, a in genome_of(born.network.to_spec()).items()}
         assert again == counts

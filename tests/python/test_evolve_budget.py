@@ -12,7 +12,7 @@ from evolution import planner, small
 from squishnative.evolve import environment
 from squishnative.evolve.budget import Budget, Planner, before_compression, file_bytes, within
 from squishnative.evolve.clusters import genome_of, members, sums, without_weakest
-from squishnative.evolve.environment import Environment, measure_environment
+from squishnative.evolve.environment import Engine, Environment, measure_environment
 from squishnative.spec import ConvSpec, InputSpec, NetSpec
 from squishnative.train.architecture import squeezenet
 
@@ -20,17 +20,18 @@ from squishnative.train.architecture import squeezenet
 class TestPlanner:
     @pytest.mark.parametrize("dtype", ["f32", "f16", "i8", "i4"])
     @pytest.mark.parametrize("share", [0.6, 0.3, 0.2])
-    @pytest.mark.parametrize("width", [0.25, 0.4])  # 0.4: blocks that are not whole
+    @pytest.mark.parametrize("filters", [0.25, 0.4])  # 0.4: blocks that are not whole
+    @pytest.mark.parametrize("width", [1, 4])
     def test_the_file_has_the_bytes_that_were_planned(
-        self, dtype: str, share: float, width: float
+        self, dtype: str, share: float, filters: float, width: int
     ) -> None:
-        spec = squeezenet("1.1", 3, width=width)
-        dense = len(spec.to_bytes(dtype, "cluster16x1", compress=False))
+        spec, encoding = squeezenet("1.1", 3, width=filters), f"cluster16x{width}"
+        dense = len(spec.to_bytes(dtype, encoding, compress=False))
         most = share * dense
-        counts = planner(spec, dtype).counts(Budget(bytes=most), {})
-        keep(spec, counts)
+        counts = planner(spec, dtype, width).counts(Budget(bytes=most), {})
+        keep(spec, counts, width)
         spec.about = "squishnative 10.10.10: squish one-shot, seed 1234567890, family/member-0"
-        got = len(spec.to_bytes(dtype, "cluster16x1", compress=False))
+        got = len(spec.to_bytes(dtype, encoding, compress=False))
         assert got <= most
         assert got >= most * 0.9  # clusters are whole, and 26 convolutions round up
 
@@ -56,23 +57,60 @@ class TestPlanner:
             planner(small()).counts(Budget(bytes=100), {})
 
 
-def keep(spec: NetSpec, counts: dict[str, int]) -> None:
+def keep(spec: NetSpec, counts: dict[str, int], width: int) -> None:
     """Zeroes all but so many clusters of each convolution."""
     for layer in spec.layers:
         for name, conv in layer.named_convs():
-            alive = np.zeros(sums(conv.weight).shape, bool)
+            alive = np.zeros(sums(conv.weight, width).shape, bool)
             alive.ravel()[: counts[name]] = True
-            conv.weight *= members(alive, conv.out_channels)
+            conv.weight *= members(alive, conv.weight.shape, width)
 
 
-def test_the_environment_predicts_what_the_engine_takes() -> None:
+class TestPieces:
+    """What the engine multiplies at once, counted in nets whose clusters are anywhere."""
+
+    @pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.8, 1.0])
+    @pytest.mark.parametrize(("width", "inputs"), [(1, 1), (1, 4), (4, 4), (4, 1)])
+    def test_of_random_clusters(self, share: float, width: int, inputs: int) -> None:
+        spec, rng = squeezenet("1.1", 10), np.random.default_rng(1)
+        costs = Environment(dict.fromkeys(genome_of(spec), 1.0), 0.0, "test", inputs=inputs)
+        counts = {}
+        for layer in spec.layers:
+            for name, conv in layer.named_convs():
+                alive = rng.random(sums(conv.weight, width).shape) < share
+                alive.ravel()[0] = True
+                counts[name] = int(alive.sum())
+                conv.weight = members(alive, conv.weight.shape, width).astype(np.float32)
+        wanted = sum(alive.sum() for alive in genome_of(spec, inputs).values())
+        got = Planner(spec, costs, "i8", width).seconds(counts)
+        assert got == pytest.approx(wanted, rel=0.02)
+
+    def test_wide_clusters_get_more_weights_in_the_same_time(self) -> None:
+        spec = squeezenet("1.1", 10)
+        costs = Environment(dict.fromkeys(genome_of(spec), 1.0), 0.0, "test", inputs=4)
+        weights = {}
+        for width in (1, 4):
+            plan = Planner(spec, costs, "i8", width)
+            seconds = plan.seconds(plan.totals) / 4
+            counts = plan.counts(Budget(seconds=seconds), {})
+            assert 0.98 * seconds < plan.seconds(counts) <= seconds
+            weights[width] = width * sum(counts.values())
+        assert weights[4] > 2 * weights[1]
+
+
+@pytest.mark.parametrize(
+    ("engine", "inputs"), [(Engine(), 4), (Engine(dtype="f16"), 1), (Engine(storage="f32"), 1)]
+)
+def test_the_environment_predicts_what_the_engine_takes(engine: Engine, inputs: int) -> None:
     """Loosely: machines are noisy. A fifth of the clusters must be predicted well faster."""
     spec = squeezenet("1.1", 10)
     spec.input = InputSpec(height=96, width=96)
-    found = measure_environment(spec, 1, 0)
-    assert set(found.cluster_seconds) == set(genome_of(spec))
+    found = measure_environment(spec, 0, engine)
+    assert set(found.piece_seconds) == set(genome_of(spec))
     assert found.fixed_seconds >= 0
-    plan = Planner(spec, found, "i8")
+    assert found.inputs == inputs
+    assert found.machine.endswith(", 1 thread, i8" if inputs == 4 else ", 1 thread, f32")
+    plan = Planner(spec, found, "i8", inputs)
     fifth = {name: count // 5 for name, count in plan.totals.items()}
     assert 1e-5 < plan.seconds(fifth) < 0.6 * plan.seconds(plan.totals)
     assert found.fixed_seconds_of(found.filters) == found.fixed_seconds
@@ -95,17 +133,19 @@ class TestCompression:
 
     @pytest.mark.parametrize("dtype", ["f32", "i8", "i4"])
     @pytest.mark.parametrize("share", [0.99, 0.7])
+    @pytest.mark.parametrize("width", [1, 4])
     def test_a_file_that_is_too_large_loses_its_weakest_clusters(
-        self, dtype: str, share: float
+        self, dtype: str, share: float, width: int
     ) -> None:
         spec = small()
-        most = share * file_bytes(spec, dtype)
-        smaller = within(spec, Budget(most, None, dtype))
-        assert 0.97 * most <= file_bytes(smaller, dtype) <= most
-        assert within(smaller, Budget(most, None, dtype)) is smaller
+        budget = Budget(share * file_bytes(spec, dtype), None, dtype, width)
+        most = budget.bytes or 0
+        smaller = within(spec, budget)
+        assert 0.96 * most <= file_bytes(smaller, dtype) <= most
+        assert within(smaller, budget) is smaller
         weights = [sum(np.abs(c.weight).sum() for c in convs_of(net)) for net in (spec, smaller)]
         clusters = [
-            sum(alive.sum() for alive in genome_of(net).values()) for net in (spec, smaller)
+            sum(alive.sum() for alive in genome_of(net, width).values()) for net in (spec, smaller)
         ]
         assert clusters[1] / clusters[0] < weights[1] / weights[0] < 1
 
@@ -120,14 +160,16 @@ class TestCompression:
 
 class TestWithoutWeakest:
     @pytest.mark.parametrize("count", [0, 1, 17, 200])
-    def test_so_many_die_and_nothing_else_changes(self, count: int) -> None:
+    @pytest.mark.parametrize("width", [1, 4])
+    def test_so_many_die_and_nothing_else_changes(self, count: int, width: int) -> None:
         spec = small()
-        weaker = without_weakest(spec, count)
+        weaker = without_weakest(spec, count, width)
         died = 0
         for before, after in zip(convs_of(spec), convs_of(weaker)):
-            lives = members(sums(after.weight != 0) > 0, after.out_channels)
-            np.testing.assert_array_equal(after.weight, before.weight * lives)
-            died += int((sums(before.weight != 0) > 0).sum() - (sums(after.weight != 0) > 0).sum())
+            lived, lives = (sums(conv.weight != 0, width) > 0 for conv in (before, after))
+            kept = members(lives, after.weight.shape, width)
+            np.testing.assert_array_equal(after.weight, before.weight * kept)
+            died += int(lived.sum() - lives.sum())
         assert died == count
 
     def test_the_strongest_of_each_convolution_stays(self) -> None:
@@ -147,10 +189,12 @@ def test_the_environment_of_a_cuda_device_knows_fires_as_a_whole(
     probes = []
 
     class Session:
-        isa = ""
+        isa, storage = "", "f32"
 
-        def __init__(self, model: object, device: str, threads: int) -> None:
-            assert (device, threads) == ("cuda", 1)
+        def __init__(
+            self, model: object, device: str, threads: int, isa: str, storage: str
+        ) -> None:
+            assert (device, threads, isa, storage) == ("cuda", 1, "", "auto")
             genome = genome_of(NetSpec.from_model(model))  # type: ignore[arg-type]
             self.cost = {n: 1e-6 * int(alive.sum()) for n, alive in genome.items()}
             probes.append(self)
@@ -158,7 +202,7 @@ def test_the_environment_of_a_cuda_device_knows_fires_as_a_whole(
         def profile(self, *_: object) -> list[SimpleNamespace]:
             steps = [SimpleNamespace(layer="input", seconds=1e-6)]
             for name, seconds in self.cost.items():
-                whole = len(probes) > 1 and "/" in name  # the second probe's Fires
+                whole = self is not probes[0] and "/" in name  # the second probe's Fires
                 layer = name.partition("/")[0] if whole else name
                 steps.append(SimpleNamespace(layer=f"{layer}+pool", seconds=seconds))
             return steps
@@ -166,13 +210,13 @@ def test_the_environment_of_a_cuda_device_knows_fires_as_a_whole(
     monkeypatch.setattr("squishnative._core.Session", Session)
     monkeypatch.setattr(environment, "load", lambda *_: contextlib.nullcontext())
     monkeypatch.setattr(environment, "seconds_of_an_image", lambda _: 1e-3)
-    found = measure_environment(spec, 1, 0, "cuda")
-    assert found.machine == "cuda"
-    assert set(found.cluster_seconds) == set(genome_of(spec))
-    assert list(found.cluster_seconds.values()) == pytest.approx([1e-6] * 26)
+    found = measure_environment(spec, 0, Engine("cuda"))
+    assert (found.machine, found.inputs) == ("cuda, f32", 1)
+    assert set(found.piece_seconds) == set(genome_of(spec))
+    assert list(found.piece_seconds.values()) == pytest.approx([1e-6] * 26)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
 def test_an_environment_that_is_not_here() -> None:
     with pytest.raises(squishnative.DeviceError, match="cuda"):
-        measure_environment(small(), 1, 0, "cuda")
+        measure_environment(small(), 0, Engine("cuda"))

@@ -157,28 +157,31 @@ def test_clusters_are_drawn_with_the_exponential_of_their_strength() -> None:
 
 
 @pytest.mark.parametrize("out_channels", [1, 15, 16, 17, 40])
-def test_clusters_are_the_files(out_channels: int) -> None:
-    """16 output channels at one input channel and position, the last one lower."""
-    w = np.random.default_rng(0).random((out_channels, 3, 2, 2)).astype(np.float32)
-    total = sums(w)
-    blocks = -(-out_channels // HEIGHT)
-    assert total.shape == (blocks, 3, 2, 2)
-    for b, i in itertools.product(range(blocks), range(3)):
-        part = w[HEIGHT * b : HEIGHT * (b + 1), i].astype(float).sum(0)
-        np.testing.assert_allclose(total[b, i], part)
+@pytest.mark.parametrize(("in_channels", "width"), [(3, 1), (1, 4), (3, 4), (4, 4), (9, 4)])
+def test_clusters_are_the_files(out_channels: int, in_channels: int, width: int) -> None:
+    """16 output channels at some input channels and a position, the last ones smaller."""
+    shape = (out_channels, in_channels, 2, 2)
+    w = np.random.default_rng(0).random(shape).astype(np.float32)
+    total = sums(w, width)
+    blocks, groups = -(-out_channels // HEIGHT), -(-in_channels // width)
+    assert total.shape == (blocks, groups, 2, 2)
+    for b, i in itertools.product(range(blocks), range(groups)):
+        part = w[HEIGHT * b : HEIGHT * (b + 1), width * i : width * (i + 1)]
+        np.testing.assert_allclose(total[b, i], part.astype(float).sum((0, 1)))
     alive = total > np.median(total)
-    spread = members(alive, out_channels)
+    spread = members(alive, shape, width)
     assert spread.shape == w.shape
-    np.testing.assert_array_equal(sums(spread.astype(float)) > 0, alive)
+    np.testing.assert_array_equal(sums(spread.astype(float), width) > 0, alive)
 
 
-def test_a_genome_is_what_the_engine_counts() -> None:
+@pytest.mark.parametrize("width", [1, 4])
+def test_a_genome_is_what_the_engine_counts(width: int) -> None:
     spec = squeezenet("1.1", 3, width=0.25)
     rng = np.random.default_rng(0)
     for layer in spec.layers:
         for _, conv in layer.named_convs():
-            dead = rng.random(sums(conv.weight).shape) < 0.6
-            conv.weight *= ~members(dead, conv.out_channels)
+            dead = rng.random(sums(conv.weight, width).shape) < 0.6
+            conv.weight *= ~members(dead, conv.weight.shape, width)
     genome = genome_of(spec)
     from squishnative._core import Model
 
@@ -186,4 +189,4 @@ def test_a_genome_is_what_the_engine_counts() -> None:
     living = {name: int(alive.sum()) for name, alive in genome.items()}
     assert list(living.values()) == [info.live_clusters for info in infos if info.out_channels]
     everything = sum(alive.size for alive in genome.values())
-    assert sum(living.values()) / everything == pytest.approx(0.4, abs=0.03)
+    assert sum(living.values()) / everything == pytest.approx(0.4, abs=0.05)

@@ -34,6 +34,12 @@ class TestRefuses:
             ({"max_seconds": float("nan")}, "max_seconds: got nan, must be positive"),
             ({"strategy": "rigl", "max_drop": 1.0}, "max_drop: strategy 'rigl' has no generations"),
             ({"engine_device": "tpu"}, "engine_device: got 'tpu', wanted cpu, cuda or cuda:1"),
+            ({"storage": "f64"}, "storage: got 'f64', wanted one of auto, f32, f16, i8"),
+            (
+                {"storage": "i8", "dtype": "f16"},
+                "dtype: got 'f16', wanted i8 or i4 with storage 'i8'",
+            ),
+            ({"cluster_shape": "4x4"}, "cluster_shape: got '4x4', wanted one of 16x1, 16x4"),
             ({"cluster_factor": 1.5}, "cluster_factor: got 1.5, must be 0 to 1"),
             ({"cluster": "layer"}, "cluster: got 'layer', wanted one of filter, kernel"),
         ],

@@ -19,6 +19,7 @@ from squishnative.evolve.compact import compact
 from squishnative.evolve.offspring import genome
 from squishnative.evolve.run import Individual, begin, evolve, young
 from squishnative.evolve.selection import fittest
+from squishnative.evolve.settings import FORMAT
 from squishnative.evolve.strategies import STRATEGIES
 from squishnative.spec import FloatArray, NetSpec
 from squishnative.train.dataset import Dataset
@@ -47,25 +48,51 @@ class TestRun:
         assert members[0].bytes["i8"] > members[1].bytes["i8"] > members[3].bytes["i8"]
         assert members[3].bytes["i8"] <= 12e3
 
-    @pytest.mark.parametrize("dtype", ["f32", "f16", "i8", "i4"])
+    @pytest.mark.parametrize(
+        ("dtype", "shape", "storage"),
+        [
+            ("f32", "16x1", "auto"),
+            ("f16", "16x4", "auto"),
+            ("i8", "16x1", "auto"),
+            ("i8", "16x4", "f32"),
+            ("i4", "16x1", "f32"),
+            ("i4", "16x4", "i8"),
+        ],
+    )
     def test_the_family_is_what_its_files_say(
-        self, dtype: str, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+        self,
+        dtype: str,
+        shape: str,
+        storage: str,
+        pictures: Path,
+        data: Dataset,
+        ancestor: Path,
+        tmp_path: Path,
     ) -> None:
-        wanted = {"max_bytes": {"f32": 60e3, "f16": 30e3, "i8": 12e3, "i4": 9e3}[dtype]}
-        begin(tmp_path, settings(pictures, ancestor, dtype=dtype, **wanted))
+        most = {"f32": 60e3, "f16": 30e3, "i8": 12e3, "i4": 9e3}[dtype]
+        asked = settings(
+            pictures, ancestor, dtype=dtype, max_bytes=most, cluster_shape=shape, storage=storage
+        )
+        begin(tmp_path, asked)
         shipped = evolve(tmp_path, lambda _: None, data=data)
         assert shipped[-1].generation == 2
-        assert shipped[-1].shipped_bytes <= wanted["max_bytes"]
+        assert shipped[-1].shipped_bytes <= most
         for member in shipped:
             file = tmp_path / f"{member.name}.squish"
             assert file.stat().st_size == member.shipped_bytes == member.bytes[dtype]
             assert member.parents == [member.name.replace("family/", "").replace("-m", "/m")]
             assert len(member.losses) == 2
             with squishnative.load(file) as net:
+                assert net.storage == ("i8" if asked.engine.integers else "f32")
                 logits = net.infer(np.ascontiguousarray(data.val.images))
                 stored = [conv for layer in net.model.layers for conv in layer.convs]
                 assert {conv.dtype for conv in stored if conv.out_channels} == {dtype}
             assert (logits.argmax(1) == data.val.classes).mean() == member.val_accuracy
+            density = density_of(read_net(str(file)), asked.width, read_net(str(ancestor)))
+            assert density == pytest.approx(member.density)
+            if member.generation > 0 and shape == "16x4":  # whole ones live and die
+                columns = density_of(read_net(str(file)), 1, read_net(str(ancestor)))
+                assert columns == pytest.approx(density, rel=0.15)
             assert np.trace(member.confusion) == (logits.argmax(1) == data.val.classes).sum()
 
     def test_ships_a_net_of_each_size_that_was_asked_for(
@@ -148,12 +175,12 @@ class TestRun:
         network = prepare(spec, as_input(data.train.images[::3], spec.input))
         totals = {name: alive.size for name, alive in genome_of(spec).items()}
         counts = {n: t if k % 2 else max(1, t // 3) for k, (n, t) in enumerate(totals.items())}
-        hook = STRATEGIES["rigl"](network, counts)
+        hook = STRATEGIES["rigl"](network, counts, 1)
         recipe = Recipe(epochs=2, batch=12, lr=0.05)
         trainer = Trainer(network, data.train, recipe, 0, before_step=hook)
         for _ in range(2):
             trainer.run_epoch()
-            living = {name: int(alive.sum()) for name, alive in genome(network).items()}
+            living = {name: int(alive.sum()) for name, alive in genome(network, 1).items()}
             assert living == counts
 
     @pytest.mark.parametrize("killed_in", [3, 6])  # young, and mature or already rounded
@@ -269,7 +296,7 @@ class TestRun:
             ({"max_drop": -200.0}, "generation 2 lost .* points .*: it ended the run"),
         ):
             asked = replace(wanted, **change)  # type: ignore[arg-type]
-            about = {"format": 6, "squishnative": "test", **asked.to_dict()}
+            about = {"format": FORMAT, "squishnative": "test", **asked.to_dict()}
             (tmp_path / "settings.json").write_text(json.dumps(about), encoding="utf-8")
             (said,) = run.missed(tmp_path)
             assert re.match(sentence, said)
@@ -303,6 +330,12 @@ class TestRun:
         made.write_bytes(b"half a fil")
         evolve(tmp_path, lambda _: None, data=data)
         assert made.read_bytes() == before
+
+
+def density_of(spec: NetSpec, width: int, ancestor: NetSpec) -> float:
+    """Living clusters over all of the ancestor's."""
+    living = sum(int(alive.sum()) for alive in genome_of(spec, width).values())
+    return living / sum(alive.size for alive in genome_of(ancestor, width).values())
 
 
 def synapses(spec: NetSpec) -> list[FloatArray]:

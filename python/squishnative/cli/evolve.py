@@ -73,6 +73,20 @@ def evolve(
     dtype: Annotated[
         str, typer.Option(help='Type of the shipped weights: "f32", "f16", "i8", "i4".')
     ] = "i8",
+    storage: Annotated[
+        str,
+        typer.Option(
+            help='What nets are shipped for: "f32", "f16" or "i8", integers; "auto": integers with '
+            "--dtype i8 and i4, which CPUs compute faster."
+        ),
+    ] = "auto",
+    cluster_shape: Annotated[
+        str,
+        typer.Option(
+            help='Outputs by inputs of what lives and dies: "16x1"; or "16x4", which suits '
+            "integers: faster nets of as many bytes, a little less accurate."
+        ),
+    ] = "16x1",
     strategy: Annotated[
         str,
         typer.Option(
@@ -172,6 +186,8 @@ def evolve(
             max_seconds=latency,
             max_drop=max_drop,
             dtype=dtype,
+            storage=storage,
+            cluster_shape=cluster_shape,
             strategy=strategy,
             generations=generations,
             population=population,

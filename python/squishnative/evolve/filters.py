@@ -104,7 +104,7 @@ def keep_blocks(worth: Importance, alive: Genome, share: float) -> Kept:
     return kept
 
 
-def region(spec: NetSpec, kept: Kept) -> Genome:
+def region(spec: NetSpec, kept: Kept, width: int) -> Genome:
     """The clusters that may live: of filters that are kept, reading channels that are kept."""
     channels = {INPUT: np.ones(spec.input.channels, bool)}  # of each layer's output
     found: Genome = {}
@@ -112,8 +112,9 @@ def region(spec: NetSpec, kept: Kept) -> Genome:
     def add(name: str, shape: tuple[int, ...], inputs: npt.NDArray[np.bool_]) -> None:
         outputs = kept.get(name, np.ones(shape[0], bool))
         blocks = np.logical_or.reduceat(outputs, np.arange(0, shape[0], HEIGHT))
+        read = np.logical_or.reduceat(inputs, np.arange(0, shape[1], width))
         found[name] = np.broadcast_to(
-            blocks[:, None, None, None] & inputs[:, None, None], (blocks.size, *shape[1:])
+            blocks[:, None, None, None] & read[:, None, None], (blocks.size, read.size, *shape[2:])
         ).copy()
 
     for k, layer in enumerate(spec.layers):
@@ -135,12 +136,12 @@ def region(spec: NetSpec, kept: Kept) -> Genome:
     return found
 
 
-def filled(spec: NetSpec, living: Genome) -> NetSpec:
+def filled(spec: NetSpec, living: Genome, width: int) -> NetSpec:
     """The net with every weight of these clusters 1 and all others 0: to count bytes with."""
     full = copy.deepcopy(spec)
     for layer in full.layers:
         for name, conv in layer.named_convs():
-            conv.weight = members(living[name], conv.out_channels).astype(np.float32)
+            conv.weight = members(living[name], conv.weight.shape, width).astype(np.float32)
     return full
 
 

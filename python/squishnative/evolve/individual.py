@@ -23,7 +23,8 @@ class Individual:
     A young one is what offspring are made of: every cluster in its place, float32. A mature one is
     shipped: compacted, weights of the budget's type, trained to the end.
     fitness is measured on held-out training images, val_accuracy on images that decide nothing.
-    seconds_predicted: by the environment, which selection sees. seconds: measured, for people.
+    seconds_predicted: by the environment, which selection sees. seconds: measured, for people; of a
+    young one but the ancestor as it would be shipped.
     """
 
     generation: int

@@ -62,9 +62,12 @@ class Newborn:
     screened: list[float]
 
 
-def planner_within(spec: NetSpec, kept: Kept, environment: Environment, dtype: str) -> Planner:
+def planner_within(
+    spec: NetSpec, kept: Kept, environment: Environment, dtype: str, width: int
+) -> Planner:
     """Counts clusters of the net that these filters leave."""
-    return Planner(compact(filled(spec, region(spec, kept))), environment, dtype)
+    left = filled(spec, region(spec, kept, width), width)
+    return Planner(compact(left), environment, dtype, width)
 
 
 def mate(parents: Sequence[NetSpec]) -> NetSpec:
@@ -93,16 +96,16 @@ def bear(
 
     share: what the budget leaves of the ancestor's cost, which the number of filters follows.
     """
-    parent = mate([spec for spec, _ in parents])
+    parent, width = mate([spec for spec, _ in parents]), budget.width
     network = prepare(parent, sample.images)
     kept = keep_blocks(
         importance(network, sample.images, sample.classes),
         genome_of(parent),
         share**heredity.narrowing,
     )
-    possible = region(parent, kept)
-    planner = planner_within(parent, kept, environment, budget.dtype)
-    worth, urge = magnitudes(network), gradients(network, sample)
+    possible = region(parent, kept, width)
+    planner = planner_within(parent, kept, environment, budget.dtype, width)
+    worth, urge = magnitudes(network, width), gradients(network, sample, width)
     inherited = {
         name: float(np.mean([genes.get(name, 0.0) for _, genes in parents]))
         for name in planner.names
@@ -115,11 +118,11 @@ def bear(
         }
         counts = planner.counts(budget, genes)
         genome = draw(worth, urge, possible, counts, heredity, rng)
-        losses.append(screen(network, genome, sample))
+        losses.append(screen(network, genome, sample, width))
         if best is None or losses[-1] < best[0]:
             best = losses[-1], genes, genome
     assert best is not None, "at least one candidate"
-    set_clusters(network, best[2])
+    set_clusters(network, best[2], width)
     network.refit_batch_norms(sample.images)
     return Newborn(network, best[1], losses)
 
@@ -153,7 +156,7 @@ def draw(
     return genome
 
 
-def magnitudes(network: Network) -> Strengths:
+def magnitudes(network: Network, width: int) -> Strengths:
     """Of each cluster, the norm of its living weights.
 
     In a network that `train.run.prepare` made, weights make outputs of unit variance, so that the
@@ -161,19 +164,19 @@ def magnitudes(network: Network) -> Strengths:
     gradient was tried and is no better.
     """
     return {
-        name: np.sqrt(sums(conv.live_weight().detach().square().cpu().numpy()))
+        name: np.sqrt(sums(conv.live_weight().detach().square().cpu().numpy(), width))
         for name, conv in network.named_convs()
     }
 
 
-def gradients(network: Network, sample: Sample) -> Strengths:
+def gradients(network: Network, sample: Sample, width: int) -> Strengths:
     """Of each cluster, the norm of the loss's gradient (RigL's criterion, Evci et al. 2020)."""
     network.train()
     network.zero_grad()
     loss = F.cross_entropy(network(sample.images), sample.classes)
     loss.backward()
     found = {
-        name: np.sqrt(sums(conv.weight.grad.square().numpy()))  # type: ignore[union-attr]
+        name: np.sqrt(sums(conv.weight.grad.square().numpy(), width))  # type: ignore[union-attr]
         for name, conv in network.named_convs()
     }
     network.zero_grad()
@@ -181,20 +184,20 @@ def gradients(network: Network, sample: Sample) -> Strengths:
 
 
 @torch.no_grad()
-def screen(network: Network, genome: Genome, sample: Sample) -> float:
+def screen(network: Network, genome: Genome, sample: Sample, width: int) -> float:
     """The loss with these clusters, norms fitted to the images anew, before any training."""
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    set_clusters(network, genome)
+    set_clusters(network, genome, width)
     loss = float(F.cross_entropy(network.refit_batch_norms(sample.images), sample.classes))
     clear_masks(network)
     network.load_state_dict(before)
     return loss
 
 
-def set_clusters(network: Network, genome: Genome) -> None:
+def set_clusters(network: Network, genome: Genome, width: int) -> None:
     """Only these clusters live from now on."""
-    convs = dict(network.named_convs())
-    set_masks(network, {name: members(genome[name], convs[name].weight.shape[0]) for name in convs})
+    convs = network.named_convs()
+    set_masks(network, {n: members(genome[n], tuple(c.weight.shape), width) for n, c in convs})
 
 
 def set_masks(network: Network, alive: dict[str, npt.NDArray[np.bool_]]) -> None:
@@ -211,10 +214,10 @@ def clear_masks(network: Network) -> None:
         conv.mask = None
 
 
-def genome(network: Network) -> Genome:
+def genome(network: Network, width: int) -> Genome:
     """The clusters that the masks leave."""
     found: Genome = {}
     for name, conv in network.named_convs():
         weight = conv.weight if conv.mask is None else conv.mask
-        found[name] = sums((weight.detach() != 0).cpu().numpy()) > 0
+        found[name] = sums((weight.detach() != 0).cpu().numpy(), width) > 0
     return found

@@ -39,8 +39,7 @@ from squishnative.evolve.individual import (
 )
 from squishnative.evolve.selection import fittest, fittest_of_each, spread
 from squishnative.evolve.settings import EVOLVE, PAPER, Settings, begin, saved_settings
-from squishnative.evolve.synthesis import Made, Synthesis
-from squishnative.net import load
+from squishnative.evolve.synthesis import TIMED_CALIBRATION, Made, Synthesis
 from squishnative.timing import format_seconds, seconds_of_an_image
 from squishnative.train.dataset import Dataset, hold_out, read_dataset
 from squishnative.train.files import save_json, write_atomically
@@ -158,9 +157,7 @@ class _Run:
         self.val = dataset.val
         file = folder / ENVIRONMENT
         if not file.exists():
-            measured = measure_environment(
-                ancestor, settings.threads, settings.seed, settings.engine_device
-            )
+            measured = measure_environment(ancestor, settings.seed, settings.engine)
             save_json(file, measured.to_dict())
         self.environment = saved_environment(folder)
         self.synthesis = Synthesis(folder, settings, ancestor, self.environment, train, after_epoch)
@@ -235,17 +232,23 @@ class _Run:
         self.report(individual)
 
     def _measured(self, made: Made, generation: int, number: int, mature: bool) -> Individual:
-        compacted = compact(made.spec)
-        living = {name: int(alive.sum()) for name, alive in genome_of(compacted).items()}
+        settings, compacted = self.settings, compact(made.spec)
+        genome = genome_of(compacted, settings.width)
         planner = self.synthesis.planner
-        living = {name: living.get(name, 0) for name in planner.names}
+        living = {name: int(genome[name].sum()) if name in genome else 0 for name in planner.names}
+        price = Planner(compacted, self.environment, made.dtype, settings.width)
         with TemporaryDirectory() as scratch:
             file = Path(scratch) / "net.squish"
             compacted.save(file, made.dtype)
-            with load(file, self.settings.engine_device, self.settings.threads) as net:
+            with settings.engine.load(file, integers=mature) as net:
                 fitness = accuracy(logits_of(net, self.held_out), self.held_out.classes)
                 logits = logits_of(net, self.val)
                 seconds = seconds_of_an_image(net)
+            if settings.engine.integers and not mature and generation > 0:
+                timed = self.synthesis.as_shipped(compacted, TIMED_CALIBRATION)
+                timed.save(file, settings.dtype)
+                with settings.engine.load(file) as net:
+                    seconds = seconds_of_an_image(net)
         return Individual(
             generation,
             number,
@@ -255,7 +258,7 @@ class _Run:
             accuracy(logits, self.val.classes),
             made.dtype,
             {name: len(compacted.to_bytes(name)) for name in BYTES},
-            Planner(compacted, self.environment, made.dtype).seconds(living),
+            price.seconds({name: int(alive.sum()) for name, alive in genome.items()}),
             seconds,
             sum(living.values()) / sum(planner.totals.values()),
             {name: count / planner.totals[name] for name, count in living.items()},

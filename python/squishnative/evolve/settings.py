@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any, Optional
 
 from squishnative.evolve.budget import BYTES
+from squishnative.evolve.clusters import WIDTHS
 from squishnative.evolve.encoding import GROUPS
+from squishnative.evolve.environment import Engine
 from squishnative.evolve.offspring import Heredity
 from squishnative.evolve.strategies import STRATEGIES
+from squishnative.quantise import DTYPES
 from squishnative.train.device import check_device
 from squishnative.train.folders import begin_run, read_settings
 from squishnative.train.recipe import LEARNING_RATES, Recipe
 
-FORMAT = 6  # of the run folder; no two commands have the same
+FORMAT = 7  # of the run folder; no two commands have the same
 EVOLVE = "evolve"
 PAPER = "paper"
+STORAGES = ("auto", "f32", "f16", "i8")
 # Of young individuals, which come with their parents' features and have the ancestor to imitate:
 # it alone is listened to, and crops are mild. The reproduction page says what was compared.
 RECIPE = Recipe(
@@ -42,7 +46,10 @@ class Settings:
     generation. parents: of each, at most. recipe: of one individual's training, at a learning rate
     that stays. family: how many nets are shipped. mature_epochs: of the training of each of those,
     with weights rounded as the file's and a learning rate that falls to 0. larger_bytes: files that
-    are shipped besides max_bytes, instead of a family of nets of any sizes between.
+    are shipped besides max_bytes, instead of a family of nets of any sizes between. cluster_shape:
+    what lives and dies, "16x1" or "16x4", outputs by inputs; in integers, one takes as long as the
+    other. storage: what nets are shipped for, as in `squishnative.load`; "auto": for integers where
+    dtype is "i8" or "i4".
     """
 
     data: str
@@ -52,6 +59,8 @@ class Settings:
     max_seconds: Optional[float] = None
     max_drop: Optional[float] = None
     dtype: str = "i8"
+    storage: str = "auto"
+    cluster_shape: str = "16x1"
     strategy: str = EVOLVE
     generations: int = 10
     population: int = 1
@@ -111,9 +120,28 @@ class Settings:
             raise ValueError(f"engine_device: got {got!r}, wanted cpu, cuda or cuda:1")
         if self.dtype not in BYTES:
             raise ValueError(f"dtype: got {self.dtype!r}, wanted one of {', '.join(BYTES)}")
+        if self.storage not in STORAGES:
+            known = ", ".join(STORAGES)
+            raise ValueError(f"storage: got {self.storage!r}, wanted one of {known}")
+        if self.storage == "i8" and self.dtype not in DTYPES:
+            known = " or ".join(DTYPES)
+            raise ValueError(f"dtype: got {self.dtype!r}, wanted {known} with storage 'i8'")
+        if self.cluster_shape not in WIDTHS:
+            known = ", ".join(WIDTHS)
+            raise ValueError(f"cluster_shape: got {self.cluster_shape!r}, wanted one of {known}")
         if self.strategy not in (EVOLVE, PAPER, *STRATEGIES):
             known = ", ".join((EVOLVE, PAPER, *STRATEGIES))
             raise ValueError(f"strategy: got {self.strategy!r}, wanted one of {known}")
+
+    @property
+    def width(self) -> int:
+        """Input channels of a cluster."""
+        return WIDTHS[self.cluster_shape]
+
+    @property
+    def engine(self) -> Engine:
+        """That nets are measured on."""
+        return Engine(self.engine_device, self.threads, self.storage, self.dtype)
 
     @property
     def epochs(self) -> int:

@@ -31,37 +31,38 @@ UPDATES = 40  # of the clusters within that share
 _RIGL_SHARE = 0.3  # of the clusters that move in the first update
 
 
-def one_shot(network: Network, counts: Counts) -> BeforeStep:
+def one_shot(network: Network, counts: Counts, width: int) -> BeforeStep:
     """Masks the network at once."""
-    set_clusters(network, _strongest(magnitudes(network), counts))
+    set_clusters(network, _strongest(magnitudes(network, width), counts), width)
     return lambda _: None
 
 
-def gradual(network: Network, counts: Counts) -> BeforeStep:
+def gradual(network: Network, counts: Counts, width: int) -> BeforeStep:
     """A hook that removes clusters as training goes on."""
-    totals = {name: magnitude.size for name, magnitude in magnitudes(network).items()}
-    set_clusters(network, _strongest(magnitudes(network), totals))
+    totals = {name: magnitude.size for name, magnitude in magnitudes(network, width).items()}
+    set_clusters(network, _strongest(magnitudes(network, width), totals), width)
 
     def before_step(trainer: Trainer) -> None:
         if not _is_update(trainer):
             return
         left = (1 - min(1.0, trainer.step / (UNTIL * trainer.steps))) ** 3
         now = {name: round(count + (totals[name] - count) * left) for name, count in counts.items()}
-        set_clusters(trainer.network, _strongest(magnitudes(trainer.network), now))
+        strongest = _strongest(magnitudes(trainer.network, width), now)
+        set_clusters(trainer.network, strongest, width)
 
     return before_step
 
 
-def rigl(network: Network, counts: Counts) -> BeforeStep:
+def rigl(network: Network, counts: Counts, width: int) -> BeforeStep:
     """Masks the network, and a hook that moves clusters."""
-    set_clusters(network, _strongest(magnitudes(network), counts))
+    set_clusters(network, _strongest(magnitudes(network, width), counts), width)
 
     def before_step(trainer: Trainer) -> None:
         if trainer.step == 0 or not _is_update(trainer):
             return
         done = trainer.step / (UNTIL * trainer.steps)
         share = _RIGL_SHARE / 2 * (1 + math.cos(math.pi * min(1.0, done)))
-        set_clusters(trainer.network, _moved(trainer, counts, share))
+        set_clusters(trainer.network, _moved(trainer, counts, share, width), width)
 
     return before_step
 
@@ -80,7 +81,7 @@ def _strongest(strengths: Strengths, counts: Counts) -> Genome:
     return {name: draw_clusters(s, counts[name], 0.0, still) for name, s in strengths.items()}
 
 
-def _dense_gradients(trainer: Trainer) -> Strengths:
+def _dense_gradients(trainer: Trainer, width: int) -> Strengths:
     """Of each cluster, dead ones too, on a batch of the training images."""
     convs = dict(trainer.network.named_convs())
     masks = {name: conv.mask for name, conv in convs.items()}
@@ -93,14 +94,14 @@ def _dense_gradients(trainer: Trainer) -> Strengths:
     found: Strengths = {}
     for name, conv in convs.items():
         assert conv.weight.grad is not None
-        found[name] = np.sqrt(sums(conv.weight.grad.square().cpu().numpy()))
+        found[name] = np.sqrt(sums(conv.weight.grad.square().cpu().numpy(), width))
         conv.mask = masks[name]
     trainer.network.zero_grad()
     return found
 
 
-def _moved(trainer: Trainer, counts: Counts, share: float) -> Genome:
-    alive = genome(trainer.network)
+def _moved(trainer: Trainer, counts: Counts, share: float, width: int) -> Genome:
+    alive = genome(trainer.network, width)
     # No more than can come back: what is dense stays as it is.
     moving = {
         name: min(round(share * count), int((~alive[name]).sum())) for name, count in counts.items()
@@ -108,12 +109,12 @@ def _moved(trainer: Trainer, counts: Counts, share: float) -> Genome:
     # Never a dead one, not in place of living ones whose weights are still zero either.
     weights = {
         name: np.where(alive[name], magnitude, -1.0)
-        for name, magnitude in magnitudes(trainer.network).items()
+        for name, magnitude in magnitudes(trainer.network, width).items()
     }
     kept = _strongest(weights, {name: counts[name] - moving[name] for name in counts})
     wanted = {
         name: np.where(alive[name], -1.0, gradient)  # below the dead that have no gradient
-        for name, gradient in _dense_gradients(trainer).items()
+        for name, gradient in _dense_gradients(trainer, width).items()
     }
     grown = _strongest(wanted, moving)
     return {name: kept[name] | grown[name] for name in counts}

@@ -31,11 +31,12 @@ from squishnative.evolve.individual import Individual
 from squishnative.evolve.offspring import Sample, bear, planner_within, set_masks
 from squishnative.evolve.settings import EVOLVE, PAPER, Settings
 from squishnative.evolve.strategies import STRATEGIES, one_shot
+from squishnative.quantise import quantise
 from squishnative.spec import NetSpec
 from squishnative.timing import format_seconds
 from squishnative.train.dataset import Split
 from squishnative.train.files import load_state, save_state
-from squishnative.train.geometry import as_input
+from squishnative.train.geometry import as_input, seen_by_the_engine
 from squishnative.train.network import Network
 from squishnative.train.recipe import Recipe
 from squishnative.train.run import CALIBRATION_IMAGES, prepare, read_net
@@ -44,6 +45,8 @@ from squishnative.train.trainer import Trainer
 from squishnative.train.views import Views
 
 CHECKPOINT = "checkpoint.pt"
+SHIPPED_CALIBRATION = 512  # images; more made no difference
+TIMED_CALIBRATION = 16  # where nothing but the time is wanted
 _MATURITY = 1  # sets a mature individual's draws apart from those of the same one's birth
 _YOUNG_WARMUP = 0.5  # epochs; an individual goes on at the rate that its parents had
 
@@ -77,7 +80,7 @@ class Synthesis:
         Raises ValueError on a budget that no net can meet.
         """
         self.folder, self.settings = folder, settings
-        self.planner = Planner(ancestor, environment, settings.dtype)
+        self.planner = Planner(ancestor, environment, settings.dtype, settings.width)
         self._ancestor_bytes = file_bytes(ancestor, settings.dtype)
         self.sizes = self._generations_of_sizes()
         self._dense, self._environment, self._images = ancestor, environment, images
@@ -159,7 +162,8 @@ class Synthesis:
         grown = compact(trainer.averaged.to_spec())  # rounding leaves whole clusters zero
         if settings.strategy == EVOLVE and individual.generation > 0:  # the ancestor has no budget
             grown = compact(within(grown, self._budget(individual.generation)))
-        return Made(grown, settings.dtype, individual.genes, [individual.name], losses=losses)
+        shipped = self.as_shipped(grown, SHIPPED_CALIBRATION)
+        return Made(shipped, settings.dtype, individual.genes, [individual.name], losses=losses)
 
     def rival(self) -> Made:
         """The other strategies: one individual, with all the training that evolution's would get.
@@ -171,7 +175,8 @@ class Synthesis:
         sample = self._sample(rng)
         network = prepare(self._dense, sample.images)
         budget = self._budget(settings.generations)
-        hook = STRATEGIES[settings.strategy](network, self._rivals_counts(network, budget))
+        counts = self._rivals_counts(network, budget)
+        hook = STRATEGIES[settings.strategy](network, counts, settings.width)
         network.refit_batch_norms(sample.images)
         before = settings.recipe.epochs * settings.generations * settings.population
         recipe = replace(settings.recipe, epochs=before + settings.mature_epochs)
@@ -179,12 +184,23 @@ class Synthesis:
         trainer.before_step = hook
         losses = self._train(trainer, float_epochs=before)
         grown = compact(within(compact(trainer.averaged.to_spec()), budget))
-        return Made(grown, settings.dtype, parents=["generation-00/member-0"], losses=losses)
+        shipped = self.as_shipped(grown, SHIPPED_CALIBRATION)
+        return Made(shipped, settings.dtype, parents=["generation-00/member-0"], losses=losses)
+
+    def as_shipped(self, spec: NetSpec, images: int) -> NetSpec:
+        """Made for the arithmetic that was asked for, by at most so many training images."""
+        if not self.settings.engine.integers:
+            return spec
+        count = min(images, len(self._images))
+        rng = np.random.default_rng([self.settings.seed])
+        chosen = rng.choice(len(self._images), count, replace=False)
+        seen = seen_by_the_engine(self._images.images[chosen], self._dense.input)
+        return quantise(spec, seen, self.settings.dtype)
 
     def _rivals_counts(self, network: Network, budget: Budget) -> Counts:
         """For a net that compresses as the strongest clusters of this one do."""
         pruned = copy.deepcopy(network)
-        one_shot(pruned, self.planner.counts(budget, {}))
+        one_shot(pruned, self.planner.counts(budget, {}), self.settings.width)
         return self.planner.counts(before_compression(budget, compact(pruned.to_spec())), {})
 
     def _young(self, network: Network, rng: np.random.Generator) -> tuple[NetSpec, list[float]]:
@@ -250,7 +266,8 @@ class Synthesis:
     def _budget(self, generation: int) -> Budget:
         """Of a generation: the size that was asked for, or on a geometric way to the last one."""
         size, seconds = self._on_the_way(generation)
-        return Budget(self.sizes.get(generation, size), seconds, self.settings.dtype)
+        settings = self.settings
+        return Budget(self.sizes.get(generation, size), seconds, settings.dtype, settings.width)
 
     def _on_the_way(self, generation: int) -> list[Optional[float]]:
         """Bytes and seconds, geometric from the ancestor's cost to the last generation's."""
@@ -319,7 +336,7 @@ class Synthesis:
             genome = genome_of(dense)
             equal = {name: np.ones(len(alive) * HEIGHT) for name, alive in genome.items()}
             kept = keep_blocks(equal, genome, self._share(last) ** settings.heredity.narrowing)
-            planner = planner_within(dense, kept, self._environment, settings.dtype)
+            planner = planner_within(dense, kept, self._environment, settings.dtype, settings.width)
         planner.counts(self._budget(last), {})
 
 

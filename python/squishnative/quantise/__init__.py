@@ -10,6 +10,6 @@ a scale and a zero (cpp/format/layout.h, INTEGER ARITHMETIC). Needs the extra [t
 
 from __future__ import annotations
 
-from squishnative.quantise.calibrate import quantise
+from squishnative.quantise.calibrate import DTYPES, quantise
 
-__all__ = ["quantise"]
+__all__ = ["DTYPES", "quantise"]

@@ -17,7 +17,7 @@ from squishnative.train.dataset import Images
 from squishnative.train.network import Network, TrainableConv
 
 _BATCH = 16
-_DTYPES = ("i8", "i4")
+DTYPES = ("i8", "i4")  # of weights that integer arithmetic multiplies
 _MOST_STEPS = 2.0**29  # of an output: half of what integer arithmetic admits
 
 
@@ -34,7 +34,7 @@ def quantise(spec: NetSpec, images: Images, dtype: str = "i8") -> NetSpec:
     convolutions, and, naming the convolution, where no bytes would do: sums beyond 32 bits, inputs
     that are not finite.
     """
-    if dtype not in _DTYPES:
+    if dtype not in DTYPES:
         raise ValueError(f"dtype: got {dtype!r}, wanted 'i8' or 'i4'")
     channels = spec.input.channels
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != channels:

@@ -45,7 +45,7 @@ class Member:
 
     individual: Individual
     live_weights: int
-    macs: int  # of one image; a living cluster's zeros are multiplied too
+    macs: int  # of one image, in living 16x1 clusters; integers multiply the zeros of 16x4, too
     factors: Factors
 
 
@@ -64,6 +64,11 @@ class Summary:
     def ancestor(self) -> Member:
         """The dense net, float32."""
         return self.members[0]
+
+    @property
+    def integers(self) -> bool:
+        """Whether the nets that are shipped are made for integer arithmetic."""
+        return self.settings.engine.integers
 
     @property
     def shown(self) -> list[Member]:
@@ -154,7 +159,7 @@ def live_weights(spec: NetSpec) -> int:
 
 def _computed(conv: ConvSpec) -> int:
     """Weights that are stored and multiplied: the engine skips clusters, not single zeros."""
-    return int(members(sums(conv.weight != 0) > 0, conv.out_channels).sum())
+    return int(members(sums(conv.weight != 0) > 0, conv.weight.shape).sum())
 
 
 def _macs(spec: NetSpec) -> int:
