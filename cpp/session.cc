@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "backend.h"
-#include "model/quantisation.h"
+#include "cpu/forecast.h"
 #include "squish/error.h"
 
 namespace squish {
@@ -47,10 +47,13 @@ std::string storage_of(const Model& model, const SessionOptions& options) {
   if (storage == "f16" && is_cuda(options)) return storage;
   if (storage == "f16")
     throw InvalidArgument("storage: got 'f16', device '" + options.device + "' has 'f32' and 'i8'");
-  const std::string why_not = why_not_in_integers(model.graph());
+  const std::string why_not = model.why_not_in_integers();
   if (storage == "i8" && !why_not.empty())
     throw InvalidArgument("storage: got 'i8', the file is not made for integer arithmetic: " + why_not);
-  return why_not.empty() ? "i8" : "f32";
+  if (storage == "i8") return storage;
+  const bool integers =
+      why_not.empty() && (options.device == "reference" || integers_are_faster(model.graph(), options));
+  return integers ? "i8" : "f32";
 }
 
 std::unique_ptr<Backend> make_backend(const std::shared_ptr<const Model>& model,

@@ -128,6 +128,8 @@ void register_model(py::module_& m) {
       .def_property_readonly("about", [](const Model& model) { return model.description().about; })
       .def_property_readonly("classes", &Model::classes)
       .def_property_readonly("file_bytes", &Model::file_bytes)
+      .def_property_readonly("why_not_in_integers", &Model::why_not_in_integers,
+                             "Empty where the file is made for integer arithmetic, else why it is not.")
       .def_property_readonly("layers", &layers_of)
       .def(
           "output_shape",

@@ -53,12 +53,13 @@ int64_t conv_macs_run(const PackedConv& conv, const Shape& out) {
   return direct * out.height * out.width + per_tile * tiles;
 }
 
-StepInfo explain_input(const Plan& plan) {
+StepInfo explain_input(const Plan& plan, bool made_for_integers) {
   StepInfo info;
   info.layer = "input";
   info.kernel = plan.reads_input_in_place ? "f32 in place, u8 normalised" : "f32 copied, u8 normalised";
   info.why = plan.reads_input_in_place ? "the first convolution has no padding"
                                        : "the first layer needs a border or blocks";
+  if (made_for_integers) info.why += "; in floats, though the file is made for integers (storage i8)";
   const Layout& layout = plan.buffers.front().layout;
   info.output = {layout.channels(), layout.height, layout.width};
   return info;

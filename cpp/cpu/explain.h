@@ -11,7 +11,8 @@
 
 namespace squish {
 
-StepInfo explain_input(const Plan& plan);
+// made_for_integers: the net, which here is computed in floats.
+StepInfo explain_input(const Plan& plan, bool made_for_integers);
 StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& conv, const std::string& isa);
 // The same in integer arithmetic.
 StepInfo explain_integer_input(const Plan& plan, const std::string& isa);

@@ -5,6 +5,7 @@
 
 #include "cpu/explain.h"
 #include "cpu/winograd.h"
+#include "model/quantisation.h"
 
 namespace squish {
 namespace {
@@ -46,7 +47,7 @@ std::unique_ptr<BoundPlan> FloatArithmetic::bind(int height, int width) const {
 }
 
 std::vector<StepInfo> FloatArithmetic::explain(const BoundPlan& bound) const {
-  std::vector<StepInfo> steps{explain_input(bound.plan)};
+  std::vector<StepInfo> steps{explain_input(bound.plan, why_not_in_integers(graph_).empty())};
   for (size_t k = 0; k < ops_.size(); ++k) {
     steps.push_back(explain_op(ops_[k], bound.plan, k, packed_[k], kernels_.isa));
   }

@@ -65,8 +65,16 @@ struct QuadTask {
 // Steps from pixel to pixel that have their own kernels: quads at stride 1 and 2, blocks of 16 at 1.
 enum QuadStep { kQuadStep4, kQuadStep8, kQuadStep16, kQuadSteps };
 
+// Times, in that of a 16x1 cluster at one pixel in floats on AVX2: see forecast.h.
+struct IntegerCosts {
+  double cluster;          // of 16x4, at a pixel
+  double cluster_of_int4;  // with weights that a file holds in 4 bits
+  double result;           // of 16 outputs at a pixel, more than in floats
+};
+
 struct IntegerKernels {
   const char* isa;
+  IntegerCosts costs;
   int max_group;          // most blocks in a group
   int activation_offset;  // see IntegerConvTask
   int cluster_bytes;

@@ -105,6 +105,7 @@ struct KernelTable {
   // Most blocks in a group. Two blocks whose clusters lie in the same places share each broadcast of an activation:
   // worth it where loads, not multiply-adds, are the limit.
   int max_group;
+  double cluster_cost;  // time of a cluster at a pixel, in that of AVX2's: see forecast.h
   ConvKernel conv[kPixelSteps][kMaxBlocks];  // [step][blocks - 1]
   ConvKernel conv_any_step[kMaxBlocks];      // [blocks - 1]
   void (*winograd_input)(const WinogradInputTask&);

@@ -204,7 +204,9 @@ void transform_weights(const double (&kernel)[9], float (&out)[16]) {
   }
 }
 
-bool winograd_pays(int64_t clusters, int64_t channels) { return 5 * channels + 16 < clusters; }
+int64_t winograd_cost(int64_t channels) { return 5 * channels + 16; }
+
+bool winograd_pays(int64_t clusters, int64_t channels) { return winograd_cost(channels) < clusters; }
 
 TileGrid tile_grid(const Shape& conv_output, bool pooled) {
   TileGrid grid;

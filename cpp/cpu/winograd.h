@@ -12,8 +12,10 @@ namespace squish {
 // The 4x4 transform of a 3x3 kernel, G g G^T, row by row. In double: it is done once.
 void transform_weights(const double (&kernel)[9], float (&out)[16]);
 
-// Whether a block with this many living clusters, on this many input channels, takes less time in tiles. A model:
-// 16 products for 4 pixels, a fifth of them in tiles that hang over the edge, and the output transform.
+// How many clusters at a pixel take as long as a block in tiles, on this many input channels. A model: 16 products for 4
+// pixels, a fifth of them in tiles that hang over the edge, and the output transform.
+int64_t winograd_cost(int64_t channels);
+// Whether a block with this many living clusters takes less time so.
 bool winograd_pays(int64_t clusters, int64_t channels);
 
 // `pooled`: bands of one tile row, whose rows are pooled as they come.

@@ -8,6 +8,7 @@
 #include "format/container.h"
 #include "format/parse.h"
 #include "model/graph.h"
+#include "model/quantisation.h"
 #include "squish/error.h"
 
 namespace squish {
@@ -80,6 +81,7 @@ Shape Model::output_shape(int height, int width) const { return graph().shapes(h
 int Model::classes() const { return graph().channels(graph().size() - 1); }
 const std::vector<std::string>& Model::labels() const { return description().labels; }
 size_t Model::file_bytes() const { return impl_->bytes.size(); }
+std::string Model::why_not_in_integers() const { return squish::why_not_in_integers(graph()); }
 const NetDescription& Model::description() const { return graph().net(); }
 const Graph& Model::graph() const { return impl_->graph; }
 

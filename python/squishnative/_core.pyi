@@ -126,6 +126,9 @@ class Model:
     @property
     def file_bytes(self) -> int: ...
     @property
+    def why_not_in_integers(self) -> str:
+        """Empty where the file is made for integer arithmetic, else why it is not."""
+    @property
     def layers(self) -> list[LayerInfo]: ...
     def output_shape(self, height: int, width: int) -> tuple[int, int, int]: ...
     def layer_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:

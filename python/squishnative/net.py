@@ -40,10 +40,11 @@ def load(
     Results do not depend on it.
     isa: CPU instruction set, one of `available_isas()`. None: $SQUISH_FORCE_ISA if set, else the
     best here.
-    storage: how activations and weights are kept and computed with. "auto": "i8" on "cpu" and
-    "reference" for a file that is made for integer arithmetic (`squish quantise`), else "f32"; on a
-    CUDA device always "f32". "f32": in floats, whatever the file. "i8": in integers, to the same
-    bits on every device. "f16": on a CUDA device.
+    storage: how activations and weights are kept and computed with. "f32": in floats, whatever the
+    file. "i8": in integers, of a file that is made for them (`squish quantise`), to the same bits
+    on every device. "f16": on a CUDA device. "auto", on "cpu": of a file that is made for integers,
+    the faster of "i8" and "f32" by a forecast for this instruction set; `Net.storage` says which.
+    On "reference" "i8" where the file is made for it, on a CUDA device "f32".
 
     Raises OSError (FileNotFoundError, ...) where the file cannot be read, FormatError (a
     ValueError) where it is no valid net, ValueError or TypeError on bad options, DeviceError (a

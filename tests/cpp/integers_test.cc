@@ -27,6 +27,12 @@ using testing::square;
 constexpr ConvStyle kI8{true, 1, false, WeightType::kI8}, kI4{true, 0.3, true, WeightType::kI4},
     kI8NoRelu{false, 1, false, WeightType::kI8};
 
+SessionOptions integer_options(const std::string& isa, int threads = 1) {
+  SessionOptions options = session_options(isa, threads);
+  options.storage = "i8";
+  return options;
+}
+
 // With every instruction set that floats have: each takes the best integer kernels that go with it.
 void check_integer_net(const std::shared_ptr<const Model>& model, const Images& images) {
   ASSERT_EQ(why_not_in_integers(model->graph()), "");
@@ -37,8 +43,7 @@ void check_integer_net(const std::shared_ptr<const Model>& model, const Images& 
   const auto wanted = run(truth, images.batch());
   for (const std::string& isa : available_isas()) {
     for (int threads : {1, 3}) {
-      Session session(model, session_options(isa, threads));
-      ASSERT_EQ(session.options().storage, "i8");
+      Session session(model, integer_options(isa, threads));
       EXPECT_TRUE(all_equal(run(session, images.batch()), wanted)) << isa << ", " << threads << " threads";
       EXPECT_TRUE(all_equal(run(session, images.batch()), wanted)) << isa << ", second run";
     }
@@ -155,7 +160,7 @@ TEST(Integers, BytesOfWhatIsNoNumber) {
   const float image[] = {3e38f, -3e38f};
   const auto wanted = reference::run_in_integers(net.model()->graph(), image, 1, 2);
   for (const std::string& isa : available_isas()) {
-    Session session(net.model(), session_options(isa));
+    Session session(net.model(), integer_options(isa));
     std::vector<float> got(3);
     session.run({image, PixelFormat::kF32Nchw, 1, 1, 2}, got.data());
     EXPECT_TRUE(all_equal(got, wanted)) << isa;
@@ -183,7 +188,7 @@ TEST(Integers, ExplainNamesKernelsAndBytes) {
   net.global_average_pool(
       net.conv(net.fire(net.conv(-1, 20, square(3, 2), kI8), {8, 16, 16}, kI4), 5, square(1), kI8));
   net.hold_in_bytes();
-  Session session(net.model(), session_options("scalar"));
+  Session session(net.model(), integer_options("scalar"));
   const auto steps = session.explain(20, 20);
   EXPECT_EQ(steps[0].kernel, "i8_quads_scalar");
   EXPECT_EQ(steps[1].kernel, "i8_cluster_16x4_scalar");

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import squishnative
 import torch
-from evolution import planner, small
-from squishnative.evolve import environment
+from evolution import planner, settings, small
+from squishnative.evolve import environment, run
 from squishnative.evolve.budget import Budget, Planner, before_compression, file_bytes, within
 from squishnative.evolve.clusters import genome_of, members, sums, without_weakest
 from squishnative.evolve.environment import Engine, Environment, measure_environment
@@ -98,8 +99,58 @@ class TestPieces:
         assert weights[4] > 2 * weights[1]
 
 
+class TestArithmetic:
+    @pytest.mark.parametrize(
+        ("wanted", "inputs", "width"),
+        [
+            ({"max_bytes": None, "max_seconds": 1.0}, 4, 4),
+            ({"max_bytes": None, "max_seconds": 1.0}, 1, 1),
+            ({"max_bytes": 1e4, "max_seconds": 1.0}, 4, 1),
+            ({"cluster_shape": "16x4"}, 1, 4),
+            ({"cluster_shape": "16x1", "max_bytes": None, "max_seconds": 1.0}, 4, 1),
+        ],
+    )
+    def test_the_shape_of_clusters(
+        self, wanted: dict[str, object], inputs: int, width: int
+    ) -> None:
+        asked = settings(Path("data"), Path("net.squish"), **wanted)
+        assert asked.width(Environment({}, 0.0, "test", inputs=inputs)) == width
+
+    @pytest.mark.parametrize(
+        ("storage", "dtype", "costs", "chosen"),
+        [
+            ("auto", "i8", {"i8": 1.0, "f32": 1.0}, "f32"),  # of 16x1, most of 16x4 live
+            ("auto", "i8", {"i8": 0.2, "f32": 1.0}, "i8"),
+            ("i8", "i8", {"i8": 1.0}, "i8"),
+            ("f32", "i8", {"f32": 1.0}, "f32"),
+            ("auto", "f16", {"auto": 1.0}, "auto"),
+        ],
+    )
+    def test_nets_are_priced_in_the_faster_one(
+        self,
+        storage: str,
+        dtype: str,
+        costs: dict[str, float],
+        chosen: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        asked: list[str] = []
+
+        def measure(spec: NetSpec, _: int, engine: Engine) -> Environment:
+            asked.append(engine.storage)
+            inputs = 4 if engine.storage == "i8" else 1
+            piece = costs[engine.storage] * inputs
+            return Environment(dict.fromkeys(genome_of(spec), piece), 0, engine.storage, 0, inputs)
+
+        monkeypatch.setattr(run, "measure_environment", measure)
+        wanted = settings(Path("data"), Path("net.squish"), storage=storage, dtype=dtype)
+        assert run.fastest_environment(squeezenet("1.1", 10), wanted).machine == chosen
+        assert asked == list(costs)
+
+
 @pytest.mark.parametrize(
-    ("engine", "inputs"), [(Engine(), 4), (Engine(dtype="f16"), 1), (Engine(storage="f32"), 1)]
+    ("engine", "inputs"),
+    [(Engine(storage="i8"), 4), (Engine(dtype="f16"), 1), (Engine(storage="f32"), 1)],
 )
 def test_the_environment_predicts_what_the_engine_takes(engine: Engine, inputs: int) -> None:
     """Loosely: machines are noisy. A fifth of the clusters must be predicted well faster."""

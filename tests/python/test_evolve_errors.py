@@ -39,7 +39,7 @@ class TestRefuses:
                 {"storage": "i8", "dtype": "f16"},
                 "dtype: got 'f16', wanted i8 or i4 with storage 'i8'",
             ),
-            ({"cluster_shape": "4x4"}, "cluster_shape: got '4x4', wanted one of 16x1, 16x4"),
+            ({"cluster_shape": "4x4"}, "cluster_shape: got '4x4', wanted one of auto, 16x1, 16x4"),
             ({"cluster_factor": 1.5}, "cluster_factor: got 1.5, must be 0 to 1"),
             ({"cluster": "layer"}, "cluster: got 'layer', wanted one of filter, kernel"),
         ],

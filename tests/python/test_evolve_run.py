@@ -88,7 +88,8 @@ class TestRun:
                 stored = [conv for layer in net.model.layers for conv in layer.convs]
                 assert {conv.dtype for conv in stored if conv.out_channels} == {dtype}
             assert (logits.argmax(1) == data.val.classes).mean() == member.val_accuracy
-            density = density_of(read_net(str(file)), asked.width, read_net(str(ancestor)))
+            width = asked.width(run.saved_environment(tmp_path))
+            density = density_of(read_net(str(file)), width, read_net(str(ancestor)))
             assert density == pytest.approx(member.density)
             if member.generation > 0 and shape == "16x4":  # whole ones live and die
                 columns = density_of(read_net(str(file)), 1, read_net(str(ancestor)))

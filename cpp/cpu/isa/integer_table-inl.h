@@ -21,6 +21,7 @@ struct BytePool {
 
 constexpr IntegerKernels make_integer_kernels(const char* isa) {
   return {isa,
+          kCosts,
           kMaxIntegerGroup,
           kActivationOffset,
           kClusterBytes,

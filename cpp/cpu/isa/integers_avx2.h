@@ -25,6 +25,7 @@ constexpr int kWeights = kClusterOutputs * kClusterInputs;
 constexpr int kRunAt = 2 * kWeights;
 constexpr int kClusterBytes = kRunAt + 32;
 constexpr ptrdiff_t kShortestNarrowRun = 3;  // what adds it to sums of 32 bits is paid once a run
+constexpr IntegerCosts kCosts{2.9, 1.5, 5};
 
 struct Sums {
   __m256i low, high;  // outputs 0 to 7, 8 to 15

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cpu/integer_kernels.h"
 #include "cpu/isa/vec_avx512.h"
 
 namespace squish {
@@ -14,6 +15,7 @@ constexpr int kMaxIntegerGroup = 2;  // two blocks share each broadcast of a qua
 constexpr int kPixelsAtOnce = 4;
 constexpr int kActivationOffset = 0;
 constexpr int kClusterBytes = 64;
+constexpr IntegerCosts kCosts{0.43, 0.43, 2.2};
 
 struct Sums {
   __m512i v;

@@ -8,6 +8,7 @@ namespace {
 
 // 20 sums, 4 weights, the sign and 5 quads of the 32 registers. GCC reads all quads of a column before their products.
 constexpr int kMaxIntegerTile = 5;
+constexpr IntegerCosts kCosts{2, 2, 7};  // by its instructions: no Arm has been measured
 
 struct Quad {
   int8x8_t v;  // in the first half

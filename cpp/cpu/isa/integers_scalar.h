@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cpu/integer_kernels.h"
 #include "cpu/isa/vec_scalar.h"
 
 namespace squish {
@@ -14,6 +15,7 @@ constexpr int kMaxIntegerGroup = 1;
 constexpr int kPixelsAtOnce = 1;
 constexpr int kActivationOffset = 0;
 constexpr int kClusterBytes = 64;
+constexpr IntegerCosts kCosts{18, 18, 2};
 
 struct Sums {
   int32_t v[16];

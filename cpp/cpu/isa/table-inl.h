@@ -25,6 +25,7 @@ struct FloatPool {
 constexpr KernelTable make_table(const char* isa) {
   return {isa,
           kMaxGroup,
+          kClusterCost,
           {{conv_kernel<1, 1>(), conv_kernel<1, 2>()},
            {conv_kernel<2, 1>(), conv_kernel<2, 2>()},
            {conv_kernel<16, 1>(), conv_kernel<16, 2>()}},

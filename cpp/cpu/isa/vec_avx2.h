@@ -11,6 +11,7 @@ namespace {
 constexpr int kVecs = 2;
 constexpr int kMaxTile = 6;   // 12 accumulators, 2 weights and 1 broadcast of the 16 registers
 constexpr int kMaxGroup = 1;  // two blocks would leave 3 pixels a tile and save no load
+constexpr double kClusterCost = 1;
 
 struct Vec {
   __m256 v;

@@ -10,6 +10,7 @@ namespace {
 constexpr int kVecs = 4;
 constexpr int kMaxTile = 6;  // 24 accumulators, 4 weights and 1 broadcast of the 32 registers
 constexpr int kMaxGroup = 1;
+constexpr double kClusterCost = 2;  // by its instructions: no Arm has been measured
 
 struct Vec {
   float32x4_t v;

@@ -10,6 +10,7 @@ constexpr int kLanes = 4;  // compilers turn four floats into whatever register 
 constexpr int kVecs = 4;
 constexpr int kMaxTile = 2;  // 8 accumulators, 4 weights: 16 registers of four floats
 constexpr int kMaxGroup = 1;
+constexpr double kClusterCost = 8;
 
 struct Vec {
   float v[kLanes];

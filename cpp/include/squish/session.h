@@ -25,10 +25,12 @@ struct SessionOptions {
   // Dense 3x3 convolutions take 2.25 times fewer multiplications in Winograd's F(2x2, 3x3), at a few times the
   // rounding error. false: all convolutions are computed directly.
   bool winograd = true;
-  // How activations and weights lie in the device's memory, and are computed with. "auto": "i8" on "cpu" and "reference" for
-  // a file that is made for integer arithmetic (cpp/format/layout.h: each convolution has an activation scale), else "f32",
-  // and on CUDA always "f32", as no GPU has measured which is faster; Session::options() says which. "f32" computes any
-  // file in floats. "i8": activations in bytes, weights in int8, the same results on every CPU and GPU, to the bit.
+  // How activations and weights lie in the device's memory, and are computed with; Session::options() says what "auto" is.
+  // "f32" computes any file in floats. "i8", of a file that is made for integer arithmetic (Model::why_not_in_integers):
+  // activations in bytes, weights in int8, the same results on every CPU and GPU, to the bit. "auto" on "cpu": of such a
+  // file, the one of these two that is forecast to be faster with this instruction set, which without dot products of bytes
+  // (VNNI, Arm's) depends on the weights; of others "f32". On "reference": "i8" where the file is made for it. On CUDA: "f32",
+  // as no GPU has measured which is faster.
   // On CUDA there is also "f16", which halves the traffic and rounds each activation and weight to f16. Sums stay in
   // float32; on devices without tensor cores (before 8.0) up to 32 products are added in f16 first, two at once, and one
   // beyond 65504 becomes infinite. Batches and results are as ever. Throws InvalidArgument on other names, on what the

@@ -83,10 +83,11 @@ def evolve(
     cluster_shape: Annotated[
         str,
         typer.Option(
-            help='Outputs by inputs of what lives and dies: "16x1"; or "16x4", which suits '
-            "integers: faster nets of as many bytes, a little less accurate."
+            help='Outputs by inputs of what lives and dies: "16x1"; "16x4", which integers '
+            "compute as fast as one of the former: nets of as many bytes are faster and a little "
+            'less accurate; "auto": "16x4" where the only budget is of time, in integers.'
         ),
-    ] = "16x1",
+    ] = "auto",
     strategy: Annotated[
         str,
         typer.Option(

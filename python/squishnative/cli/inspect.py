@@ -48,12 +48,16 @@ def _head(net: Net) -> str:
         f"input    {channels}x{height}x{width}, {resize}, {model.interpolation}",
         f"mean     {_numbers(model.mean)}   std {_numbers(model.std)}",
         f"classes  {model.classes}" + (f": {labels}" if labels else ", without names"),
-        f"file     {model.file_bytes:,} bytes, made for "
-        + ("integer arithmetic" if net.storage == "i8" else "floats"),
+        f"file     {model.file_bytes:,} bytes, {_arithmetic(model)}",
     ]
     if model.about:
         lines.append(f"about    {model.about}")
     return "\n".join(lines)
+
+
+def _arithmetic(model: _core.Model) -> str:
+    why_not = model.why_not_in_integers
+    return f"made for floats ({why_not})" if why_not else "made for integer arithmetic"
 
 
 def _numbers(values: list[float]) -> str:

@@ -31,7 +31,7 @@ Storage = Annotated[
     str,
     typer.Option(
         help='"f32": floats; "i8": integers, of a file made for them; "f16", on CUDA; '
-        '"auto": what the file is made for, on CUDA "f32".'
+        '"auto": the faster of "i8" and "f32" by a forecast, on CUDA "f32".'
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

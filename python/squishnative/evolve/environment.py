@@ -11,7 +11,7 @@ import copy
 import math
 import platform
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -50,6 +50,12 @@ class Engine:
     def integers(self) -> bool:
         """Whether nets are made for integer arithmetic."""
         return self.dtype in DTYPES and self.storage in ("auto", "i8")
+
+    def arithmetics(self) -> list[Engine]:
+        """Those that "auto" chooses from when a net is loaded, each asked for by its name."""
+        if self.device != "cpu" or self.storage != "auto" or not self.integers:
+            return [self]
+        return [replace(self, storage=storage) for storage in ("i8", "f32")]
 
     def load(self, file: Path, integers: bool = True) -> Net:
         """integers: whether the file is made for them, where it can be.

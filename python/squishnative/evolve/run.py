@@ -40,6 +40,7 @@ from squishnative.evolve.individual import (
 from squishnative.evolve.selection import fittest, fittest_of_each, spread
 from squishnative.evolve.settings import EVOLVE, PAPER, Settings, begin, saved_settings
 from squishnative.evolve.synthesis import TIMED_CALIBRATION, Made, Synthesis
+from squishnative.spec import NetSpec
 from squishnative.timing import format_seconds, seconds_of_an_image
 from squishnative.train.dataset import Dataset, hold_out, read_dataset
 from squishnative.train.files import save_json, write_atomically
@@ -53,6 +54,8 @@ from squishnative.train.folders import (
 from squishnative.train.geometry import seen_by_the_engine
 from squishnative.train.run import inputs_of, read_net
 from squishnative.train.trainer import accuracy
+
+_SPARSE = 0.15  # of the clusters: a net like those that are shipped
 
 __all__ = [
     "Individual",
@@ -123,6 +126,18 @@ def missed(folder: Path) -> list[str]:
     return said
 
 
+def fastest_environment(ancestor: NetSpec, settings: Settings) -> Environment:
+    """Of the arithmetics that nets may be computed in, that of the sooner sparse net."""
+
+    def seconds(environment: Environment) -> float:
+        width = settings.width(environment)
+        planner = Planner(ancestor, environment, settings.dtype, width)
+        return planner.seconds({n: math.ceil(_SPARSE * c) for n, c in planner.totals.items()})
+
+    engines = settings.engine.arithmetics()
+    return min((measure_environment(ancestor, settings.seed, e) for e in engines), key=seconds)
+
+
 def lost_too_much(individual: Individual, ancestor: Individual, settings: Settings) -> bool:
     """Whether it lost more of the ancestor's fitness than max_drop allows."""
     if settings.max_drop is None:
@@ -157,8 +172,7 @@ class _Run:
         self.val = dataset.val
         file = folder / ENVIRONMENT
         if not file.exists():
-            measured = measure_environment(ancestor, settings.seed, settings.engine)
-            save_json(file, measured.to_dict())
+            save_json(file, fastest_environment(ancestor, settings).to_dict())
         self.environment = saved_environment(folder)
         self.synthesis = Synthesis(folder, settings, ancestor, self.environment, train, after_epoch)
 
@@ -233,10 +247,11 @@ class _Run:
 
     def _measured(self, made: Made, generation: int, number: int, mature: bool) -> Individual:
         settings, compacted = self.settings, compact(made.spec)
-        genome = genome_of(compacted, settings.width)
+        width = settings.width(self.environment)
+        genome = genome_of(compacted, width)
         planner = self.synthesis.planner
         living = {name: int(genome[name].sum()) if name in genome else 0 for name in planner.names}
-        price = Planner(compacted, self.environment, made.dtype, settings.width)
+        price = Planner(compacted, self.environment, made.dtype, width)
         with TemporaryDirectory() as scratch:
             file = Path(scratch) / "net.squish"
             compacted.save(file, made.dtype)

@@ -11,7 +11,7 @@ from typing import Any, Optional
 from squishnative.evolve.budget import BYTES
 from squishnative.evolve.clusters import WIDTHS
 from squishnative.evolve.encoding import GROUPS
-from squishnative.evolve.environment import Engine
+from squishnative.evolve.environment import Engine, Environment
 from squishnative.evolve.offspring import Heredity
 from squishnative.evolve.strategies import STRATEGIES
 from squishnative.quantise import DTYPES
@@ -22,7 +22,8 @@ from squishnative.train.recipe import LEARNING_RATES, Recipe
 FORMAT = 7  # of the run folder; no two commands have the same
 EVOLVE = "evolve"
 PAPER = "paper"
-STORAGES = ("auto", "f32", "f16", "i8")
+AUTO = "auto"
+STORAGES = (AUTO, "f32", "f16", "i8")
 # Of young individuals, which come with their parents' features and have the ancestor to imitate:
 # it alone is listened to, and crops are mild. The reproduction page says what was compared.
 RECIPE = Recipe(
@@ -48,8 +49,8 @@ class Settings:
     with weights rounded as the file's and a learning rate that falls to 0. larger_bytes: files that
     are shipped besides max_bytes, instead of a family of nets of any sizes between. cluster_shape:
     what lives and dies, "16x1" or "16x4", outputs by inputs; in integers, one takes as long as the
-    other. storage: what nets are shipped for, as in `squishnative.load`; "auto": for integers where
-    dtype is "i8" or "i4".
+    other; "auto" is "16x4" where they are computed and time is the only budget. storage: what nets
+    are shipped for, as in `squishnative.load`; "auto": for integers where dtype is "i8" or "i4".
     """
 
     data: str
@@ -59,8 +60,8 @@ class Settings:
     max_seconds: Optional[float] = None
     max_drop: Optional[float] = None
     dtype: str = "i8"
-    storage: str = "auto"
-    cluster_shape: str = "16x1"
+    storage: str = AUTO
+    cluster_shape: str = AUTO
     strategy: str = EVOLVE
     generations: int = 10
     population: int = 1
@@ -126,16 +127,17 @@ class Settings:
         if self.storage == "i8" and self.dtype not in DTYPES:
             known = " or ".join(DTYPES)
             raise ValueError(f"dtype: got {self.dtype!r}, wanted {known} with storage 'i8'")
-        if self.cluster_shape not in WIDTHS:
-            known = ", ".join(WIDTHS)
+        if self.cluster_shape not in (AUTO, *WIDTHS):
+            known = ", ".join((AUTO, *WIDTHS))
             raise ValueError(f"cluster_shape: got {self.cluster_shape!r}, wanted one of {known}")
         if self.strategy not in (EVOLVE, PAPER, *STRATEGIES):
             known = ", ".join((EVOLVE, PAPER, *STRATEGIES))
             raise ValueError(f"strategy: got {self.strategy!r}, wanted one of {known}")
 
-    @property
-    def width(self) -> int:
+    def width(self, environment: Environment) -> int:
         """Input channels of a cluster."""
+        if self.cluster_shape == AUTO:
+            return environment.inputs if self.max_bytes is None else 1
         return WIDTHS[self.cluster_shape]
 
     @property

@@ -80,7 +80,8 @@ class Synthesis:
         Raises ValueError on a budget that no net can meet.
         """
         self.folder, self.settings = folder, settings
-        self.planner = Planner(ancestor, environment, settings.dtype, settings.width)
+        self._width = settings.width(environment)
+        self.planner = Planner(ancestor, environment, settings.dtype, self._width)
         self._ancestor_bytes = file_bytes(ancestor, settings.dtype)
         self.sizes = self._generations_of_sizes()
         self._dense, self._environment, self._images = ancestor, environment, images
@@ -176,7 +177,7 @@ class Synthesis:
         network = prepare(self._dense, sample.images)
         budget = self._budget(settings.generations)
         counts = self._rivals_counts(network, budget)
-        hook = STRATEGIES[settings.strategy](network, counts, settings.width)
+        hook = STRATEGIES[settings.strategy](network, counts, self._width)
         network.refit_batch_norms(sample.images)
         before = settings.recipe.epochs * settings.generations * settings.population
         recipe = replace(settings.recipe, epochs=before + settings.mature_epochs)
@@ -200,7 +201,7 @@ class Synthesis:
     def _rivals_counts(self, network: Network, budget: Budget) -> Counts:
         """For a net that compresses as the strongest clusters of this one do."""
         pruned = copy.deepcopy(network)
-        one_shot(pruned, self.planner.counts(budget, {}), self.settings.width)
+        one_shot(pruned, self.planner.counts(budget, {}), self._width)
         return self.planner.counts(before_compression(budget, compact(pruned.to_spec())), {})
 
     def _young(self, network: Network, rng: np.random.Generator) -> tuple[NetSpec, list[float]]:
@@ -267,7 +268,7 @@ class Synthesis:
         """Of a generation: the size that was asked for, or on a geometric way to the last one."""
         size, seconds = self._on_the_way(generation)
         settings = self.settings
-        return Budget(self.sizes.get(generation, size), seconds, settings.dtype, settings.width)
+        return Budget(self.sizes.get(generation, size), seconds, settings.dtype, self._width)
 
     def _on_the_way(self, generation: int) -> list[Optional[float]]:
         """Bytes and seconds, geometric from the ancestor's cost to the last generation's."""
@@ -336,7 +337,7 @@ class Synthesis:
             genome = genome_of(dense)
             equal = {name: np.ones(len(alive) * HEIGHT) for name, alive in genome.items()}
             kept = keep_blocks(equal, genome, self._share(last) ** settings.heredity.narrowing)
-            planner = planner_within(dense, kept, self._environment, settings.dtype, settings.width)
+            planner = planner_within(dense, kept, self._environment, settings.dtype, self._width)
         planner.counts(self._budget(last), {})
 
 

@@ -1,0 +1,60 @@
+#include "cpu/forecast.h"
+
+#include <algorithm>
+
+#include "cpu/dispatch.h"
+#include "cpu/winograd.h"
+#include "format/weights.h"
+#include "plan/fuse.h"
+#include "plan/plan.h"
+#include "plan/ranked_bits.h"
+
+namespace squish {
+namespace {
+
+// Clusters of 16x4, as QuadClusters has them where channels lie in their order.
+int64_t count_live_quads(const ConvDescription& conv) {
+  const int64_t area = conv.kernel_area(), quads = (conv.in_channels + kClusterInputs - 1) / kClusterInputs;
+  RankedBits live(static_cast<size_t>(blocks_of(conv.out_channels) * quads * area));
+  for_each_integer_weight(conv, [&](const IntegerWeight& w) {
+    const int64_t block_and_quad = w.o / kClusterOutputs * quads + w.i / kClusterInputs;
+    const int64_t position = int64_t{w.y} * conv.window.kernel_w + w.x;
+    if (w.value != 0) live.insert(static_cast<size_t>(block_and_quad * area + position));
+  });
+  live.count();
+  return static_cast<int64_t>(live.size());
+}
+
+// Clusters of 16x1 at a pixel, or as long as their outputs take in tiles.
+int64_t float_clusters(const ConvDescription& conv, bool winograd) {
+  const int64_t clusters = count_live_clusters(conv), blocks = blocks_of(conv.out_channels);
+  const bool in_tiles =
+      winograd && conv.window.is_3x3(1) && winograd_pays(clusters / blocks, conv.in_channels);
+  return in_tiles ? blocks * winograd_cost(conv.in_channels) : clusters;
+}
+
+}  // namespace
+
+bool integers_are_faster(const Graph& graph, const SessionOptions& options) {
+  const KernelTable& floats = choose_kernels(options.isa);
+  const IntegerKernels& integers = choose_integer_kernels(floats);
+  const InputDescription& input = graph.net().input;
+  const std::vector<Op> ops = fuse(graph);
+  const Plan plan = make_plan(graph, ops, input.height, input.width);
+  double float_time = 0, integer_time = 0;
+  for (size_t k = 0; k < ops.size(); ++k) {
+    const Shape& output = plan.steps[k].conv_output;
+    const auto pixels = static_cast<double>(int64_t{output.height} * output.width);
+    for (const ConvDescription* conv : ops[k].convs) {
+      const double cluster =
+          conv->type == WeightType::kI4 ? integers.costs.cluster_of_int4 : integers.costs.cluster;
+      float_time +=
+          pixels * floats.cluster_cost * static_cast<double>(float_clusters(*conv, options.winograd));
+      integer_time += pixels * (cluster * static_cast<double>(count_live_quads(*conv)) +
+                                integers.costs.result * blocks_of(conv->out_channels));
+    }
+  }
+  return integer_time <= float_time;
+}
+
+}  // namespace squish
