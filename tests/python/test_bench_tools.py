@@ -251,18 +251,24 @@ def test_dense_benchmark_net_is_squeezenet_1_1(tmp_path: Path) -> None:
         assert (net.classes, net.input_shape) == (10, (3, 224, 224))
 
 
-@pytest.mark.parametrize("name", ["clusters33", "clusters15", "clusters15all", "synapses33"])
+@pytest.mark.parametrize(
+    "name", ["clusters33", "clusters15", "clusters15x4", "clusters15all", "synapses33"]
+)
 def test_sparse_benchmark_nets_have_their_density(name: str) -> None:
     recipe = make_nets.RECIPES[name]
     for conv, weight in convs(make_nets.make_net(name)).items():
         if recipe.dense_ends and conv in ("conv1", "conv10"):
             assert np.all(weight != 0)
             continue
-        rows = [weight[o : o + recipe.unit] for o in range(0, weight.shape[0], recipe.unit)]
-        lives = np.stack([(row != 0).any(axis=0) for row in rows])
+        units = [
+            weight[o : o + recipe.unit, i : i + recipe.inputs]
+            for o in range(0, weight.shape[0], recipe.unit)
+            for i in range(0, weight.shape[1], recipe.inputs)
+        ]
+        lives = np.stack([(unit != 0).any(axis=(0, 1)) for unit in units])
         assert abs(lives.mean() - recipe.density) <= six_sigma(recipe.density, lives.size), conv
-        for row, alive in zip(rows, lives):
-            assert np.array_equal(row != 0, np.broadcast_to(alive, row.shape)), conv
+        for unit, alive in zip(units, lives):
+            assert np.array_equal(unit != 0, np.broadcast_to(alive, unit.shape)), conv
 
 
 def test_benchmark_nets_are_the_same_each_time() -> None:

@@ -19,7 +19,7 @@ from squishnative.spec import (
     NetSpec,
 )
 
-DENSITIES = ("dense", "clusters33", "clusters15")  # of make_nets.RECIPES
+DENSITIES = ("dense", "clusters33", "clusters15", "clusters15x4")  # of make_nets.RECIPES
 SHIPPED = tuple(nets.names())
 
 

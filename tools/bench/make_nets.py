@@ -38,6 +38,7 @@ class Recipe:
     what: str
     density: float = 1.0
     unit: int = 16  # output channels that live or die together: 16 a cluster, 1 a synapse
+    inputs: int = 1  # input channels that do
     dense_ends: bool = True  # conv1 and conv10 keep all their weights
     width: float = 1.0  # the share of filters that remains, everywhere but in conv10
 
@@ -49,6 +50,9 @@ RECIPES = {
     ),
     "clusters15": Recipe(
         "15 % of clusters", "15 % of the 16x1 clusters, conv1 and conv10 dense", 0.15
+    ),
+    "clusters15x4": Recipe(
+        "15 % of 16x4 clusters", "15 % of the 16x4 clusters, conv1 and conv10 dense", 0.15, inputs=4
     ),
     "clusters15all": Recipe(
         "15 % of clusters, every layer",
@@ -116,9 +120,11 @@ class _Builder:
         return ConvSpec(weight * self._lives(weight, density), bias, padding=(pad,) * 4)
 
     def _lives(self, weight: FloatArray, density: float) -> FloatArray:
-        rows = -(-weight.shape[0] // self._recipe.unit)
-        lives = self._rng.random((rows, *weight.shape[1:])) < density
-        return lives.repeat(self._recipe.unit, axis=0)[: weight.shape[0]].astype(np.float32)
+        sizes = self._recipe.unit, self._recipe.inputs
+        units = [-(-channels // size) for channels, size in zip(weight.shape, sizes)]
+        lives = self._rng.random((*units, *weight.shape[2:])) < density
+        whole = lives.repeat(sizes[0], axis=0).repeat(sizes[1], axis=1)
+        return whole[: weight.shape[0], : weight.shape[1]].astype(np.float32)
 
 
 def make_nets(folder: Path) -> list[Path]:
