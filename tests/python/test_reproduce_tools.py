@@ -28,7 +28,7 @@ def test_every_experiment_is_a_call_that_squish_understands(
     assert given["output"] == tmp_path / "runs" / experiment.name
     for name, value in experiment.options.items():
         got = given[name.replace("-", "_")]
-        assert got == list(value) if isinstance(value, tuple) else str(got) == str(value)
+        assert (got or []) == list(value) if isinstance(value, tuple) else str(got) == str(value)
 
 
 def test_ancestors_come_before_their_families() -> None:

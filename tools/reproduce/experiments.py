@@ -30,9 +30,10 @@ class Experiment:
         return "train" if self.ancestor is None else "evolve"
 
 
-def _family(name: str, data: str, **options: object) -> Experiment:
+def _family(name: str, data: str, variant: str = "", /, **options: object) -> Experiment:
+    """variant: of the family, after its name; the ancestor is the same."""
     given = {key.replace("_", "-"): value for key, value in options.items()}
-    return Experiment(name, data, given, ancestor=f"{name}-dense")
+    return Experiment(f"{name}{variant}", data, given, ancestor=f"{name}-dense")
 
 
 # 160 pixels, all of the photograph; trained on crops of 128.
@@ -43,7 +44,7 @@ _ALONE: Options = {"held_out": 0.02, "dtype": "i4", "threads": 1}
 
 
 def _contest(strategy: str, suffix: str = "", **options: object) -> list[Experiment]:
-    """A tenth of the clusters by a strategy, once for each seed."""
+    """A tenth of the clusters by a strategy, or what the options say, once for each seed."""
     common: Options = {
         "strategy": strategy,
         "max-bytes": ("93kB",),  # a tenth of the clusters, as int8
@@ -80,6 +81,19 @@ EXPERIMENTS = [
         IMAGENETTE,
         max_bytes=("100kB", "50kB", "25kB", "12.5kB"),
         generations=9,
+        epochs=3,
+        mature_epochs=100,
+        scale=0.8,
+        views=16,
+        **_ALONE,
+    ),
+    _family(
+        "imagenette",
+        IMAGENETTE,
+        "-16x4",
+        max_bytes=("100kB", "50kB", "25kB"),
+        cluster_shape="16x4",
+        generations=7,
         epochs=3,
         mature_epochs=100,
         scale=0.8,
@@ -138,4 +152,12 @@ EXPERIMENTS = [
     # Evolution with selection, and the best of its rivals at the same cost: 60 epochs.
     *_contest("evolve", "-population4", population=4, held_out=0.1),
     *_contest("gradual", "-population4", population=4, held_out=0.1),
+    # In integers, as much time for each shape of clusters.
+    *(
+        run
+        for shape in ("16x1", "16x4")
+        for run in _contest(
+            "evolve", f"-48us-{shape}", max_bytes=(), max_latency="48us", cluster_shape=shape
+        )
+    ),
 ]

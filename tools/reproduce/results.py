@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
-from experiments import SEEDS, STRATEGIES
+from experiments import EXPERIMENTS, SEEDS, STRATEGIES
 from squishnative import load
 from squishnative.report.summary import PAPER, Member, Summary, summarise
 from squishnative.timing import time_interleaved
@@ -25,6 +25,7 @@ SECONDS, TURN = 1.0, 8  # of calls, for each net; calls in a row
 ALEXNET_BYTES = 240e6  # as the paper's 253x and 0.95 MB say
 TITLES = {
     "imagenette": "Imagenette, from ImageNet weights (which have seen these images)",
+    "imagenette-16x4": "Imagenette, from ImageNet weights, clusters of 16x4",
     "imagenette-scratch": "Imagenette, from scratch",
     "imagenet10-64": "ImageNet-10 at 64 pixels, from ImageNet weights (which have seen them)",
     "cifar10": "CIFAR-10, from ImageNet weights",
@@ -42,12 +43,13 @@ def results(runs: Path, cpu: str) -> str:
         name: timed(runs / name) for name in TITLES if any((runs / name).glob("family/*.json"))
     }
     parts = [
-        f"Latency: one image, one thread of {cpu}, float32 arithmetic; the median of calls, "
-        "all nets of a family in turn."
+        f"Latency: one image, one thread of {cpu}, in integers where the file is made for them; "
+        "the median of calls, all nets of a family in turn."
     ]
     parts += [_against_the_paper(families)]
     for name, summary in families.items():
-        setting = _setting(summary, runs / f"{name}-dense")
+        (dense,) = (e.ancestor for e in EXPERIMENTS if e.name == name and e.ancestor)
+        setting = _setting(summary, runs / dense)
         parts += [f"### {TITLES[name]}", setting, _family(summary), _factors(summary)]
     rivals = {
         title: [runs / f"imagenet10-64-{name}-{seed}" for seed in SEEDS]
