@@ -1,7 +1,5 @@
 #include "cpu/forecast.h"
 
-#include <algorithm>
-
 #include "cpu/dispatch.h"
 #include "cpu/winograd.h"
 #include "format/weights.h"
