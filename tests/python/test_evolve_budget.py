@@ -260,7 +260,7 @@ def test_the_environment_of_a_cuda_device_knows_fires_as_a_whole(
 
     monkeypatch.setattr("squishnative._core.Session", Session)
     monkeypatch.setattr(environment, "load", lambda *_: contextlib.nullcontext())
-    monkeypatch.setattr(environment, "seconds_of_an_image", lambda _: 1e-3)
+    monkeypatch.setattr(environment, "seconds_of_an_image", lambda *_, **__: 1e-3)
     found = measure_environment(spec, 0, Engine("cuda"))
     assert (found.machine, found.inputs) == ("cuda, f32", 1)
     assert set(found.piece_seconds) == set(genome_of(spec))

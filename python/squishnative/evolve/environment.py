@@ -175,7 +175,7 @@ class _Probe:
             seconds[step] = seconds.get(step, 0.0) + ran.seconds
         for step, taken in seconds.items():
             self.seconds[step] = min(taken, self.seconds.get(step, math.inf))
-        self.call_seconds = min(self.call_seconds, seconds_of_an_image(self._net))
+        self.call_seconds = min(self.call_seconds, seconds_of_an_image(self._net, rounds=1))
 
 
 def _step(conv: str, device: str) -> str:
