@@ -49,10 +49,11 @@ def quantise(
 ) -> None:
     """Makes a net for integer arithmetic: activations in 8 bits.
 
-    How large each activation gets is measured on photographs; the engine then computes the new file
-    in integers, faster and with the same results on every CPU. Weights become int8 where they are
-    floats; a file of int4 weights keeps them. Says how many photographs of val are right before and
-    after. --size: the new file is for images of this size. Needs the extra [train].
+    How large each activation gets is measured on photographs; the engine can then compute the new
+    file in integers: faster on most CPUs, and with --storage i8 the same results on all. Weights
+    become int8 where they are floats; a file of int4 weights keeps them. Says how many photographs
+    of val are right before and after. --size: the new file is for images of this size. Needs the
+    extra [train].
 
     squish quantise net.squish --data photos -o net8.squish
     squish quantise imagenette-m --data photos -o net8.squish --images 1024
