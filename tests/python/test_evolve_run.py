@@ -82,8 +82,8 @@ class TestRun:
             assert file.stat().st_size == member.shipped_bytes == member.bytes[dtype]
             assert member.parents == [member.name.replace("family/", "").replace("-m", "/m")]
             assert len(member.losses) == 2
-            with squishnative.load(file) as net:
-                assert net.storage == ("i8" if asked.engine.integers else "f32")
+            with squishnative.load(file, storage=storage) as net:
+                assert (net.model.why_not_in_integers == "") == asked.engine.integers
                 logits = net.infer(np.ascontiguousarray(data.val.images))
                 stored = [conv for layer in net.model.layers for conv in layer.convs]
                 assert {conv.dtype for conv in stored if conv.out_channels} == {dtype}
