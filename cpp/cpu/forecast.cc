@@ -3,8 +3,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/winograd.h"
 #include "format/weights.h"
-#include "plan/fuse.h"
-#include "plan/plan.h"
+#include "plan/layout.h"
 #include "plan/ranked_bits.h"
 
 namespace squish {
@@ -37,19 +36,18 @@ bool integers_are_faster(const Graph& graph, const SessionOptions& options) {
   const KernelTable& floats = choose_kernels(options.isa);
   const IntegerKernels& integers = choose_integer_kernels(floats);
   const InputDescription& input = graph.net().input;
-  const std::vector<Op> ops = fuse(graph);
-  const Plan plan = make_plan(graph, ops, input.height, input.width);
+  const std::vector<Shape> outputs = graph.shapes(input.height, input.width);
   double float_time = 0, integer_time = 0;
-  for (size_t k = 0; k < ops.size(); ++k) {
-    const Shape& output = plan.steps[k].conv_output;
-    const auto pixels = static_cast<double>(int64_t{output.height} * output.width);
-    for (const ConvDescription* conv : ops[k].convs) {
+  for (size_t k = 0; k < outputs.size(); ++k) {
+    const auto pixels = static_cast<double>(int64_t{outputs[k].height} * outputs[k].width);
+    for (const ConvDescription& conv : graph.layers()[k].convs) {
+      if (conv.out_channels == 0) continue;  // an expand that a Fire has not
       const double cluster =
-          conv->type == WeightType::kI4 ? integers.costs.cluster_of_int4 : integers.costs.cluster;
+          conv.type == WeightType::kI4 ? integers.costs.cluster_of_int4 : integers.costs.cluster;
       float_time +=
-          pixels * floats.cluster_cost * static_cast<double>(float_clusters(*conv, options.winograd));
-      integer_time += pixels * (cluster * static_cast<double>(count_live_quads(*conv)) +
-                                integers.costs.result * blocks_of(conv->out_channels));
+          pixels * floats.cluster_cost * static_cast<double>(float_clusters(conv, options.winograd));
+      integer_time += pixels * (cluster * static_cast<double>(count_live_quads(conv)) +
+                                integers.costs.result * blocks_of(conv.out_channels));
     }
   }
   return integer_time <= float_time;

@@ -57,6 +57,15 @@ TEST(Forecast, KnowsWinograd) {
   }
 }
 
+// Sessions run any size; only a plan for it may be refused.
+TEST(Forecast, TakesSizesThatNoPlanHasMemoryFor) {
+  NetBuilder net(3, 3);
+  net.net().input.height = net.net().input.width = 1 << 15;
+  net.conv(-1, 64, square(1), {true, 1, false, WeightType::kI4});
+  net.hold_in_bytes();
+  EXPECT_NO_THROW(Session(net.model(), session_options("scalar")));
+}
+
 TEST(Forecast, IsAskedOnlyOnACpuAndOfNetsMadeForIntegers) {
   SessionOptions reference;
   reference.device = "reference";

@@ -76,7 +76,10 @@ void compare_integers(const std::shared_ptr<const Model>& model, const Shape& im
                       const std::vector<float>& pixels) {
   const auto wanted = reference::run_in_integers(model->graph(), pixels.data(), image.height, image.width);
   std::vector<float> got(wanted.size());
-  Session(model).run({pixels.data(), PixelFormat::kF32Nchw, 1, image.height, image.width}, got.data());
+  SessionOptions options;
+  options.storage = "i8";
+  Session(model, options)
+      .run({pixels.data(), PixelFormat::kF32Nchw, 1, image.height, image.width}, got.data());
   if (got != wanted) throw std::logic_error("integer arithmetic: other bits than the reference's");
 }
 
