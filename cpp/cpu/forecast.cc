@@ -1,5 +1,7 @@
 #include "cpu/forecast.h"
 
+#include <algorithm>
+
 #include "cpu/dispatch.h"
 #include "cpu/winograd.h"
 #include "format/weights.h"
@@ -24,10 +26,9 @@ int64_t count_live_quads(const ConvDescription& conv) {
 
 // Clusters of 16x1 at a pixel, or as long as their outputs take in tiles.
 int64_t float_clusters(const ConvDescription& conv, bool winograd) {
-  const int64_t clusters = count_live_clusters(conv), blocks = blocks_of(conv.out_channels);
-  const bool in_tiles =
-      winograd && conv.window.is_3x3(1) && winograd_pays(clusters / blocks, conv.in_channels);
-  return in_tiles ? blocks * winograd_cost(conv.in_channels) : clusters;
+  const int64_t clusters = count_live_clusters(conv);
+  if (!winograd || !conv.window.is_3x3(1)) return clusters;
+  return std::min(clusters, blocks_of(conv.out_channels) * winograd_cost(conv.in_channels));
 }
 
 }  // namespace
