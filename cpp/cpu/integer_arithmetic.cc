@@ -6,14 +6,6 @@
 #include "cpu/explain.h"
 
 namespace squish {
-namespace {
-
-MixedView buffer(const ImageRun& run, int index) {
-  const PlannedBuffer& buffer = run.bound->plan.buffers[static_cast<size_t>(index)];
-  return {&buffer.layout, buffer.quantisation, run.arena + buffer.offset};
-}
-
-}  // namespace
 
 IntegerArithmetic::IntegerArithmetic(const Graph& graph, const MixedKernels& kernels)
     : graph_(graph),
@@ -70,6 +62,12 @@ bool IntegerArithmetic::run_step(const ImageRun& run, int step, float* scratch, 
     run_output(buffer(run, run.bound->plan.steps.back().output), run.output);
   }
   return true;
+}
+
+MixedView IntegerArithmetic::buffer(const ImageRun& run, int index) const {
+  const PlannedBuffer& buffer = run.bound->plan.buffers[static_cast<size_t>(index)];
+  return {&buffer.layout, buffer.quantisation, kernels_.integers.activation_offset,
+          run.arena + buffer.offset};
 }
 
 bool IntegerArithmetic::run_input(const ImageRun& run, Share share) const {

@@ -24,6 +24,7 @@ class IntegerArithmetic final : public Arithmetic {
     std::vector<BoundIntegerConv> convs;  // one an op
   };
 
+  MixedView buffer(const ImageRun& run, int index) const;
   bool run_input(const ImageRun& run, Share share) const;
   void run_op(const ImageRun& run, size_t op, float* scratch, Share share) const;
 

@@ -15,8 +15,11 @@ constexpr int kMaxIntegerBlocks = 2;  // of a group
 // A group of 1 or 2 adjacent output blocks (16 channels each) over a band of output rows. Activations are blocked, [block][row]
 // [column][16], or, the net's input, in quads, [row][column][4]. All strides are in bytes.
 //
-// For each output pixel: sum = start + sum over k of weights[k] * (input[pixel + offsets[k] .. + 3] - the kernels'
-// activation_offset): one column k is a cluster of 16 outputs x 4 inputs (a group of two: a pair of them).
+// An activation lies in its byte less the kernels' activation_offset, modulo 256: as it is, or, where instructions multiply
+// signed bytes, from -128 to 127.
+//
+// For each output pixel: sum = start + sum over k of weights[k] * input[pixel + offsets[k] .. + 3], the bytes unsigned or
+// signed: one column k is a cluster of 16 outputs x 4 inputs (a group of two: a pair of them).
 struct IntegerConvTask {
   const uint8_t* input;    // the pixel under kernel position (pad, pad) of the band's first output pixel
   ptrdiff_t input_row;     // from one output row's pixels to the next one's
@@ -26,8 +29,8 @@ struct IntegerConvTask {
   ptrdiff_t columns;
   const int32_t* start;        // [blocks][16]
   const float *factor, *term;  // [blocks][16]
-  // true: sum * factor + term, rounded to an integer from `low` to 255, in a byte; with running_max, or what the output
-  // holds where that is larger. false: max(floor, sum * factor + term), in a float.
+  // true: an activation, sum * factor + term rounded to an integer from `low` to 255; with running_max, or the one that
+  // the output holds where that is larger. false: max(floor, sum * factor + term), in a float.
   bool to_bytes;
   int low;
   bool running_max;
@@ -49,8 +52,8 @@ struct BytePoolTask {
   int windows;
 };
 
-// One row of the net's input to quads of bytes: x * inverse + zero, rounded to an integer from 0 to 255. Bytes of channels
-// that there are not are 0.
+// One row of the net's input to quads of activations: x * inverse + zero, rounded to an integer from 0 to 255. Those of
+// channels that there are not are 0.
 struct QuadTask {
   // One of: uint8 [width][channels], of which x = scale[c] * pixel + shift[c]; x itself, [channels] planes.
   const uint8_t* pixels;
@@ -77,7 +80,7 @@ struct IntegerKernels {
   const char* isa;
   IntegerCosts costs;
   int max_group;          // most blocks in a group
-  int activation_offset;  // see IntegerConvTask
+  int activation_offset;  // 0 or 128: see IntegerConvTask
   int cluster_bytes;
   // Lays clusters, int8 [16 outputs][4 inputs] each and at least one, in the kernels' order.
   void (*pack)(const int8_t* clusters, ptrdiff_t count, uint8_t* packed);

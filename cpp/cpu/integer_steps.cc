@@ -9,10 +9,10 @@
 namespace squish {
 namespace {
 
-uint8_t to_byte(float value, const Quantisation& q, float inverse) {
+int quantised(float value, const Quantisation& q, float inverse) {
   const float scaled = value * inverse + static_cast<float>(q.zero);
   const float not_negative = scaled > 0 ? scaled : 0;  // of NaN, too
-  return static_cast<uint8_t>(std::nearbyint(std::min(not_negative, 255.0f)));
+  return static_cast<int>(std::nearbyint(std::min(not_negative, 255.0f)));
 }
 
 float inverse_of(const Quantisation& q) { return static_cast<float>(1 / double{q.scale}); }
@@ -25,8 +25,10 @@ void read_values(MixedView from, int64_t at, int64_t step, int64_t count, float*
     return;
   }
   const uint8_t* data = from.bytes().data + at;
-  for (int64_t k = 0; k < count; ++k)
-    values[k] = from.quantisation.scale * static_cast<float>(data[k * step] - from.quantisation.zero);
+  for (int64_t k = 0; k < count; ++k) {
+    const int steps = from.activation_of(data[k * step]) - from.quantisation.zero;
+    values[k] = from.quantisation.scale * static_cast<float>(steps);
+  }
 }
 
 void write_values(MixedView to, int64_t at, int64_t step, int64_t count, const float* values) {
@@ -37,7 +39,8 @@ void write_values(MixedView to, int64_t at, int64_t step, int64_t count, const f
   }
   const float inverse = inverse_of(to.quantisation);
   uint8_t* data = to.bytes().data + at;
-  for (int64_t k = 0; k < count; ++k) data[k * step] = to_byte(values[k], to.quantisation, inverse);
+  for (int64_t k = 0; k < count; ++k)
+    data[k * step] = to.byte_of(quantised(values[k], to.quantisation, inverse));
 }
 
 int64_t pixel_at(const Layout& layout, int block, int y) {
@@ -46,7 +49,7 @@ int64_t pixel_at(const Layout& layout, int block, int y) {
 
 void clear_border(MixedView out, int block, Range rows) {
   if (out.is_bytes()) {
-    clear_border(out.bytes(), block, rows, static_cast<uint8_t>(out.quantisation.zero));
+    clear_border(out.bytes(), block, rows, out.byte_of(out.quantisation.zero));
   } else {
     clear_border(out.floats(), block, rows);
   }

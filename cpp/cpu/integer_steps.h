@@ -18,9 +18,13 @@ namespace squish {
 struct MixedView {
   const Layout* layout;
   Quantisation quantisation;
+  int activation_offset;  // the kernels'
   void* data;
 
   bool is_bytes() const { return quantisation.is_bytes(); }
+  // An activation in its byte, and back.
+  uint8_t byte_of(int activation) const { return static_cast<uint8_t>(activation - activation_offset); }
+  int activation_of(uint8_t byte) const { return static_cast<uint8_t>(byte + activation_offset); }
   ByteView bytes() const { return {layout, static_cast<uint8_t*>(data)}; }
   MutableView floats() const { return {layout, static_cast<float*>(data)}; }
 };

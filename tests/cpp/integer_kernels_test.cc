@@ -44,8 +44,16 @@ float scaled(int64_t sum, float factor, float term) {
   return product + term;
 }
 
-uint8_t byte_of(float value, int low) {
-  return static_cast<uint8_t>(std::clamp(std::nearbyint(value), static_cast<float>(low), 255.0f));
+int quantised(float value, int low) {
+  return static_cast<int>(std::clamp(std::nearbyint(value), static_cast<float>(low), 255.0f));
+}
+
+// An activation in its byte, and back.
+uint8_t byte_of(const IntegerKernels& kernels, int activation) {
+  return static_cast<uint8_t>(activation - kernels.activation_offset);
+}
+int activation_of(const IntegerKernels& kernels, uint8_t byte) {
+  return (byte + kernels.activation_offset) % 256;
 }
 
 class IntegerTest : public ::testing::TestWithParam<const IntegerKernels*> {
@@ -162,7 +170,8 @@ class KernelCall {
     for (ptrdiff_t k = 0; k < task_.columns; ++k) {
       const int8_t* weight = &weights_[static_cast<size_t>((k * blocks_ * kLanes + o) * kInputs)];
       for (int i = 0; i < kInputs; ++i)
-        sum += weight[i] * (pixel[task_.offsets[k] + i] - kernels_.activation_offset);
+        sum +=
+            weight[i] * (activation_of(kernels_, pixel[task_.offsets[k] + i]) - kernels_.activation_offset);
     }
     const float value = scaled(sum, factor_[static_cast<size_t>(o)], term_[static_cast<size_t>(o)]);
     const auto at = static_cast<size_t>(o / kLanes * task_.output_block + y * task_.output_row +
@@ -171,8 +180,9 @@ class KernelCall {
       const float result = std::max(task_.floor, value);
       std::copy_n(reinterpret_cast<const uint8_t*>(&result), sizeof result, &expected[at]);
     } else {
-      const uint8_t byte = byte_of(value, task_.low);
-      expected[at] = task_.running_max ? std::max(expected[at], byte) : byte;
+      int activation = quantised(value, task_.low);
+      if (task_.running_max) activation = std::max(activation, activation_of(kernels_, expected[at]));
+      expected[at] = byte_of(kernels_, activation);
     }
   }
 
@@ -232,8 +242,8 @@ TEST_P(IntegerConvKernels, KeepWhatIsLargerInARunningMaximum) {
 // The largest sums that a net may have, of bytes and weights at the ends of their ranges.
 TEST_P(IntegerConvKernels, AddUpTheLargestProducts) {
   constexpr int kMany = INT32_MAX / (255 * 127) / kInputs;
-  const auto check = [&](uint8_t activation, int8_t weight) {
-    std::vector<uint8_t> input(kLanes, activation);
+  const auto check = [&](int activation, int8_t weight) {
+    std::vector<uint8_t> input(kLanes, byte_of(kernels(), activation));
     std::vector<int8_t> weights(size_t{kMany} * kLanes * kInputs, weight);
     std::vector<uint8_t> packed(size_t{kMany} * static_cast<size_t>(kernels().cluster_bytes) + 64);
     kernels().pack(weights.data(), kMany, packed.data());
@@ -287,12 +297,14 @@ TEST_P(BytePoolKernels, AreTheLargestBytes) {
             {input.data(), row, rows, width, w.kernel, w.stride, w.pad_left, output.data(), windows});
         for (int i = 0; i < windows * kLanes; ++i) {
           const int left = i / kLanes * w.stride - w.pad_left;
-          uint8_t largest = 0;
+          int largest = 0;
           for (int y = 0; y < rows; ++y) {
-            for (int x = std::max(left, 0); x < std::min(left + w.kernel, width); ++x)
-              largest = std::max(largest, input[static_cast<size_t>(y * row + x * kLanes + i % kLanes)]);
+            for (int x = std::max(left, 0); x < std::min(left + w.kernel, width); ++x) {
+              const uint8_t byte = input[static_cast<size_t>(y * row + x * kLanes + i % kLanes)];
+              largest = std::max(largest, activation_of(kernels(), byte));
+            }
           }
-          ASSERT_EQ(output[static_cast<size_t>(i)], largest)
+          ASSERT_EQ(output[static_cast<size_t>(i)], byte_of(kernels(), largest))
               << width << " pixels, " << rows << " rows, at " << i;
         }
       }
@@ -334,16 +346,16 @@ class QuadKernels : public IntegerTest {
     kernels().quads(task);
     for (int i = 0; i < width * kInputs; ++i) {
       const int x = i / kInputs, c = i % kInputs;
-      uint8_t wanted = 0;
+      int wanted = 0;
       if (c < channels) {
         const auto channel = static_cast<size_t>(c);
         const float value = from_pixels ? scaled(pixels[static_cast<size_t>(x * channels + c)],
                                                  scale[channel], shift[channel])
                                         : values[static_cast<size_t>(c * width + x)];
         const volatile float product = value * task.inverse;
-        wanted = byte_of(product + task.zero, 0);
+        wanted = quantised(product + task.zero, 0);
       }
-      ASSERT_EQ(output[static_cast<size_t>(i)], wanted)
+      ASSERT_EQ(output[static_cast<size_t>(i)], byte_of(kernels(), wanted))
           << channels << " channels, " << width << " pixels, pixel " << x << ", channel " << c;
     }
   }

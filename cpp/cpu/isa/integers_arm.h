@@ -10,7 +10,7 @@
 namespace squish {
 namespace {
 
-// Products of signed bytes are what every Arm has: activations, less 128, become signed.
+// Products of signed bytes are what every Arm has.
 constexpr int kActivationOffset = 128;
 constexpr int kMaxIntegerGroup = 1;
 constexpr int kPixelsAtOnce = 1;
@@ -23,7 +23,7 @@ struct Cluster {
   int8x16_t v[4];
 };
 struct Bytes {
-  uint8x16_t v;
+  int8x16_t v;
 };
 
 inline Sums load_sums(const int32_t* p) {
@@ -34,11 +34,13 @@ inline Cluster load_cluster(const uint8_t* p) {
   return {{vld1q_s8(weights), vld1q_s8(weights + 16), vld1q_s8(weights + 32), vld1q_s8(weights + 48)}};
 }
 // Four activations, in the first half of the register.
-inline int8x8_t signed_quad(const uint8_t* p) {
+inline int8x8_t load_quad(const uint8_t* p) {
   uint32_t quad;
   __builtin_memcpy(&quad, p, sizeof quad);
-  return vreinterpret_s8_u8(veor_u8(vcreate_u8(quad), vdup_n_u8(0x80)));
+  return vcreate_s8(quad);
 }
+// From 0 .. 255 to -128 .. 127.
+inline int8x16_t less_128(uint8x16_t a) { return vreinterpretq_s8_u8(veorq_u8(a, vdupq_n_u8(0x80))); }
 
 inline float32x4_t scaled(int32x4_t sums, const float* factor, const float* term) {
   return vaddq_f32(vmulq_f32(vcvtq_f32_s32(sums), vld1q_f32(factor)), vld1q_f32(term));
@@ -50,7 +52,8 @@ inline Bytes to_bytes(Sums sums, const float* factor, const float* term, int low
   };
   const uint16x8_t halves[] = {vqmovn_high_u32(vqmovn_u32(rounded(0)), rounded(1)),
                                vqmovn_high_u32(vqmovn_u32(rounded(2)), rounded(3))};
-  return {vmaxq_u8(vqmovn_high_u16(vqmovn_u16(halves[0]), halves[1]), vdupq_n_u8(static_cast<uint8_t>(low)))};
+  const uint8x16_t activations = vqmovn_high_u16(vqmovn_u16(halves[0]), halves[1]);
+  return {less_128(vmaxq_u8(activations, vdupq_n_u8(static_cast<uint8_t>(low))))};
 }
 // fmax would take 0 before -0, which the others keep.
 inline void store_floats(uint8_t* p, Sums sums, const float* factor, const float* term, float floor) {
@@ -62,15 +65,16 @@ inline void store_floats(uint8_t* p, Sums sums, const float* factor, const float
   }
 }
 
-inline Bytes load_bytes(const uint8_t* p) { return {vld1q_u8(p)}; }
-inline void store_bytes(uint8_t* p, Bytes a) { vst1q_u8(p, a.v); }
-inline Bytes max_bytes(Bytes a, Bytes b) { return {vmaxq_u8(a.v, b.v)}; }
+inline Bytes load_bytes(const uint8_t* p) { return {vld1q_s8(reinterpret_cast<const int8_t*>(p))}; }
+inline void store_bytes(uint8_t* p, Bytes a) { vst1q_s8(reinterpret_cast<int8_t*>(p), a.v); }
+inline Bytes max_bytes(Bytes a, Bytes b) { return {vmaxq_s8(a.v, b.v)}; }
 inline Bytes max_bytes(Bytes a, const uint8_t* p) { return max_bytes(a, load_bytes(p)); }
 
 // A byte in the low end of each lane's 32 bits.
 inline uint32x4_t round_to_byte(Vec a) { return vminq_u32(vcvtnq_u32_f32(a.v), vdupq_n_u32(255)); }
 inline void store_quads(uint8_t* p, uint32x4_t a, uint32x4_t b, uint32x4_t c) {
-  vst1q_u8(p, vreinterpretq_u8_u32(vsliq_n_u32(vsliq_n_u32(a, b, 8), c, 16)));
+  const uint32x4_t quads = vsliq_n_u32(vsliq_n_u32(a, b, 8), c, 16);
+  store_bytes(p, {less_128(vreinterpretq_u8_u32(quads))});
 }
 
 }  // namespace

@@ -7,9 +7,12 @@
 namespace squish {
 namespace {
 
-// 20 sums, 4 weights, the sign, 2 of activations and 4 products of the 32 registers.
+// 20 sums, 4 weights, 2 of activations and 4 products of the 32 registers.
 constexpr int kMaxIntegerTile = 5;
-constexpr IntegerCosts kCosts{7, 7, 7};  // by its instructions: no Arm has been measured
+// Half the cycles of a model of Cortex-A57 and A72 (tools/bench/model_kernels.py, cortex-a72): one instruction a cycle
+// multiplies four floats or eight bytes, so a 16x1 cluster in floats takes 4. Cortex-A53's model would say 6.5 instead
+// of 4. No Arm has been measured.
+constexpr IntegerCosts kCosts{4, 4, 5};
 
 struct Quad {
   int8x16_t first, second;  // inputs 0 and 1, eight times; 2 and 3
@@ -26,7 +29,7 @@ inline void pack_clusters(const int8_t* clusters, ptrdiff_t count, uint8_t* pack
 }
 
 inline Quad broadcast_quad(const uint8_t* p) {
-  const int16x4_t pairs = vreinterpret_s16_s8(signed_quad(p));
+  const int16x4_t pairs = vreinterpret_s16_s8(load_quad(p));
   return {vreinterpretq_s8_s16(vdupq_lane_s16(pairs, 0)), vreinterpretq_s8_s16(vdupq_lane_s16(pairs, 1))};
 }
 inline Sums dot(Sums sums, Cluster weights, Quad quad) {

@@ -6,9 +6,11 @@
 namespace squish {
 namespace {
 
-// 20 sums, 4 weights, the sign and 5 quads of the 32 registers. GCC reads all quads of a column before their products.
+// 20 sums, 4 weights and 5 quads of the 32 registers: GCC reads all quads of a column before their products.
 constexpr int kMaxIntegerTile = 5;
-constexpr IntegerCosts kCosts{2, 2, 7};  // by its instructions: no Arm has been measured
+// Cycles of a model of Cortex-A76 (tools/bench/model_kernels.py, neoverse-n1), which takes 2 for a 16x1 cluster in floats,
+// too. No Arm has been measured.
+constexpr IntegerCosts kCosts{2, 2, 12};
 
 struct Quad {
   int8x8_t v;  // in the first half
@@ -18,7 +20,7 @@ inline void pack_clusters(const int8_t* clusters, ptrdiff_t count, uint8_t* pack
   if (count > 0) __builtin_memcpy(packed, clusters, static_cast<size_t>(count) * kClusterBytes);
 }
 
-inline Quad broadcast_quad(const uint8_t* p) { return {signed_quad(p)}; }  // sdot does the broadcast
+inline Quad broadcast_quad(const uint8_t* p) { return {load_quad(p)}; }  // sdot does the broadcast
 inline Sums dot(Sums sums, Cluster weights, Quad quad) {
   return {{vdotq_lane_s32(sums.v[0], weights.v[0], quad.v, 0),
            vdotq_lane_s32(sums.v[1], weights.v[1], quad.v, 0),

@@ -22,7 +22,8 @@ void quads_plainly(const QuadTask& task, ptrdiff_t begin, ptrdiff_t end) {
         value = value < 255 ? value : 255;
       }
       const float rounded = value + kNoFraction;
-      task.output[kClusterInputs * x + c] = static_cast<uint8_t>(rounded - kNoFraction);
+      const int activation = static_cast<int>(rounded - kNoFraction);
+      task.output[kClusterInputs * x + c] = static_cast<uint8_t>(activation - kActivationOffset);
     }
   }
 }

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import re
+import shutil
+
+import model_kernels
+import pytest
+from model_kernels import KERNELS, ModelError, compile_kernels, cycles, tile_loops
+
+COMPILER = "aarch64-linux-gnu-g++"
+
+TILE = "_ZN6squish9FloatConv4tileILi{rows}ELi{pixels}ELi{step}ELi1EEEvRKNS_8ConvTaskE:"
+BODY = """
+\tldp\tq0, q1, [x4]
+.L2:
+\tldr\ts4, [x1, x6, lsl 2]
+\t.p2align 3,,7
+\tfmla\tv8.4s, v2.4s, v4.s[0]
+\tstr\tq8, [sp, 80]
+\tbgt\t.L2
+\tbeq\t.L3
+.L3:
+\tfmax\tv3.4s, v3.4s, v19.4s
+\tcbnz\tx3, .L3
+\tret
+"""
+
+
+def assembly(*, rows: int = 1, pixels: int = 3, step: int = 16) -> str:
+    return TILE.format(rows=rows, pixels=pixels, step=step) + BODY
+
+
+def test_finds_the_longest_loop_of_each_tile() -> None:
+    text = (
+        assembly(pixels=3)
+        + assembly(pixels=2)
+        + assembly(rows=2)
+        + assembly(step=1)
+        + "other:"
+        + BODY
+    )
+    loops = list(tile_loops(text))
+    assert [loop.pixels for loop in loops] == [2, 3]
+    for loop in loops:
+        assert [line.split("\t")[0] for line in loop.instructions] == ["ldr", "fmla", "str"]
+        assert loop.in_memory == 1
+    assert [loop.pixels for loop in tile_loops(text, step=1)] == [3]
+
+
+@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no {COMPILER}")
+@pytest.mark.parametrize("name", KERNELS)
+def test_no_kernel_keeps_sums_in_memory(name: str) -> None:
+    loops = list(tile_loops(compile_kernels(COMPILER, name)))
+    assert [loop.pixels for loop in loops] == [1, 2, 3, 4, 5]
+    for loop in loops:
+        multiplied = sum(bool(re.match("fmla|sdot|smlal|smull", i)) for i in loop.instructions)
+        assert multiplied == {"integers_neon": 8}.get(name, 4) * loop.pixels
+        assert loop.in_memory == 0
+
+
+@pytest.mark.skipif(shutil.which("llvm-mca-19") is None, reason="no llvm-mca-19")
+def test_a_model_of_cortex_a76_multiplies_twice_a_cycle() -> None:
+    products = [f"fmla v{k}.4s, v30.4s, v31.s[0]" for k in range(20)]
+    assert cycles(
+        "llvm-mca-19", "neoverse-n1", model_kernels.Loop(5, tuple(products))
+    ) == pytest.approx(10, rel=0.05)
+
+
+def test_says_which_tool_is_missing() -> None:
+    with pytest.raises(ModelError, match="no-such-compiler: not found"):
+        compile_kernels("no-such-compiler", "kernels_neon")
