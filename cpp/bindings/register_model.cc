@@ -53,9 +53,16 @@ py::array_t<float> weight_of(const ConvInfo& info) {
   return py::array_t<float>(shape, values.data());
 }
 
-py::array_t<float> bias_of(const ConvInfo& info) {
-  const std::vector<float> values = decode_bias(*info.conv);
+py::array_t<float> array_of(const std::vector<float>& values) {
   return py::array_t<float>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+py::array_t<float> bias_of(const ConvInfo& info) { return array_of(decode_bias(*info.conv)); }
+
+std::optional<py::array_t<float>> scale_of(const ConvInfo& info) {
+  const WeightType type = info.conv->type;
+  if (type != WeightType::kI8 && type != WeightType::kI4) return {};
+  return array_of(decode_scale(*info.conv));
 }
 
 ModelPtr from_bytes(const py::bytes& data) {
@@ -92,7 +99,8 @@ void register_conv_info(py::module_& m) {
       .def_property_readonly("live_clusters", [](const ConvInfo& i) { return count_live_clusters(*i.conv); })
       .def_property_readonly("clusters", [](const ConvInfo& i) { return count_clusters(*i.conv); })
       .def("weight", &weight_of, "(O, I, H, W), decoded; absent weights are 0.")
-      .def("bias", &bias_of, "(O,)");
+      .def("bias", &bias_of, "(O,)")
+      .def("scale", &scale_of, "(O,), of integers: weight = scale * an int8. None of floats.");
 }
 
 void register_layer_info(py::module_& m) {

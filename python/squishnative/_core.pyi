@@ -76,6 +76,8 @@ class ConvInfo:
         """(O, I, H, W), decoded; absent weights are 0."""
     def bias(self) -> npt.NDArray[np.float32]:
         """(O,)"""
+    def scale(self) -> Optional[npt.NDArray[np.float32]]:
+        """(O,), of integers: weight = scale * an int8. None of floats."""
 
 class LayerInfo:
     """One layer as the file stores it."""

@@ -170,6 +170,29 @@ class NetSpec:
         writer.set_about(self.about)
         return writer
 
+    def activation_sources(self) -> dict[int, int]:
+        """Of the net's input and each layer's output: which one it is held in bytes like.
+
+        An activation and a max pool of it are held alike, so these have the one before the pools.
+        """
+        sources = {INPUT: INPUT}
+        for k, layer in enumerate(self.layers):
+            sources[k] = sources[layer.input] if isinstance(layer, MaxPool) else k
+        return sources
+
+    def activations(self) -> dict[int, Optional[Activation]]:
+        """How the net's input and each layer's output are held in bytes: as a reader says.
+
+        None: in floats. Of a net that is made for integers all readers say the same.
+        """
+        sources = self.activation_sources()
+        found: dict[int, Optional[Activation]] = {}
+        for layer in self.layers:
+            for _, conv in layer.named_convs():
+                if not (isinstance(layer, Fire) and conv is not layer.squeeze):
+                    found[sources[layer.inputs[0]]] = conv.activation
+        return {k: found.get(source) for k, source in sources.items()}
+
     @staticmethod
     def from_model(model: _core.Model) -> NetSpec:
         """The net of a loaded file, its weights decoded to float32."""

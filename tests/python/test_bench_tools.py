@@ -327,7 +327,7 @@ class TestPhotographs:
         right = (labels == data.val.classes).mean()
 
         def same_net(task: peers.Task) -> peers.Run:
-            assert task.calibration.shape[1:] == task.shape[1:]
+            assert task.calibration.shape[1:] == (*task.shape[2:], task.shape[1])
             assert len(task.calibration) >= min(compare.CALIBRATED, len(data.train.images))
             return squishnative.load(task.squish).infer
 

@@ -11,7 +11,6 @@ import squishnative
 from nets import random_net
 from squishnative.evolve.clusters import members, sums
 from squishnative.reference import integer_logits
-from squishnative.reference.integers import activation_sources
 from squishnative.spec import INPUT, Activation, Conv, Fire, InputSpec, NetSpec
 from squishnative.timing import time_interleaved
 from squishnative.train.architecture import squeezenet
@@ -25,7 +24,7 @@ def held_in_bytes(spec: NetSpec, seed: int) -> NetSpec:
         zero = int(rng.integers(0, 256)) if rng.random() < 0.5 else 0
         return Activation(float(np.float32(rng.uniform(0.004, 0.03))), zero)
 
-    sources = activation_sources(spec)
+    sources = spec.activation_sources()
     read = {source: some() for source in [INPUT, *range(len(spec.layers))]}
     for layer in spec.layers:
         if isinstance(layer, Conv):

@@ -5,10 +5,11 @@
 
 Every net is exported to ONNX, which the other engines read or convert. Before anything is timed,
 each engine's logits are compared with ours in float32. Engines that cannot run are named and left
-out; the engine squishnative-int8 is our own in integers, with a net that is made for them, by
-`squish quantise` where its file is not. Images are noise; with --data they are its photographs,
-int8 is calibrated with some of those to train with, and it is counted how many of the others each
-engine gets right.
+out. Those called -int8 run one net of integers, ours as its .squish file and the others as `squish
+export --integers` writes it: the net's own where its file is made for integers, otherwise as
+`squish quantise` makes it. Images are noise; with --data they are its photographs, some of those to
+train with tell an int8 net its ranges, and it is counted how many of the others each engine gets
+right.
 """
 
 from __future__ import annotations
@@ -152,9 +153,10 @@ def _rivals(
     shape = (batch, *ours.input_shape)
     photographs = None if data is None else _read_photographs(data, net)
     pixels = photographs.to_train if photographs else _noise(shape)
-    calibration = _normalised(pixels, ours)
-    task = Task(net, folder / f"{net.stem}.onnx", shape, threads, calibration, pixels)
-    images = next(in_batches(photographs.others, batch)) if photographs else calibration
+    task = Task(net, folder / f"{net.stem}.onnx", shape, threads, calibration=pixels)
+    images = (
+        next(in_batches(photographs.others, batch)) if photographs else _normalised(pixels, ours)
+    )
     logits = ours.infer(images)
 
     def accuracy(run: Run) -> Optional[float]:

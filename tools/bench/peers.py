@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import squishnative
 from squishnative import _core
+from squishnative.export import export
 from squishnative.spec import (
     INPUT,
     Add,
@@ -45,22 +46,12 @@ class Task:
     onnx: Path  # the same net; a peer may write files of its own beside it
     shape: tuple[int, int, int, int]  # N, C, H, W
     threads: int
-    calibration: FloatArray  # images whose activations tell their ranges, where they become int8
-    pixels: npt.NDArray[np.uint8]  # the same, (N, H, W, C), before they were normalised
+    calibration: npt.NDArray[np.uint8]  # images (N, H, W, C) that tell an int8 net its ranges
 
 
 def ours_int8(task: Task) -> Run:
     """This engine in integer arithmetic."""
-    file = task.squish
-    with squishnative.load(file) as net:
-        model, is_made = net.model, net.storage == "i8"
-    if not is_made:
-        quantise = importlib.import_module("squishnative.quantise").quantise
-        convs = [conv for layer in model.layers for conv in layer.convs if conv.out_channels]
-        dtype = "i4" if all(conv.dtype == "i4" for conv in convs) else "i8"
-        file = task.onnx.with_name(f"{task.onnx.stem}{INT8}.squish")
-        quantise(NetSpec.from_model(model), task.pixels, dtype).save(file, dtype)
-    return squishnative.load(file, threads=task.threads, storage="i8").infer
+    return squishnative.load(_in_integers(task), threads=task.threads, storage="i8").infer
 
 
 def onnxruntime(task: Task) -> Run:
@@ -69,13 +60,13 @@ def onnxruntime(task: Task) -> Run:
 
 
 def onnxruntime_int8(task: Task) -> Run:
-    """The same with weights and activations in 8 bits."""
+    """The same with our net of integers."""
     return _onnxruntime(task, int8=True)
 
 
 def _onnxruntime(task: Task, int8: bool) -> Run:
     ort = importlib.import_module("onnxruntime")
-    file = _quantise(task) if int8 else task.onnx
+    file = _in_integers_as_onnx(task) if int8 else task.onnx
     options = ort.SessionOptions()
     options.intra_op_num_threads = task.threads
     options.inter_op_num_threads = 1
@@ -89,13 +80,13 @@ def openvino(task: Task) -> Run:
 
 
 def openvino_int8(task: Task) -> Run:
-    """The same with weights and activations in 8 bits, from the file that ONNX Runtime has."""
+    """The same with our net of integers."""
     return _openvino(task, int8=True)
 
 
 def _openvino(task: Task, int8: bool) -> Run:
     ov = importlib.import_module("openvino")
-    file = _quantise(task) if int8 else task.onnx
+    file = _in_integers_as_onnx(task) if int8 else task.onnx
     core = ov.Core()
     model = core.read_model(str(file))
     model.reshape(list(task.shape))
@@ -223,28 +214,24 @@ def in_batches(images: FloatArray, size: int) -> Iterator[FloatArray]:
         yield np.concatenate([batch, batch[-1:].repeat(size - len(batch), axis=0)])
 
 
-def _quantise(task: Task) -> Path:
-    """Weights a channel and activations a tensor in 8 bits, by ONNX Runtime's own tool."""
+def _in_integers(task: Task) -> Path:
+    """The net as a file that is made for integer arithmetic: its own, or what we make of it."""
+    model = _core.Model.load(str(task.squish))
+    if not model.why_not_in_integers:
+        return task.squish
+    file = task.onnx.with_name(f"{task.onnx.stem}{INT8}.squish")
+    if not file.exists():
+        quantise = importlib.import_module("squishnative.quantise").quantise
+        convs = [conv for layer in model.layers for conv in layer.convs if conv.out_channels]
+        dtype = "i4" if all(conv.dtype == "i4" for conv in convs) else "i8"
+        quantise(NetSpec.from_model(model), task.calibration, dtype).save(file, dtype)
+    return file
+
+
+def _in_integers_as_onnx(task: Task) -> Path:
     file = task.onnx.with_name(f"{task.onnx.stem}{INT8}.onnx")
-    if file.exists():
-        return file
-    tool = importlib.import_module("onnxruntime.quantization")
-
-    class Calibration(tool.CalibrationDataReader):  # type: ignore[misc, name-defined]
-        batches = ({"input": batch} for batch in in_batches(task.calibration, task.shape[0]))
-
-        def get_next(self) -> Any:
-            return next(self.batches, None)
-
-    tool.quantize_static(
-        str(task.onnx),
-        str(file),
-        Calibration(),
-        quant_format=tool.QuantFormat.QDQ,
-        activation_type=tool.QuantType.QUInt8,  # as processors multiply them: u8 by s8
-        weight_type=tool.QuantType.QInt8,
-        per_channel=True,
-    )
+    if not file.exists():
+        export(_in_integers(task), file, integers=True)
     return file
 
 

@@ -10,7 +10,7 @@ import torch
 from squishnative import _core
 from squishnative.layers import LARGEST_BYTE
 from squishnative.quantise.histogram import Histogram, of_range
-from squishnative.reference.integers import activation_sources, check_made_for_integers
+from squishnative.reference.integers import check_made_for_integers
 from squishnative.spec import INPUT, Activation, ConvSpec, Fire, InputSpec, NetSpec
 from squishnative.train.augment import normalise
 from squishnative.train.dataset import Images
@@ -78,7 +78,7 @@ def _as_file(spec: NetSpec, dtype: str) -> NetSpec:
 
 def _activations(spec: NetSpec) -> list[_Bytes]:
     """In the order in which they are made."""
-    sources = activation_sources(spec)
+    sources = spec.activation_sources()
     of_source = {INPUT: _Bytes(INPUT, [])}
     found = [of_source[INPUT]]
     looked_at = set()

@@ -85,17 +85,6 @@ def check_made_for_integers(net: File) -> None:
     _integer_net(net)
 
 
-def activation_sources(spec: NetSpec) -> dict[int, int]:
-    """Of the net's input and each layer's output: which one it has its form from.
-
-    An activation and a max pool of it are held alike, so these have the one before the pools.
-    """
-    sources = {INPUT: INPUT}
-    for k, layer in enumerate(spec.layers):
-        sources[k] = sources[layer.input] if isinstance(layer, MaxPool) else k
-    return sources
-
-
 def _integer_net(net: File) -> _IntegerNet:
     data = net if isinstance(net, bytes) else Path(net).read_bytes()
     spec, integers = read_stored(data)
@@ -111,7 +100,7 @@ def _integer_net(net: File) -> _IntegerNet:
 
 def _forms(spec: NetSpec, integers: Mapping[str, Integers]) -> dict[int, Optional[Activation]]:
     """How each activation is held, where its readers agree."""
-    sources = activation_sources(spec)
+    sources = spec.activation_sources()
     found: dict[int, Activation] = {}
     for layer in spec.layers:
         squeezed: dict[int, Activation] = {}
