@@ -37,7 +37,9 @@ std::string hex(unsigned mask) {
   return text;
 }
 
-bool same_site(const Site& a, const Site& b) { return a.line == b.line && std::strcmp(a.file, b.file) == 0; }
+bool same_site(const Site& a, const Site& b) {
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
+}
 
 enum class State : uint8_t { kReady, kAtBarrier, kInWarp, kDone };
 
