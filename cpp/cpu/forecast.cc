@@ -7,6 +7,7 @@
 #include "format/weights.h"
 #include "plan/layout.h"
 #include "plan/ranked_bits.h"
+#include "squish/error.h"
 
 namespace squish {
 namespace {
@@ -31,13 +32,24 @@ int64_t float_clusters(const ConvDescription& conv, bool winograd) {
   return std::min(clusters, blocks_of(conv.out_channels) * winograd_cost(conv.in_channels));
 }
 
+// Where the size that a net says of itself is none that its layers can take, pixels count alike in all of them.
+std::vector<Shape> output_shapes(const Graph& graph) {
+  const InputDescription& input = graph.net().input;
+  try {
+    return graph.shapes(input.height, input.width);
+  } catch (const InvalidArgument&) {
+    std::vector<Shape> alike;
+    for (int k = 0; k < graph.size(); ++k) alike.push_back({graph.channels(k), 1, 1});
+    return alike;
+  }
+}
+
 }  // namespace
 
 bool integers_are_faster(const Graph& graph, const SessionOptions& options) {
   const KernelTable& floats = choose_kernels(options.isa);
   const IntegerKernels& integers = choose_integer_kernels(floats);
-  const InputDescription& input = graph.net().input;
-  const std::vector<Shape> outputs = graph.shapes(input.height, input.width);
+  const std::vector<Shape> outputs = output_shapes(graph);
   double float_time = 0, integer_time = 0;
   for (size_t k = 0; k < outputs.size(); ++k) {
     const auto pixels = static_cast<double>(int64_t{outputs[k].height} * outputs[k].width);

@@ -66,6 +66,15 @@ TEST(Forecast, TakesSizesThatNoPlanHasMemoryFor) {
   EXPECT_NO_THROW(Session(net.model(), session_options("scalar")));
 }
 
+TEST(Forecast, TakesNetsWhoseOwnSizeIsTooSmallForThem) {
+  NetBuilder net(4, 3);
+  net.net().input.height = net.net().input.width = 1;
+  net.conv(net.conv(-1, 64, square(3), {true, 1, false, WeightType::kI4}), 64, square(1),
+           {true, 1, false, WeightType::kI4});
+  net.hold_in_bytes();
+  EXPECT_EQ(automatic(net.model(), session_options("scalar")), "i8");
+}
+
 TEST(Forecast, IsAskedOnlyOnACpuAndOfNetsMadeForIntegers) {
   SessionOptions reference;
   reference.device = "reference";
