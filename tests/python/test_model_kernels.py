@@ -59,13 +59,29 @@ def test_no_kernel_keeps_sums_in_memory(name: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("llvm-mca-19") is None, reason="no llvm-mca-19")
-def test_a_model_of_cortex_a76_multiplies_twice_a_cycle() -> None:
-    products = [f"fmla v{k}.4s, v30.4s, v31.s[0]" for k in range(20)]
-    assert cycles(
-        "llvm-mca-19", "neoverse-n1", model_kernels.Loop(5, tuple(products))
-    ) == pytest.approx(10, rel=0.05)
+@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no {COMPILER}")
+@pytest.mark.parametrize(
+    ("name", "cpu", "bound"),
+    [
+        ("kernels_neon", "neoverse-n1", 2),  # four products, two a cycle
+        ("integers_neondot", "neoverse-n1", 2),
+        ("kernels_neon", "cortex-a72", 4),  # one a cycle
+        ("integers_neon", "cortex-a72", 8),  # eight
+    ],
+)
+def test_the_widest_tiles_multiply_in_every_cycle(name: str, cpu: str, bound: int) -> None:
+    *_, widest = tile_loops(compile_kernels(COMPILER, name))
+    taken = cycles("llvm-mca-19", cpu, widest) / widest.pixels
+    assert bound <= taken < 1.03 * bound
 
 
 def test_says_which_tool_is_missing() -> None:
     with pytest.raises(ModelError, match="no-such-compiler: not found"):
         compile_kernels("no-such-compiler", "kernels_neon")
+
+
+@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no {COMPILER}")
+def test_says_that_there_is_no_such_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["model_kernels.py", "kernels_neon", "--step", "3"])
+    with pytest.raises(SystemExit, match="kernels_neon: has no loops for pixels 3 values apart"):
+        model_kernels.main()

@@ -128,7 +128,10 @@ def main() -> None:
     rows = []
     try:
         for name in options.kernels or KERNELS:
-            for loop in tile_loops(compile_kernels(options.compiler, name), options.step):
+            loops = list(tile_loops(compile_kernels(options.compiler, name), options.step))
+            if not loops:
+                raise ModelError(f"{name}: has no loops for pixels {options.step} values apart")
+            for loop in loops:
                 each = [cycles(options.mca, cpu, loop) / loop.pixels for cpu in options.cpu]
                 counts = (loop.pixels, len(loop.instructions), loop.in_memory)
                 rows.append([name, *map(str, counts), *(f"{count:.2f}" for count in each)])

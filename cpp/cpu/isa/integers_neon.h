@@ -10,7 +10,7 @@ namespace {
 // 20 sums, 4 weights, 2 of activations and 4 products of the 32 registers.
 constexpr int kMaxIntegerTile = 5;
 // Half the cycles of a model of Cortex-A57 and A72 (tools/bench/model_kernels.py, cortex-a72): one instruction a cycle
-// multiplies four floats or eight bytes, so a 16x1 cluster in floats takes 4. Cortex-A53's model would say 6.5 instead
+// multiplies four floats or eight bytes, so a 16x1 cluster in floats takes 4. Cortex-A53's model would say 6.9 instead
 // of 4. No Arm has been measured.
 constexpr IntegerCosts kCosts{4, 4, 5};
 
