@@ -213,13 +213,17 @@ class Net:
 
     def profile(self, batch: Any, iterations: int = 20) -> str:
         """`explain` with the time each step takes an image: the least of the iterations."""
-        iterations = whole_number("iterations", iterations, 1, 2**31 - 1)
-        return profile_table(self._open().profile(as_array(batch), iterations))
+        return profile_table(self.profiled_steps(batch, iterations))
 
     def steps(self, size: Optional[Size] = None) -> list[_core.StepInfo]:
         """What `explain` shows, as objects."""
         height, width = self.input_shape[1:] if size is None else image_size(size)
         return self._open().explain(height, width)
+
+    def profiled_steps(self, batch: Any, iterations: int = 20) -> list[_core.StepInfo]:
+        """What `profile` shows, as objects."""
+        iterations = whole_number("iterations", iterations, 1, 2**31 - 1)
+        return self._open().profile(as_array(batch), iterations)
 
     def close(self) -> None:
         """Frees the engine's memory and threads, after calls under way. Closing twice is fine."""

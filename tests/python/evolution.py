@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import squishnative
 import torch
+from nets import SqueezeNet
 from pictures import SIZE
+from squishnative.convert.squeezenet import from_state_dict
 from squishnative.evolve.budget import Planner
 from squishnative.evolve.clusters import genome_of
 from squishnative.evolve.environment import Environment
@@ -26,8 +28,17 @@ def small(seed: int = 0) -> NetSpec:
     return spec
 
 
+def uneven(seed: int = 0) -> NetSpec:
+    """Fires of widths that are no multiples of 16, nor of 4."""
+    torch.manual_seed(seed)
+    module = SqueezeNet("1.1", 3, 3, ((26, 50, 66),) * 4 + ((39, 53, 65),) * 4)
+    spec = from_state_dict({name: tensor.numpy() for name, tensor in module.state_dict().items()})
+    spec.input = InputSpec(height=SIZE, width=SIZE, resize=SIZE)
+    return spec
+
+
 def environment(spec: NetSpec) -> Environment:
-    return Environment(dict.fromkeys(genome_of(spec), 1e-06), 1e-5, "test")
+    return Environment(dict.fromkeys(genome_of(spec), 1e-06), 1e-5, "test", "i8")
 
 
 def planner(spec: NetSpec, dtype: str = "i8", width: int = 1) -> Planner:

@@ -151,6 +151,11 @@ def test_inspect_shows_every_layer_and_the_totals(net_file: Path) -> None:
         assert word in table
 
 
+def test_inspect_says_which_arithmetic_a_file_is_made_for(net_file: Path) -> None:
+    assert "bytes, made for floats (layer " in succeed("inspect", net_file)
+    assert "bytes, made for integer arithmetic" in succeed("inspect", "imagenette-s")
+
+
 def test_inspect_json_adds_up(net_file: Path) -> None:
     document = json.loads(succeed("inspect", net_file, "--json", "--plan"))
     rows = {row["name"]: row for row in document["layers"]}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 import squishnative
 import torch
-from evolution import planner, settings, small
+from evolution import planner, settings, small, uneven
+from squishnative import _core
 from squishnative.evolve import environment, run
 from squishnative.evolve.budget import Budget, Planner, before_compression, file_bytes, within
 from squishnative.evolve.clusters import genome_of, members, sums, without_weakest
@@ -21,12 +23,12 @@ from squishnative.train.architecture import squeezenet
 class TestPlanner:
     @pytest.mark.parametrize("dtype", ["f32", "f16", "i8", "i4"])
     @pytest.mark.parametrize("share", [0.6, 0.3, 0.2])
-    @pytest.mark.parametrize("filters", [0.25, 0.4])  # 0.4: blocks that are not whole
+    @pytest.mark.parametrize("make", [small, uneven])
     @pytest.mark.parametrize("width", [1, 4])
     def test_the_file_has_the_bytes_that_were_planned(
-        self, dtype: str, share: float, filters: float, width: int
+        self, dtype: str, share: float, make: Callable[[], NetSpec], width: int
     ) -> None:
-        spec, encoding = squeezenet("1.1", 3, width=filters), f"cluster16x{width}"
+        spec, encoding = make(), f"cluster16x{width}"
         dense = len(spec.to_bytes(dtype, encoding, compress=False))
         most = share * dense
         counts = planner(spec, dtype, width).counts(Budget(bytes=most), {})
@@ -74,7 +76,7 @@ class TestPieces:
     @pytest.mark.parametrize(("width", "inputs"), [(1, 1), (1, 4), (4, 4), (4, 1)])
     def test_of_random_clusters(self, share: float, width: int, inputs: int) -> None:
         spec, rng = squeezenet("1.1", 10), np.random.default_rng(1)
-        costs = Environment(dict.fromkeys(genome_of(spec), 1.0), 0.0, "test", inputs=inputs)
+        costs = Environment(dict.fromkeys(genome_of(spec), 1.0), 0.0, "test", "i8", inputs=inputs)
         counts = {}
         for layer in spec.layers:
             for name, conv in layer.named_convs():
@@ -88,7 +90,7 @@ class TestPieces:
 
     def test_wide_clusters_get_more_weights_in_the_same_time(self) -> None:
         spec = squeezenet("1.1", 10)
-        costs = Environment(dict.fromkeys(genome_of(spec), 1.0), 0.0, "test", inputs=4)
+        costs = Environment(dict.fromkeys(genome_of(spec), 1.0), 0.0, "test", "i8", inputs=4)
         weights = {}
         for width in (1, 4):
             plan = Planner(spec, costs, "i8", width)
@@ -108,13 +110,15 @@ class TestArithmetic:
             ({"max_bytes": 1e4, "max_seconds": 1.0}, 4, 1),
             ({"cluster_shape": "16x4"}, 1, 4),
             ({"cluster_shape": "16x1", "max_bytes": None, "max_seconds": 1.0}, 4, 1),
+            ({"strategy": "paper", "max_bytes": None, "max_seconds": 1.0}, 4, 1),
+            ({"strategy": "paper", "max_bytes": None}, 4, 1),
         ],
     )
     def test_the_shape_of_clusters(
         self, wanted: dict[str, object], inputs: int, width: int
     ) -> None:
         asked = settings(Path("data"), Path("net.squish"), **wanted)
-        assert asked.width(Environment({}, 0.0, "test", inputs=inputs)) == width
+        assert asked.width(Environment({}, 0.0, "test", "i8", inputs=inputs)) == width
 
     @pytest.mark.parametrize(
         ("storage", "dtype", "costs", "chosen"),
@@ -140,11 +144,13 @@ class TestArithmetic:
             asked.append(engine.storage)
             inputs = 4 if engine.storage == "i8" else 1
             piece = costs[engine.storage] * inputs
-            return Environment(dict.fromkeys(genome_of(spec), piece), 0, engine.storage, 0, inputs)
+            return Environment(
+                dict.fromkeys(genome_of(spec), piece), 0, "", engine.storage, 0, inputs
+            )
 
         monkeypatch.setattr(run, "measure_environment", measure)
         wanted = settings(Path("data"), Path("net.squish"), storage=storage, dtype=dtype)
-        assert run.fastest_environment(squeezenet("1.1", 10), wanted).machine == chosen
+        assert run.fastest_environment(squeezenet("1.1", 10), wanted).storage == chosen
         assert asked == list(costs)
 
 
@@ -160,7 +166,8 @@ def test_the_environment_predicts_what_the_engine_takes(engine: Engine, inputs: 
     assert set(found.piece_seconds) == set(genome_of(spec))
     assert found.fixed_seconds >= 0
     assert found.inputs == inputs
-    assert found.machine.endswith(", 1 thread, i8" if inputs == 4 else ", 1 thread, f32")
+    assert found.machine.endswith(", 1 thread")
+    assert found.storage == ("i8" if inputs == 4 else "f32")
     plan = Planner(spec, found, "i8", inputs)
     fifth = {name: count // 5 for name, count in plan.totals.items()}
     assert 1e-5 < plan.seconds(fifth) < 0.6 * plan.seconds(plan.totals)
@@ -239,18 +246,20 @@ def test_the_environment_of_a_cuda_device_knows_fires_as_a_whole(
     spec = small()
     probes = []
 
-    class Session:
+    class Fake(contextlib.nullcontext[None]):
         isa, storage = "", "f32"
 
-        def __init__(
-            self, model: object, device: str, threads: int, isa: str, storage: str
-        ) -> None:
-            assert (device, threads, isa, storage) == ("cuda", 1, "", "auto")
-            genome = genome_of(NetSpec.from_model(model))  # type: ignore[arg-type]
+        def __init__(self, file: Path, *how: object) -> None:
+            super().__init__()
+            assert how == ("cuda", 1, None, "auto")
+            genome = genome_of(NetSpec.from_model(_core.Model.load(str(file))))
             self.cost = {n: 1e-6 * int(alive.sum()) for n, alive in genome.items()}
             probes.append(self)
 
-        def profile(self, *_: object) -> list[SimpleNamespace]:
+        def __enter__(self) -> Fake:  # type: ignore[override]
+            return self
+
+        def profiled_steps(self, *_: object) -> list[SimpleNamespace]:
             steps = [SimpleNamespace(layer="input", seconds=1e-6)]
             for name, seconds in self.cost.items():
                 whole = self is not probes[0] and "/" in name  # the second probe's Fires
@@ -258,11 +267,10 @@ def test_the_environment_of_a_cuda_device_knows_fires_as_a_whole(
                 steps.append(SimpleNamespace(layer=f"{layer}+pool", seconds=seconds))
             return steps
 
-    monkeypatch.setattr("squishnative._core.Session", Session)
-    monkeypatch.setattr(environment, "load", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(environment, "load", Fake)
     monkeypatch.setattr(environment, "seconds_of_an_image", lambda *_, **__: 1e-3)
     found = measure_environment(spec, 0, Engine("cuda"))
-    assert (found.machine, found.inputs) == ("cuda, f32", 1)
+    assert (found.machine, found.storage, found.inputs) == ("cuda", "f32", 1)
     assert set(found.piece_seconds) == set(genome_of(spec))
     assert list(found.piece_seconds.values()) == pytest.approx([1e-6] * 26)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from evolution import settings
+from evolution import environment, settings
 from squishnative.evolve.run import begin, evolve, young
 from squishnative.train.dataset import Dataset
 from squishnative.train.run import read_net
@@ -38,6 +38,14 @@ class TestRefuses:
             (
                 {"storage": "i8", "dtype": "f16"},
                 "dtype: got 'f16', wanted i8 or i4 with storage 'i8'",
+            ),
+            (
+                {"storage": "f16"},
+                "storage: got 'f16', the engine's device 'cpu' has 'f32' and 'i8'",
+            ),
+            (
+                {"cluster_shape": "16x4", "strategy": "paper"},
+                "cluster_shape: got '16x4', strategy 'paper' has clusters of its own",
             ),
             ({"cluster_shape": "4x4"}, "cluster_shape: got '4x4', wanted one of auto, 16x1, 16x4"),
             ({"cluster_factor": 1.5}, "cluster_factor: got 1.5, must be 0 to 1"),
@@ -102,6 +110,36 @@ class TestRefuses:
         (tmp_path / "generation-00" / "member-0.json").write_text("{,", encoding="utf-8")
         with pytest.raises(ValueError, match=r"member-0\.json': not what a run says"):
             young(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ("{,", "not what a run measures of a machine: Expecting property name"),
+            ("[1]", "not what a run measures of a machine: .* must be a mapping"),
+            ({"inputs": 0}, "got pieces of 0 inputs and 464 filters, wanted pieces of 1 or 4"),
+            ({"fixed_seconds": -1.0}, "wanted times of pieces and of the rest, from 0 on"),
+            ({"fixed_seconds": "1"}, "not what a run measures of a machine: "),
+            ({"rate": 1.0}, "unexpected keyword argument 'rate'"),
+            ({"piece_seconds": {}}, "it has no time of 'conv1', which is a convolution of the anc"),
+        ],
+    )
+    def test_an_environment_that_nobody_measured(
+        self,
+        change: object,
+        message: str,
+        pictures: Path,
+        data: Dataset,
+        ancestor: Path,
+        tmp_path: Path,
+    ) -> None:
+        begin(tmp_path, settings(pictures, ancestor))
+        costs = environment(read_net(str(ancestor)))
+        values = {**costs.to_dict(), "filters": 464}
+        text = change if isinstance(change, str) else json.dumps({**values, **dict(change)})  # type: ignore[call-overload]
+        (tmp_path / "environment.json").write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=rf"environment\.json': .*{message}"):
+            evolve(tmp_path, lambda _: None, data=data)
+        assert young(tmp_path) == []
 
     def test_an_ancestor_of_other_classes(
         self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path

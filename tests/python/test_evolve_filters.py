@@ -4,16 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evolution import assert_same, sample, small
+from evolution import assert_same, sample, small, uneven
 from nets import random_net
 from pictures import SIZE
+from squishnative.evolve.clusters import members, sums
 from squishnative.evolve.compact import compact
 from squishnative.evolve.filters import importance, keep_blocks, sort_filters
-from squishnative.spec import Fire
+from squishnative.spec import Fire, NetSpec
 from squishnative.train.dataset import Dataset
 from squishnative.train.run import prepare
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def widths(spec: NetSpec) -> int:
+    return sum(conv.out_channels for layer in spec.layers for _, conv in layer.named_convs())
 
 
 class TestFilters:
@@ -54,6 +59,22 @@ class TestCompact:
     def test_is_the_same_function(self, seed: int, tmp_path: Path) -> None:
         spec, batch = random_net(seed)
         assert_same(spec, compact(spec), batch, tmp_path)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_clusters_stay_the_same_ones(self, seed: int) -> None:
+        """Of any width: a filter that moves by less than a quad would change them all."""
+        spec, rng = uneven(seed), np.random.default_rng(seed)
+        for layer in spec.layers:
+            for _, conv in layer.named_convs():
+                alive = rng.random(sums(conv.weight, 4).shape) < 0.02
+                conv.weight = conv.weight * members(alive, conv.weight.shape, 4)
+        narrow = compact(spec)
+        assert widths(narrow) < widths(spec)
+        for layer in narrow.layers:
+            for _, conv in layer.named_convs():
+                alive = sums(conv.weight != 0, 4) > 0
+                whole = members(alive, conv.weight.shape, 4)
+                np.testing.assert_array_equal(conv.weight != 0, whole)
 
     def test_removes_what_nobody_reads(self, tmp_path: Path) -> None:
         spec = small()

@@ -20,6 +20,7 @@ def individual(fitness: float, size: int, seconds: float, generation: int = 1) -
         bytes={"i8": size},
         seconds_predicted=seconds,
         seconds=seconds,
+        storage="i8",
         density=1.0,
         densities={},
         genes={},

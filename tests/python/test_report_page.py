@@ -31,6 +31,7 @@ def member(generation: int, size: int, mature: bool = False) -> Member:
         bytes={"f32": 10 * size, "i4": size},
         seconds_predicted=1e-3,
         seconds=1e-8 * size,
+        storage="i8" if mature else "f32",
         density=1.0,
         densities={"conv1": 1.0, "conv10": 1.0},
         genes={},
@@ -146,6 +147,19 @@ class TestPictures:
             "2",
             "5",
         ]
+
+
+class TestFamily:
+    def test_says_what_each_net_was_computed_in(self) -> None:
+        table = page.render([FAMILY]).partition("</table>")[0]
+        rows = re.findall(r"<tr><td>(?:generation|family)[\s\S]*?</tr>", table)
+        assert ["<td>i8</td>" in row for row in rows] == [False, True, True]
+        assert ["<td>f32</td>" in row for row in rows] == [True, False, False]
+
+    def test_times_of_young_nets_are_those_of_what_would_be_shipped(self) -> None:
+        young = page.render([family(*FAMILY.members[:3])])
+        assert "latency is that of the net as it would be shipped" in young
+        assert "as it would be shipped" not in page.render([FAMILY])
 
 
 class TestBeaten:

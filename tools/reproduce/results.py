@@ -43,7 +43,7 @@ def results(runs: Path, cpu: str) -> str:
         name: timed(runs / name) for name in TITLES if any((runs / name).glob("family/*.json"))
     }
     parts = [
-        f"Latency: one image, one thread of {cpu}, in integers where the file is made for them; "
+        f"Latency: one image, one thread of {cpu}, in what the engine's forecast says is faster; "
         "the median of calls, all nets of a family in turn."
     ]
     parts += [_against_the_paper(families)]

@@ -76,8 +76,9 @@ def evolve(
     storage: Annotated[
         str,
         typer.Option(
-            help='What nets are shipped for: "f32", "f16" or "i8", integers; "auto": integers with '
-            "--dtype i8 and i4, which CPUs compute faster."
+            help='What nets are shipped for: "f32"; "i8", integers; "f16", on CUDA; "auto": '
+            "integers with --dtype i8 and i4; an engine then computes these or floats, whichever "
+            "is faster."
         ),
     ] = "auto",
     cluster_shape: Annotated[
@@ -85,7 +86,8 @@ def evolve(
         typer.Option(
             help='Outputs by inputs of what lives and dies: "16x1"; "16x4", which integers '
             "compute as fast as one of the former: nets of as many bytes are faster and a little "
-            'less accurate; "auto": "16x4" where the only budget is of time, in integers.'
+            'less accurate; "auto": "16x4" where the only budget is of time, in integers. '
+            "--strategy paper has clusters of its own."
         ),
     ] = "auto",
     strategy: Annotated[

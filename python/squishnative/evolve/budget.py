@@ -95,7 +95,8 @@ class Shape:
     def pieces_of(self, living: int) -> float:
         """That so many clusters live in, wherever they are.
 
-        Those of evolved nets are no nearer to each other than by chance: 1 to 2 % on the mean.
+        Those of evolved nets are a little nearer to each other than by chance, if they are: in the
+        package's nets 2 to 4 % more pieces live.
         """
         if self.pieces >= self.clusters:
             return living * self.pieces / self.clusters

@@ -1,7 +1,7 @@
 """Filters that nobody reads, removed from the net physically; its logits stay the same.
 
-Removed in whole blocks of 16 and from where they stand, so that the clusters of the filters that
-stay are the same ones as before.
+Removed in whole blocks of 16 and from where they stand, and only together with all four inputs of a
+16x4 cluster, so that the clusters of the filters that stay are the same ones as before.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from squishnative.evolve.clusters import HEIGHT
 from squishnative.spec import Add, Conv, ConvSpec, Fire, GlobalAveragePool, Layer, MaxPool, NetSpec
 
 Channels = npt.NDArray[np.bool_]
+QUAD = 4  # input channels of a 16x4 cluster
 
 
 def compact(spec: NetSpec) -> NetSpec:
@@ -91,13 +92,17 @@ def _segments(layer: Layer) -> list[int]:
 
 
 def _whole_blocks(read: Channels, segments: list[int]) -> Channels:
-    """True for all of a block that has a channel that is read; for the first, where none is."""
+    """True for all of a block that has a channel that is read; for the first, where none is.
+
+    And for those that share the quads of four channels with their neighbours.
+    """
     kept = np.zeros_like(read)
     begin = 0
     for width in segments:
         for at in range(begin, begin + width, HEIGHT):
             end = min(at + HEIGHT, begin + width)
-            kept[at:end] = read[at:end].any()
+            cuts_quads = at % QUAD != 0 or (end % QUAD != 0 and end < len(read))
+            kept[at:end] = cuts_quads or read[at:end].any()
         begin += width
     if not kept.any():
         kept[: min(HEIGHT, segments[0])] = True

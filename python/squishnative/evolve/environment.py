@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from squishnative import _core
 from squishnative.evolve.clusters import genome_of, members, sums
 from squishnative.evolve.encoding import draw_clusters
 from squishnative.net import Net, load
@@ -73,15 +72,28 @@ class Environment:
     A piece is what the engine multiplies or skips at once, a cluster of the width that its
     arithmetic has: `inputs` channels, 1 in floats and 4 in integers. piece_seconds: of a living
     one, by convolution. fixed_seconds: of a net without any that has as many filters as were
-    measured, `filters` in all convolutions; 0: not known. machine: the CPU, instruction set,
-    threads and storage that were measured, or another device.
+    measured, `filters` in all convolutions; 0: not known. machine: the CPU, instruction set and
+    threads that were measured, or another device. storage: what the engine computed them in.
+    Raises ValueError on what no measurement gives.
     """
 
     piece_seconds: dict[str, float]
     fixed_seconds: float
     machine: str
+    storage: str
     filters: int = 0
     inputs: int = 1
+
+    def __post_init__(self) -> None:
+        """Files are edited and damaged."""
+        times = [self.fixed_seconds, *self.piece_seconds.values()]
+        if not all(0 <= seconds < math.inf for seconds in times):
+            raise ValueError("wanted times of pieces and of the rest, from 0 on")
+        if self.inputs not in (1, _INTEGER_INPUTS) or self.filters < 0:
+            raise ValueError(
+                f"got pieces of {self.inputs} inputs and {self.filters} filters, wanted pieces of "
+                f"1 or {_INTEGER_INPUTS}"
+            )
 
     def fixed_seconds_of(self, filters: int) -> float:
         """Of a net with fewer filters, empty ones left out.
@@ -98,6 +110,12 @@ class Environment:
         """For environment.json; `Environment(**values)` is the inverse."""
         return asdict(self)
 
+    def check_knows(self, spec: NetSpec) -> None:
+        """Raises ValueError where a convolution of the net was not measured."""
+        missing = {name for layer in spec.layers for name, _ in layer.named_convs()}
+        if missing := missing - set(self.piece_seconds):
+            raise ValueError(f"it has no time of '{min(missing)}'")
+
 
 def measure_environment(spec: NetSpec, seed: int, engine: Engine) -> Environment:
     """Times random sparse nets of this shape, one image a call, layer by layer and whole.
@@ -105,10 +123,13 @@ def measure_environment(spec: NetSpec, seed: int, engine: Engine) -> Environment
     Raises DeviceError where there is no such device.
     """
     rng = np.random.default_rng(seed)
-    thin, thick = probes = [_Probe(_random_net(spec, d, engine, rng), engine) for d in _PROBES]
-    for _ in range(_ROUNDS):  # in turn, so that a machine that slows down slows both
-        for probe in probes:
-            probe.measure()
+    with contextlib.ExitStack() as opened:
+        thin, thick = probes = [
+            _Probe(_random_net(spec, d, engine, rng), engine, opened) for d in _PROBES
+        ]
+        for _ in range(_ROUNDS):  # in turn, so that a machine that slows down slows both
+            for probe in probes:
+                probe.measure()
     steps = {n: _step(n, engine.device) for layer in spec.layers for n, _ in layer.named_convs()}
     slope: dict[str, float] = {}
     for step in steps.values():
@@ -119,6 +140,7 @@ def measure_environment(spec: NetSpec, seed: int, engine: Engine) -> Environment
         {name: slope[step] for name, step in steps.items()},
         max(0.0, thin.call_seconds - living),
         thin.machine,
+        thin.storage,
         sum(conv.out_channels for layer in spec.layers for _, conv in layer.named_convs()),
         thin.inputs,
     )
@@ -139,22 +161,20 @@ class _Probe:
     """A net on the engine, and the least times that were measured of it.
 
     call_seconds: from bytes to logits. seconds: of each of the engine's steps. pieces: that live in
-    its convolutions, of `inputs` channels. machine: as Environment says it.
+    its convolutions, of `inputs` channels. machine, storage: as Environment says them.
     """
 
-    def __init__(self, spec: NetSpec, engine: Engine) -> None:
-        """spec: made for the engine's arithmetic."""
+    def __init__(self, spec: NetSpec, engine: Engine, opened: contextlib.ExitStack) -> None:
+        """spec: made for the engine's arithmetic. opened: closes the net."""
         self.call_seconds = math.inf
         self.seconds: dict[str, float] = {}
         self._device = engine.device
         with TemporaryDirectory() as scratch:
             file = Path(scratch) / "net.squish"
             spec.save(file, engine.dtype if engine.integers else "f32")
-            self._net = engine.load(file)
-            self._session = _core.Session(
-                _core.Model.load(str(file)), engine.device, engine.threads, "", engine.storage
-            )
-        self.inputs = _INTEGER_INPUTS if self._session.storage == "i8" else 1
+            self._net = opened.enter_context(engine.load(file))
+        self.storage = self._net.storage
+        self.inputs = _INTEGER_INPUTS if self.storage == "i8" else 1
         self.pieces: dict[str, int] = {}
         for name, alive in genome_of(spec, self.inputs).items():
             step = _step(name, engine.device)
@@ -162,15 +182,14 @@ class _Probe:
         self.machine = engine.device
         if engine.device == "cpu":
             threads = f"{engine.threads} thread{'s' * (engine.threads > 1)}"
-            self.machine = f"{_cpu()}, {self._session.isa}, {threads}"
-        self.machine += f", {self._session.storage}"
+            self.machine = f"{_cpu()}, {self._net.isa}, {threads}"
         shape = spec.input.height, spec.input.width, spec.input.channels
         self._image = np.random.default_rng(0).integers(0, 256, (1, *shape), dtype=np.uint8)
 
     def measure(self) -> None:
         """Once more."""
         seconds: dict[str, float] = {}
-        for ran in self._session.profile(self._image, _ITERATIONS):
+        for ran in self._net.profiled_steps(self._image, _ITERATIONS):
             step = _step(ran.layer.split("+")[0], self._device)  # without the pool in it
             seconds[step] = seconds.get(step, 0.0) + ran.seconds
         for step, taken in seconds.items():

@@ -24,7 +24,7 @@ class Individual:
     shipped: compacted, weights of the budget's type, trained to the end.
     fitness is measured on held-out training images, val_accuracy on images that decide nothing.
     seconds_predicted: by the environment, which selection sees. seconds: measured, for people; of a
-    young one but the ancestor as it would be shipped.
+    young one but the ancestor as it would be shipped. storage: what the engine computed it in then.
     """
 
     generation: int
@@ -37,6 +37,7 @@ class Individual:
     bytes: dict[str, int]  # of the compacted net's file by type of its weights
     seconds_predicted: float
     seconds: float
+    storage: str
     density: float  # of clusters, against the ancestor's
     densities: dict[str, float]  # of each convolution
     genes: Genes

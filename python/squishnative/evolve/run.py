@@ -70,8 +70,12 @@ __all__ = [
 
 
 def saved_environment(folder: Path) -> Environment:
-    """What the run measured of its machine."""
-    return Environment(**json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")))
+    """What the run measured of its machine. Raises ValueError where the file says no such thing."""
+    file = folder / ENVIRONMENT
+    try:
+        return Environment(**json.loads(file.read_text(encoding="utf-8")))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"'{file}': not what a run measures of a machine: {error}") from error
 
 
 def evolve(
@@ -174,6 +178,12 @@ class _Run:
         if not file.exists():
             save_json(file, fastest_environment(ancestor, settings).to_dict())
         self.environment = saved_environment(folder)
+        try:
+            self.environment.check_knows(ancestor)
+        except ValueError as error:
+            raise ValueError(
+                f"'{file}': {error}, which is a convolution of the ancestor"
+            ) from error
         self.synthesis = Synthesis(folder, settings, ancestor, self.environment, train, after_epoch)
 
     def go(self) -> list[Individual]:
@@ -258,12 +268,12 @@ class _Run:
             with settings.engine.load(file, integers=mature) as net:
                 fitness = accuracy(logits_of(net, self.held_out), self.held_out.classes)
                 logits = logits_of(net, self.val)
-                seconds = seconds_of_an_image(net)
+                seconds, storage = seconds_of_an_image(net), net.storage
             if settings.engine.integers and not mature and generation > 0:
                 timed = self.synthesis.as_shipped(compacted, TIMED_CALIBRATION)
                 timed.save(file, settings.dtype)
                 with settings.engine.load(file) as net:
-                    seconds = seconds_of_an_image(net)
+                    seconds, storage = seconds_of_an_image(net), net.storage
         return Individual(
             generation,
             number,
@@ -275,6 +285,7 @@ class _Run:
             {name: len(compacted.to_bytes(name)) for name in BYTES},
             price.seconds({name: int(alive.sum()) for name, alive in genome.items()}),
             seconds,
+            storage,
             sum(living.values()) / sum(planner.totals.values()),
             {name: count / planner.totals[name] for name, count in living.items()},
             made.genes,

@@ -19,7 +19,7 @@ from squishnative.train.device import check_device
 from squishnative.train.folders import begin_run, read_settings
 from squishnative.train.recipe import LEARNING_RATES, Recipe
 
-FORMAT = 7  # of the run folder; no two commands have the same
+FORMAT = 8  # of the run folder; no two commands have the same
 EVOLVE = "evolve"
 PAPER = "paper"
 AUTO = "auto"
@@ -49,7 +49,8 @@ class Settings:
     with weights rounded as the file's and a learning rate that falls to 0. larger_bytes: files that
     are shipped besides max_bytes, instead of a family of nets of any sizes between. cluster_shape:
     what lives and dies, "16x1" or "16x4", outputs by inputs; in integers, one takes as long as the
-    other; "auto" is "16x4" where they are computed and time is the only budget. storage: what nets
+    other; "auto" is "16x4" where they are computed and time is the only budget, but for the paper's
+    way, which has clusters of its own. storage: what nets
     are shipped for, as in `squishnative.load`; "auto": for integers where dtype is "i8" or "i4".
     """
 
@@ -127,18 +128,26 @@ class Settings:
         if self.storage == "i8" and self.dtype not in DTYPES:
             known = " or ".join(DTYPES)
             raise ValueError(f"dtype: got {self.dtype!r}, wanted {known} with storage 'i8'")
+        if self.storage == "f16" and self.engine_device == "cpu":
+            raise ValueError("storage: got 'f16', the engine's device 'cpu' has 'f32' and 'i8'")
         if self.cluster_shape not in (AUTO, *WIDTHS):
             known = ", ".join((AUTO, *WIDTHS))
             raise ValueError(f"cluster_shape: got {self.cluster_shape!r}, wanted one of {known}")
+        if self.cluster_shape != AUTO and self.strategy == PAPER:
+            got = self.cluster_shape
+            raise ValueError(
+                f"cluster_shape: got {got!r}, strategy 'paper' has clusters of its own"
+            )
         if self.strategy not in (EVOLVE, PAPER, *STRATEGIES):
             known = ", ".join((EVOLVE, PAPER, *STRATEGIES))
             raise ValueError(f"strategy: got {self.strategy!r}, wanted one of {known}")
 
     def width(self, environment: Environment) -> int:
         """Input channels of a cluster."""
-        if self.cluster_shape == AUTO:
-            return environment.inputs if self.max_bytes is None else 1
-        return WIDTHS[self.cluster_shape]
+        if self.cluster_shape != AUTO:
+            return WIDTHS[self.cluster_shape]
+        only_time = self.max_seconds is not None and self.max_bytes is None
+        return environment.inputs if only_time and self.strategy != PAPER else 1
 
     @property
     def engine(self) -> Engine:

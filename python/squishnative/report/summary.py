@@ -66,9 +66,9 @@ class Summary:
         return self.members[0]
 
     @property
-    def integers(self) -> bool:
-        """Whether the nets that are shipped are made for integer arithmetic."""
-        return self.settings.engine.integers
+    def is_shipped(self) -> bool:
+        """Whether there is a family already."""
+        return any(m.individual.mature for m in self.members)
 
     @property
     def shown(self) -> list[Member]:
