@@ -93,6 +93,7 @@ struct IntegerKernels {
 // NOLINTBEGIN(readability-identifier-naming): as in kernel_table.h
 extern const IntegerKernels kScalarIntegers;
 extern const IntegerKernels kAvx2Integers;
+extern const IntegerKernels kAvxvnniIntegers;
 extern const IntegerKernels kAvx512vnniIntegers;
 extern const IntegerKernels kNeonIntegers;
 extern const IntegerKernels kNeondotIntegers;

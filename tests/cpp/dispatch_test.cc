@@ -69,6 +69,9 @@ TEST(Dispatch, OffersWhatTheCpuHas) {
 TEST(Dispatch, OffersIntegersThatTheCpuHas) {
   EXPECT_EQ(has_integers("avx2"), is_available("avx2"));
   EXPECT_EQ(has_integers("avx512vnni"), is_available("avx512") && kernel_lists("avx512_vnni"));
+#if defined(SQUISH_TEST_EVEX_VNNI)  // the compiler knows it
+  EXPECT_EQ(has_integers("avxvnni"), is_available("avx2") && kernel_lists("avx_vnni"));
+#endif
 }
 #elif defined(__aarch64__)
 TEST(Dispatch, OffersNeonOnEveryArm) {

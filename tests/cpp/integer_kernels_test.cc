@@ -13,6 +13,9 @@
 #include "support/random.h"
 
 namespace squish {
+
+extern const IntegerKernels kEvexVnniIntegers;  // evex_vnni.cc; NOLINT(readability-identifier-naming)
+
 namespace {
 
 using testing::Edge;
@@ -372,11 +375,20 @@ TEST_P(QuadKernels, AgreeWithPlainLoops) {
   }
 }
 
+std::vector<const IntegerKernels*> tested_kernels() {
+  std::vector<const IntegerKernels*> kernels = available_integer_kernels();
+#if defined(SQUISH_TEST_EVEX_VNNI)
+  if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl"))
+    kernels.push_back(&kEvexVnniIntegers);
+#endif
+  return kernels;
+}
+
 std::string isa_of(const ::testing::TestParamInfo<const IntegerKernels*>& info) { return info.param->isa; }
 
-INSTANTIATE_TEST_SUITE_P(Isas, IntegerConvKernels, ::testing::ValuesIn(available_integer_kernels()), isa_of);
-INSTANTIATE_TEST_SUITE_P(Isas, BytePoolKernels, ::testing::ValuesIn(available_integer_kernels()), isa_of);
-INSTANTIATE_TEST_SUITE_P(Isas, QuadKernels, ::testing::ValuesIn(available_integer_kernels()), isa_of);
+INSTANTIATE_TEST_SUITE_P(Isas, IntegerConvKernels, ::testing::ValuesIn(tested_kernels()), isa_of);
+INSTANTIATE_TEST_SUITE_P(Isas, BytePoolKernels, ::testing::ValuesIn(tested_kernels()), isa_of);
+INSTANTIATE_TEST_SUITE_P(Isas, QuadKernels, ::testing::ValuesIn(tested_kernels()), isa_of);
 
 }  // namespace
 }  // namespace squish

@@ -4,20 +4,13 @@
 // for vpmaddwd: half the speed.
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "cpu/integer_kernels.h"
-#include "cpu/isa/vec_avx2.h"
+#include "cpu/isa/integers_ymm.h"
 
 namespace squish {
 namespace {
 
 constexpr int kMaxIntegerTile = 6;  // 12 narrow sums, 2 weights, a quad and a product of the 16 registers
 constexpr int kMaxWideTile = 4;     // 8 sums, 4 weights, 2 of activations, a mask and a product
-constexpr int kMaxIntegerGroup = 1;
-constexpr int kPixelsAtOnce = 1;
-constexpr int kActivationOffset = 0;
 
 // A cluster begins with its weights, int8 [16][4] or int16 [inputs 0 and 2, inputs 1 and 3][16][2]. Behind them is what is left
 // of the run that it is in: its columns, or, if it is wide, minus these.
@@ -27,9 +20,6 @@ constexpr int kClusterBytes = kRunAt + 32;
 constexpr ptrdiff_t kShortestNarrowRun = 3;  // what adds it to sums of 32 bits is paid once a run
 constexpr IntegerCosts kCosts{2.9, 1.5, 5};
 
-struct Sums {
-  __m256i low, high;  // outputs 0 to 7, 8 to 15
-};
 struct NarrowSums {
   __m256i low, high;  // of inputs 0 and 1, and of 2 and 3, side by side
 };
@@ -41,9 +31,6 @@ struct NarrowCluster {
 };
 struct Quad {
   __m256i even, odd;  // inputs 0 and 2; 1 and 3
-};
-struct Bytes {
-  __m128i v;
 };
 
 // How many clusters from the first on fit a narrow run: of its positive products alone, and of its negative ones.
@@ -95,17 +82,10 @@ inline ptrdiff_t load_run(const uint8_t* p) {
   return left_of_run;
 }
 
-inline __m256i load_256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-inline Sums load_sums(const int32_t* p) { return {load_256(p), load_256(p + 8)}; }
 inline Cluster load_cluster(const uint8_t* p) {
   return {load_256(p), load_256(p + 32), load_256(p + 64), load_256(p + 96)};
 }
 inline NarrowCluster load_narrow_cluster(const uint8_t* p) { return {load_256(p), load_256(p + 32)}; }
-inline __m256i broadcast_4_bytes(const uint8_t* p) {
-  int bytes;
-  __builtin_memcpy(&bytes, p, sizeof bytes);
-  return _mm256_set1_epi32(bytes);
-}
 inline Quad broadcast_quad(const uint8_t* p) {
   const __m256i quads = broadcast_4_bytes(p);
   return {_mm256_and_si256(quads, _mm256_set1_epi16(0xFF)), _mm256_srli_epi16(quads, 8)};
@@ -127,40 +107,6 @@ inline Sums add(Sums sums, NarrowSums narrow) {
   const __m256i ones = _mm256_set1_epi16(1);
   return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(narrow.low, ones)),
           _mm256_add_epi32(sums.high, _mm256_madd_epi16(narrow.high, ones))};
-}
-
-inline __m256 scaled(__m256i sums, const float* factor, const float* term) {
-  return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_loadu_ps(factor)),
-                       _mm256_loadu_ps(term));
-}
-inline Bytes to_bytes(Sums sums, const float* factor, const float* term, int low) {
-  const __m256i halves[] = {_mm256_cvtps_epi32(scaled(sums.low, factor, term)),
-                            _mm256_cvtps_epi32(scaled(sums.high, factor + 8, term + 8))};
-  // Packs work in lanes of 128 bits: outputs 0 to 3, 8 to 11; 4 to 7, 12 to 15.
-  const __m256i words = _mm256_packs_epi32(halves[0], halves[1]);
-  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-  const __m128i in_order = _mm_shuffle_epi32(bytes, _MM_SHUFFLE(3, 1, 2, 0));
-  return {_mm_max_epu8(in_order, _mm_set1_epi8(static_cast<char>(low)))};
-}
-inline void store_floats(uint8_t* p, Sums sums, const float* factor, const float* term, float floor) {
-  auto* values = reinterpret_cast<float*>(p);
-  _mm256_storeu_ps(values, _mm256_max_ps(_mm256_set1_ps(floor), scaled(sums.low, factor, term)));
-  _mm256_storeu_ps(values + 8, _mm256_max_ps(_mm256_set1_ps(floor), scaled(sums.high, factor + 8, term + 8)));
-}
-
-inline Bytes load_bytes(const uint8_t* p) { return {load_16_bytes(p)}; }
-inline void store_bytes(uint8_t* p, Bytes a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), a.v); }
-inline Bytes max_bytes(Bytes a, Bytes b) { return {_mm_max_epu8(a.v, b.v)}; }
-inline Bytes max_bytes(Bytes a, const uint8_t* p) { return max_bytes(a, load_bytes(p)); }
-
-// A byte in the low end of each lane's 32 bits.
-inline __m256i round_to_byte(Vec a) {
-  const __m256 low = _mm256_max_ps(a.v, _mm256_setzero_ps());
-  return _mm256_cvtps_epi32(_mm256_min_ps(low, _mm256_set1_ps(255)));
-}
-inline void store_quads(uint8_t* p, __m256i a, __m256i b, __m256i c) {
-  const __m256i upper = _mm256_or_si256(_mm256_slli_epi32(b, 8), _mm256_slli_epi32(c, 16));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_or_si256(a, upper));
 }
 
 }  // namespace

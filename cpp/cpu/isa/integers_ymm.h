@@ -1,0 +1,67 @@
+// What the integer arithmetics of 256 bits share: all but the product of a cluster and a quad.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpu/integer_kernels.h"
+#include "cpu/isa/vec_avx2.h"
+
+namespace squish {
+namespace {
+
+constexpr int kMaxIntegerGroup = 1;
+constexpr int kPixelsAtOnce = 1;
+constexpr int kActivationOffset = 0;
+
+struct Sums {
+  __m256i low, high;  // outputs 0 to 7, 8 to 15
+};
+struct Bytes {
+  __m128i v;
+};
+
+inline __m256i load_256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline Sums load_sums(const int32_t* p) { return {load_256(p), load_256(p + 8)}; }
+inline __m256i broadcast_4_bytes(const uint8_t* p) {
+  int bytes;
+  __builtin_memcpy(&bytes, p, sizeof bytes);
+  return _mm256_set1_epi32(bytes);
+}
+
+inline __m256 scaled(__m256i sums, const float* factor, const float* term) {
+  return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_loadu_ps(factor)),
+                       _mm256_loadu_ps(term));
+}
+inline Bytes to_bytes(Sums sums, const float* factor, const float* term, int low) {
+  const __m256i halves[] = {_mm256_cvtps_epi32(scaled(sums.low, factor, term)),
+                            _mm256_cvtps_epi32(scaled(sums.high, factor + 8, term + 8))};
+  // Packs work in lanes of 128 bits: outputs 0 to 3, 8 to 11; 4 to 7, 12 to 15.
+  const __m256i words = _mm256_packs_epi32(halves[0], halves[1]);
+  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  const __m128i in_order = _mm_shuffle_epi32(bytes, _MM_SHUFFLE(3, 1, 2, 0));
+  return {_mm_max_epu8(in_order, _mm_set1_epi8(static_cast<char>(low)))};
+}
+inline void store_floats(uint8_t* p, Sums sums, const float* factor, const float* term, float floor) {
+  auto* values = reinterpret_cast<float*>(p);
+  _mm256_storeu_ps(values, _mm256_max_ps(_mm256_set1_ps(floor), scaled(sums.low, factor, term)));
+  _mm256_storeu_ps(values + 8, _mm256_max_ps(_mm256_set1_ps(floor), scaled(sums.high, factor + 8, term + 8)));
+}
+
+inline Bytes load_bytes(const uint8_t* p) { return {load_16_bytes(p)}; }
+inline void store_bytes(uint8_t* p, Bytes a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), a.v); }
+inline Bytes max_bytes(Bytes a, Bytes b) { return {_mm_max_epu8(a.v, b.v)}; }
+inline Bytes max_bytes(Bytes a, const uint8_t* p) { return max_bytes(a, load_bytes(p)); }
+
+// A byte in the low end of each lane's 32 bits.
+inline __m256i round_to_byte(Vec a) {
+  const __m256 low = _mm256_max_ps(a.v, _mm256_setzero_ps());
+  return _mm256_cvtps_epi32(_mm256_min_ps(low, _mm256_set1_ps(255)));
+}
+inline void store_quads(uint8_t* p, __m256i a, __m256i b, __m256i c) {
+  const __m256i upper = _mm256_or_si256(_mm256_slli_epi32(b, 8), _mm256_slli_epi32(c, 16));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_or_si256(a, upper));
+}
+
+}  // namespace
+}  // namespace squish
