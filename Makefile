@@ -45,8 +45,9 @@ else
 	  "apt install g++-aarch64-linux-gnu qemu-user-static libgtest-dev"
 endif
 
+# Each worker imports PyTorch, and two make a run a third shorter; more would want memory.
 test-python: $(VENV)/dev.stamp
-	pytest
+	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 bench: $(VENV)/dev.stamp
 	pytest tests/python/bench --benchmark-enable --benchmark-only

@@ -78,7 +78,7 @@ def check(
 ) -> None:
     used = float((abs(got - wanted.logits) / wanted.bound).max())
     difference = abs(got - wanted.torch_logits)
-    record_property("largest error / bound", used)
+    record_property("largest error / bound", float(used))
     print(f"error / bound {used:.3f}, largest difference from PyTorch {difference.max():.1e}")
     assert used <= 1
     assert (difference <= 2 * wanted.bound).all()

@@ -58,7 +58,7 @@ def test_bound_holds_and_is_tight_on_photographs(
     batch = photographs(4)
     logits, bound = reference.run(net, batch)
     ratio = (abs(torch_logits(net, batch) - logits) / bound).max()
-    record_property("largest error / bound", ratio)
+    record_property("largest error / bound", float(ratio))
     print(f"largest error / bound {ratio:.3f}, bound / scale {bound.max() / abs(logits).max():.1e}")
     assert ratio <= 1
     assert bound.max() < 1e-4 * abs(logits).max()
