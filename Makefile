@@ -45,7 +45,7 @@ else
 	  "apt install g++-aarch64-linux-gnu qemu-user-static libgtest-dev"
 endif
 
-# Each worker imports PyTorch, and two make a run a third shorter; more would want memory.
+# Each process imports PyTorch: more than four would want memory.
 test-python: $(VENV)/dev.stamp
 	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 

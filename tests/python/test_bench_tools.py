@@ -14,6 +14,7 @@ import numpy as np
 import peers
 import pytest
 import squishnative
+from squishnative import nets as shipped
 from squishnative.spec import Conv, FloatArray, NetSpec
 from squishnative.train.dataset import Dataset
 
@@ -87,6 +88,10 @@ def test_help_names_every_option(squish_bench: Tool) -> None:
         (["--profile=yes"], "--profile takes no value"),
         (["--speed", "1"], "unknown option '--speed'"),
         (["NET", "--device", "reference", "--isa", "avx2"], "--isa and --direct choose kernels"),
+        (
+            ["NET", "--direct", "--storage", "i8"],
+            "--direct: integers have no Winograd convolutions",
+        ),
         (["NET", "--size", "1"], "image: got 1x1 pixels, too small for the net"),
     ],
 )
@@ -163,6 +168,14 @@ def test_options_reach_the_engine(squish_bench: Tool, net_file: Path, tmp_path: 
     assert net["input"] == [3, 31, 40]
     assert not any("winograd" in step["kernel"] for step in net["steps"])
     assert all(step["seconds"] >= 0 for step in net["steps"])
+
+
+def test_direct_asks_for_floats(squish_bench: Tool, tmp_path: Path) -> None:
+    made_for_integers = shipped.path_of("imagenette-s")
+    report = measured(
+        squish_bench, tmp_path / "report.json", made_for_integers, "--iters=1", "--direct"
+    )
+    assert report["nets"][0]["storage"] == "f32"
 
 
 def test_reference_device_has_no_peak(squish_bench: Tool, net_file: Path, tmp_path: Path) -> None:

@@ -31,8 +31,11 @@ DTYPE = "i4"
 
 def ship(source: Path, target: Path, photographs: Dataset) -> list[float]:
     """Writes the net; the share of val that it has right in floats and in integers."""
-    spec = NetSpec.from_model(_core.Model.load(str(source)))
-    quantise(spec, photographs.train.images, DTYPE).save(target, DTYPE)
+    model = _core.Model.load(str(source))
+    if model.why_not_in_integers:
+        quantise(NetSpec.from_model(model), photographs.train.images, DTYPE).save(target, DTYPE)
+    else:
+        target.write_bytes(source.read_bytes())
     val = photographs.val
     shares = []
     for storage in ("f32", "i8"):
