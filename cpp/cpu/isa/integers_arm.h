@@ -1,4 +1,4 @@
-// What the integer arithmetics of 64-bit Arm share: all but the product of a cluster and a quad.
+// What the integer arithmetics of 64-bit Arm share: all but the product of a cluster and a quad, and how results become bytes.
 #pragma once
 
 #include <stddef.h>
@@ -44,16 +44,6 @@ inline int8x16_t less_128(uint8x16_t a) { return vreinterpretq_s8_u8(veorq_u8(a,
 
 inline float32x4_t scaled(int32x4_t sums, const float* factor, const float* term) {
   return vaddq_f32(vmulq_f32(vcvtq_f32_s32(sums), vld1q_f32(factor)), vld1q_f32(term));
-}
-// Conversions and the steps to half the bits keep to the range.
-inline Bytes to_bytes(Sums sums, const float* factor, const float* term, int low) {
-  const auto rounded = [&](ptrdiff_t quarter) {
-    return vcvtnq_u32_f32(scaled(sums.v[quarter], factor + 4 * quarter, term + 4 * quarter));
-  };
-  const uint16x8_t halves[] = {vqmovn_high_u32(vqmovn_u32(rounded(0)), rounded(1)),
-                               vqmovn_high_u32(vqmovn_u32(rounded(2)), rounded(3))};
-  const uint8x16_t activations = vqmovn_high_u16(vqmovn_u16(halves[0]), halves[1]);
-  return {less_128(vmaxq_u8(activations, vdupq_n_u8(static_cast<uint8_t>(low))))};
 }
 // fmax would take 0 before -0, which the others keep.
 inline void store_floats(uint8_t* p, Sums sums, const float* factor, const float* term, float floor) {

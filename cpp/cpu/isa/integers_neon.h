@@ -46,5 +46,16 @@ inline Sums dot(Sums sums, Cluster weights, Quad quad) {
            vpadalq_s16(sums.v[2], products[2]), vpadalq_s16(sums.v[3], products[3])}};
 }
 
+// Conversions and the steps to half the bits keep to the range.
+inline Bytes to_bytes(Sums sums, const float* factor, const float* term, int low) {
+  const auto rounded = [&](ptrdiff_t quarter) {
+    return vcvtnq_u32_f32(scaled(sums.v[quarter], factor + 4 * quarter, term + 4 * quarter));
+  };
+  const uint16x8_t halves[] = {vqmovn_high_u32(vqmovn_u32(rounded(0)), rounded(1)),
+                               vqmovn_high_u32(vqmovn_u32(rounded(2)), rounded(3))};
+  const uint8x16_t activations = vqmovn_high_u16(vqmovn_u16(halves[0]), halves[1]);
+  return {less_128(vmaxq_u8(activations, vdupq_n_u8(static_cast<uint8_t>(low))))};
+}
+
 }  // namespace
 }  // namespace squish
