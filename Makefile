@@ -47,7 +47,8 @@ endif
 
 # Each process imports PyTorch: more than four would want memory.
 test-python: $(VENV)/dev.stamp
-	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	pytest -m 'not timing' --numprocesses auto --maxprocesses 4 --dist worksteal
+	pytest -m timing
 
 bench: $(VENV)/dev.stamp
 	pytest tests/python/bench --benchmark-enable --benchmark-only

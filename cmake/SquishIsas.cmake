@@ -15,9 +15,13 @@ set(SQUISH_INTEGER_ISAS scalar)
 if(SQUISH_ARCHITECTURE MATCHES "^(x86_64|amd64|AMD64)$")
   list(APPEND SQUISH_ISAS avx2 avx512)
   list(APPEND SQUISH_INTEGER_ISAS avx2 avx512vnni)
-  include(CheckCXXCompilerFlag)
-  check_cxx_compiler_flag(-mavxvnni SQUISH_COMPILES_AVXVNNI)  # GCC from 11 on
-  if(SQUISH_COMPILES_AVXVNNI)
+  # GCC from 11 on, and an assembler that knows the encoding.
+  include(CheckCXXSourceCompiles)
+  set(CMAKE_REQUIRED_FLAGS "-mavx2 -mavxvnni")
+  check_cxx_source_compiles("int main() { asm(\"%{vex%} vpdpbusd %%ymm0, %%ymm0, %%ymm0\" ::: \"xmm0\"); }"
+    SQUISH_ASSEMBLES_AVXVNNI)
+  unset(CMAKE_REQUIRED_FLAGS)
+  if(SQUISH_ASSEMBLES_AVXVNNI)
     list(APPEND SQUISH_INTEGER_ISAS avxvnni)
   endif()
 elseif(SQUISH_ARCHITECTURE MATCHES "^(aarch64|arm64)$")

@@ -318,6 +318,23 @@ def test_compare_names_what_it_leaves_out(net_file: Path, monkeypatch: pytest.Mo
     assert json.loads(json.dumps(result.as_dict()))["left_out"] == result.left_out
 
 
+def test_nets_of_one_name_are_not_mixed_up(
+    net_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / net_file.name
+    other.write_bytes(net_file.read_bytes())
+    seen: list[Path] = []
+
+    def same_net(task: peers.Task) -> peers.Run:
+        seen.append(task.onnx.parent)
+        return squishnative.load(task.squish).infer
+
+    monkeypatch.setattr(compare, "PEERS", {"peer": same_net})
+    monkeypatch.setattr(compare, "version", lambda _: "1")
+    compare.compare([net_file, other], 1, 1, 0, ["peer"])
+    assert len(set(seen)) == 2
+
+
 def test_compare_refuses_another_net(net_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(task: peers.Task) -> peers.Run:
         net = squishnative.load(task.squish)

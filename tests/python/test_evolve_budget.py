@@ -154,6 +154,7 @@ class TestArithmetic:
         assert asked == list(costs)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("engine", "inputs"),
     [(Engine(storage="i8"), 4), (Engine(dtype="f16"), 1), (Engine(storage="f32"), 1)],

@@ -82,6 +82,87 @@ def test_onnx_runtime_computes_the_same(tmp_path: Path, seed: int) -> None:
     np.testing.assert_array_equal(made, wanted)
 
 
+@pytest.mark.parametrize("seed", range(0, 24, 2))
+def test_optimised_it_computes_the_same_in_integers(tmp_path: Path, seed: int) -> None:
+    """Of int4 weights, whose products fit 16 bits on any CPU."""
+    spec, batch = random_net(seed)
+    del spec.layers[-1]
+    batch = (np.rint(batch * 512) / 512).astype(np.float32)
+    file = tmp_path / "net.squish"
+    on_a_grid(spec, "i4", seed).save(file, "i4")
+    export(file, file.with_suffix(".onnx"), integers=True)
+    made = onnx_runtime.run(file.with_suffix(".onnx"), batch)
+    np.testing.assert_array_equal(made, integer_logits(file, batch))
+
+
+def one_filter_each(*filters: tuple[float, float], step: float = 2.0**-7) -> list[ConvSpec]:
+    """A convolution whose filters have one weight everywhere, between two that copy."""
+    held = Activation(2.0**-8, 0)
+    weight = np.zeros((len(filters), 3, 5, 5), np.float32)
+    weight[:] = np.array([w for w, _ in filters], np.float32)[:, None, None, None] * step
+    bias = np.array([b for _, b in filters], np.float32)
+    copies = [np.eye(k, dtype=np.float32)[:, :, None, None] for k in (3, len(filters))]
+    first, last = (
+        ConvSpec(copy, np.zeros(len(copy), np.float32), activation=held) for copy in copies
+    )
+    return [first, ConvSpec(weight, bias, padding=(2, 2, 2, 2), activation=held), last]
+
+
+@pytest.mark.parametrize(
+    ("filters", "step"),
+    [
+        ([(0, 0.5), (0, 0), (1, 0.25), (0, -1)], 2.0**-7),  # some of zeros
+        ([(0, 0.5), (0, 0), (0, 1e-3)], 2.0**-7),  # all
+        ([(127, 0.5), (0, 7.996)], 2.0**-20),
+        ([(127, 7.996), (127, -7.996)], 2.0**-20),  # near the largest int32, which sums are beyond
+        ([(127, 7.996), (100, -7.996)], 2.0**-20),  # beyond it
+    ],
+)
+def test_strange_filters(tmp_path: Path, filters: list[tuple[float, float]], step: float) -> None:
+    spec = NetSpec(
+        random_net(0)[0].input,
+        [Conv(f"c{k}", k - 1, conv) for k, conv in enumerate(one_filter_each(*filters, step=step))],
+    )
+    file = tmp_path / "net.squish"
+    spec.save(file, "i8")
+    export(file, file.with_suffix(".onnx"), integers=True)
+    shape = (1, 3, spec.input.height, spec.input.width)
+    batch = np.random.default_rng(0).uniform(0.5, 1, shape).astype(np.float32)
+    wanted = integer_logits(file, batch)
+    for run in (unoptimised, onnx_runtime.run):
+        made = run(file.with_suffix(".onnx"), batch)
+        np.testing.assert_allclose(made, wanted, rtol=0, atol=1.01 * 2.0**-8)  # a step
+
+
+def test_names_that_two_convolutions_share(tmp_path: Path) -> None:
+    """A Fire's squeeze and a convolution of that name."""
+    rng = np.random.default_rng(0)
+    held = Activation(2.0**-6, 0)
+
+    def conv(o: int, i: int, kernel: int, size: float) -> ConvSpec:
+        weight = size * rng.standard_normal((o, i, kernel, kernel), dtype=np.float32)
+        pad = kernel // 2
+        return ConvSpec(
+            weight, np.zeros(o, np.float32), padding=(pad,) * 4, relu=True, activation=held
+        )
+
+    spec = NetSpec(
+        random_net(0)[0].input,
+        [
+            Conv("f/squeeze", INPUT, conv(8, 3, 1, 0.1)),
+            Fire("f", 0, conv(8, 8, 1, 1.0), conv(8, 8, 1, 0.5), conv(8, 8, 3, 0.1)),
+        ],
+    )
+    file = tmp_path / "net.squish"
+    spec.save(file, "i8")
+    export(file, file.with_suffix(".onnx"), integers=True)
+    shape = (1, 3, spec.input.height, spec.input.width)
+    batch = rng.standard_normal(shape, dtype=np.float32)
+    ours = squishnative.load(file, storage="i8").infer(batch)
+    made = unoptimised(file.with_suffix(".onnx"), batch)
+    assert abs(made - ours).max() < 0.02 * abs(ours).max()
+
+
 @pytest.mark.parametrize("name", ["imagenette-s", "imagenette-l"])
 def test_the_packages_nets_in_integers_of_onnx_runtime(tmp_path: Path, name: str) -> None:
     """Nearer to ours than the net of floats: some bytes differ by one, and what comes of them."""
@@ -119,7 +200,7 @@ def test_what_the_file_holds(tmp_path: Path) -> None:
     assert set(biases.values()) == {onnx.TensorProto.INT32}
 
 
-def test_biases_beyond_int32_stay_floats(tmp_path: Path) -> None:
+def test_biases_beyond_int32_are_added_in_floats(tmp_path: Path) -> None:
     weight = np.full((4, 3, 1, 1), 2.0**-24, np.float32)
     conv = ConvSpec(weight, np.full(4, 1000, np.float32), activation=Activation(2.0**-20, 0))
     spec = NetSpec(random_net(0)[0].input, [Conv("conv", INPUT, conv)])

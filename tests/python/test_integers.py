@@ -82,6 +82,7 @@ def test_what_a_net_in_integers_says_of_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 @pytest.mark.parametrize(("dtype", "density"), [("i8", 0.15), ("i4", 1.0)])
 def test_auto_takes_what_is_faster(dtype: str, density: float, tmp_path: Path) -> None:
     """Or what is nearly as fast: without dot products these two differ by 2.5 and 0.6 times."""

@@ -158,7 +158,7 @@ class TestFamily:
 
     def test_times_of_young_nets_are_those_of_what_would_be_shipped(self) -> None:
         young = page.render([family(*FAMILY.members[:3])])
-        assert "latency is that of the net as it would be shipped" in young
+        assert "of the others it is that of the net as it would be shipped" in young
         assert "as it would be shipped" not in page.render([FAMILY])
 
 

@@ -102,6 +102,7 @@ def test_close_releases_the_gil(net_file: Path) -> None:
     assert ticks_during(lambda: nets.pop().close(), attempts=20) > 0
 
 
+@pytest.mark.timing
 @pytest.mark.usefixtures("no_forced_switches")
 def test_two_nets_run_at_the_same_time(net_file: Path) -> None:
     def span(net: Net) -> tuple[float, float]:

@@ -126,8 +126,10 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         rivals = [
             rival
-            for net in nets
-            for rival in _rivals(net, batch, threads, engines, Path(folder), left_out, data)
+            for k, net in enumerate(nets)
+            for rival in _rivals(
+                net, batch, threads, engines, Path(folder) / str(k), left_out, data
+            )
         ]
         calls = {str(k): partial(rival.run, rival.images) for k, rival in enumerate(rivals)}
         timings = time_interleaved(calls, seconds, turn=TURN)
@@ -148,7 +150,11 @@ def _rivals(
     left_out: dict[str, str],
     data: Optional[str],
 ) -> Iterator[Rival]:
-    """Ours, then every peer that runs; the reasons of the others go to `left_out`."""
+    """Ours, then every peer that runs; the reasons of the others go to `left_out`.
+
+    folder: of this net alone, for the files of the peers.
+    """
+    folder.mkdir()
     ours = squishnative.load(net, threads=threads, storage="f32")
     shape = (batch, *ours.input_shape)
     photographs = None if data is None else _read_photographs(data, net)

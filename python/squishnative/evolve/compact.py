@@ -1,7 +1,8 @@
 """Filters that nobody reads, removed from the net physically; its logits stay the same.
 
 Removed in whole blocks of 16 and from where they stand, and only together with all four inputs of a
-16x4 cluster, so that the clusters of the filters that stay are the same ones as before.
+16x4 cluster, so that the clusters of the filters that stay are the same ones as before. Of layers
+whose widths are no multiples of 4, which foreign nets may have, some that nobody reads stay.
 """
 
 from __future__ import annotations

@@ -22,7 +22,9 @@ def export(net_path: PathLike, output: PathLike, *, integers: bool = False) -> N
 
     integers: the net of integers instead, `.onnx` only: int8 weights and uint8 activations between
     pairs of QuantizeLinear and DequantizeLinear. What another engine makes of it differs from this
-    one's by how it rounds: some bytes by one. `squishnative.convert` does not read it back.
+    one's by how it rounds: some bytes by one; but on x86 without VNNI such engines add products of
+    int8 weights in 16 bits, which saturate (those of int4 weights fit). `squishnative.convert` does
+    not read it back.
 
     Raises ValueError on another suffix, a missing package, or a file that is not made for integers
     where these are wanted, FormatError on a bad `.squish` file, OSError where a file cannot be read
@@ -42,16 +44,16 @@ def export(net_path: PathLike, output: PathLike, *, integers: bool = False) -> N
         return
     if model.why_not_in_integers:
         raise ValueError(f"{source}: not made for integer arithmetic: {model.why_not_in_integers}")
-    net = NetSpec.from_model(model)
-    path.write_bytes(to_integer_onnx(net, _scales(model, net)))
+    path.write_bytes(to_integer_onnx(NetSpec.from_model(model), _scales(model)))
 
 
-def _scales(model: _core.Model, net: NetSpec) -> dict[str, FloatArray]:
+def _scales(model: _core.Model) -> list[FloatArray]:
     """Of each convolution's weights, which are integers."""
-    scales: dict[str, FloatArray] = {}
-    for info, layer in zip(model.layers, net.layers):
-        stored = [conv.scale() for conv in info.convs if conv.out_channels]
-        for (name, _), scale in zip(layer.named_convs(), stored):
-            assert scale is not None
-            scales[name] = scale
+    scales: list[FloatArray] = []
+    for layer in model.layers:
+        for conv in layer.convs:
+            if conv.out_channels:  # an expand that is there
+                scale = conv.scale()
+                assert scale is not None
+                scales.append(scale)
     return scales

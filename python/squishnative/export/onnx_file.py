@@ -7,7 +7,7 @@ Runtime, OpenVINO and TensorRT compute in integers).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Optional
 
@@ -28,15 +28,15 @@ def to_onnx(net: NetSpec) -> bytes:
     return _to_onnx(net, None)
 
 
-def to_integer_onnx(net: NetSpec, scales: Mapping[str, FloatArray]) -> bytes:
+def to_integer_onnx(net: NetSpec, scales: Sequence[FloatArray]) -> bytes:
     """The same of a net that is made for integer arithmetic, with that arithmetic.
 
-    scales: (O,) of each convolution's weights, by its name: weight = scale * an int8.
+    scales: (O,) of each convolution's weights, in their order: weight = scale * an int8.
     """
     return _to_onnx(net, scales)
 
 
-def _to_onnx(net: NetSpec, scales: Optional[Mapping[str, FloatArray]]) -> bytes:
+def _to_onnx(net: NetSpec, scales: Optional[Sequence[FloatArray]]) -> bytes:
     try:
         import onnx
         from onnx import helper

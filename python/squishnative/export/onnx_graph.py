@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
@@ -24,6 +24,7 @@ from squishnative.spec import (
 if TYPE_CHECKING:
     import onnx
 
+_LARGEST_BYTE = 255
 _STEPS_OF_A_LONE_BIAS = 2**20  # enough for all bits of an f16
 
 
@@ -81,23 +82,25 @@ class Graph:
         return self._node("GlobalAveragePool", name, inputs, name)
 
     def _conv(self, name: str, conv: ConvSpec, inputs: list[str]) -> str:
-        output = self._node(
+        output = self._sums(name, conv, inputs, f"{name}/sum" if conv.relu else name)
+        return self._relu(name, output) if conv.relu else output
+
+    def _sums(self, name: str, conv: ConvSpec, inputs: list[str], output: str) -> str:
+        """Before the ReLU."""
+        weight = self._constant(f"{name}.weight", conv.weight)
+        bias = self._constant(f"{name}.bias", conv.bias)
+        return self._conv_node(name, conv, [*inputs, weight, bias], output)
+
+    def _conv_node(self, name: str, conv: ConvSpec, inputs: list[str], output: str) -> str:
+        return self._node(
             "Conv",
             name,
-            [*inputs, *self._filters(name, conv)],
-            f"{name}/sum" if conv.relu else name,
+            inputs,
+            output,
             kernel_shape=conv.kernel,
             strides=conv.stride,
             pads=_pads(conv.padding),
         )
-        return self._relu(name, output) if conv.relu else output
-
-    def _filters(self, name: str, conv: ConvSpec) -> list[str]:
-        """Weight and bias."""
-        return [
-            self._constant(f"{name}.weight", conv.weight),
-            self._constant(f"{name}.bias", conv.bias),
-        ]
 
     def _constant(self, name: str, array: npt.NDArray[Any]) -> str:
         from onnx import numpy_helper
@@ -117,11 +120,14 @@ class Graph:
 
 
 class IntegerGraph(Graph):
-    """What is held in bytes is quantised and dequantised."""
+    """What is held in bytes is quantised and dequantised.
 
-    def __init__(self, scales: Mapping[str, FloatArray]) -> None:
+    scales: of the convolutions' weights, in the order in which their layers are given.
+    """
+
+    def __init__(self, scales: Sequence[FloatArray]) -> None:
         super().__init__()
-        self._scales = scales
+        self._scales = iter(scales)
 
     def held(self, value: str, form: Optional[Activation]) -> str:
         """What bytes leave of the value."""
@@ -139,21 +145,24 @@ class IntegerGraph(Graph):
             "DequantizeLinear", f"{value}/dequantise", [in_bytes, *constants], held_name
         )
 
-    def _filters(self, name: str, conv: ConvSpec) -> list[str]:
+    def _sums(self, name: str, conv: ConvSpec, inputs: list[str], output: str) -> str:
         held = conv.activation
         assert held is not None
-        scale = _usable_scales(conv, self._scales[name], held)
+        scale = _usable_scales(conv, next(self._scales), held)
         values = np.rint(conv.weight / scale[:, None, None, None]).astype(np.int8)
-        filters = [self._dequantised(f"{name}.weight", values, scale)]
-        # Sums have steps of these: adding a bias to them is what makes it an integer as well.
+        weight = self._dequantised(f"{name}.weight", values, scale)
+        # Sums have steps of these: a bias of whole steps is added as an integer.
         step = scale.astype(np.float64) * held.scale
         bias = np.rint(conv.bias / step)
-        if abs(bias).max(initial=0) <= np.iinfo(np.int32).max:
+        largest = abs(bias) + _LARGEST_BYTE * abs(values.astype(np.int64)).sum((1, 2, 3))
+        if largest.max(initial=0) <= np.iinfo(np.int32).max:
             integers = bias.astype(np.int32)
-            filters.append(self._dequantised(f"{name}.bias", integers, step.astype(np.float32)))
-        else:
-            filters.append(self._constant(f"{name}.bias", conv.bias))
-        return filters
+            steps = self._dequantised(f"{name}.bias", integers, step.astype(np.float32))
+            return self._conv_node(name, conv, [*inputs, weight, steps], output)
+        # It is taken from the sums, as runtimes would make an Add part of the convolution.
+        sums = self._conv_node(name, conv, [*inputs, weight], f"{name}/products")
+        negative = self._constant(f"{name}.negative_bias", -conv.bias[:, None, None])
+        return self._node("Sub", f"{name}/bias", [sums, negative], output)
 
     def _dequantised(self, name: str, values: npt.NDArray[Any], scale: FloatArray) -> str:
         constants = [
