@@ -38,8 +38,8 @@ std::vector<Shape> output_shapes(const Graph& graph) {
   try {
     return graph.shapes(input.height, input.width);
   } catch (const InvalidArgument&) {
-    std::vector<Shape> alike;
-    for (int k = 0; k < graph.size(); ++k) alike.push_back({graph.channels(k), 1, 1});
+    std::vector<Shape> alike(static_cast<size_t>(graph.size()));
+    for (int k = 0; k < graph.size(); ++k) alike[static_cast<size_t>(k)] = {graph.channels(k), 1, 1};
     return alike;
   }
 }
