@@ -18,6 +18,10 @@ from squishnative.evolve.clusters import genome_of, members, sums, without_weake
 from squishnative.evolve.environment import Engine, Environment, measure_environment
 from squishnative.spec import ConvSpec, InputSpec, NetSpec
 from squishnative.train.architecture import squeezenet
+from squishnative.train.dataset import Dataset
+from squishnative.train.files import save_json
+from squishnative.train.run import read_net
+from test_evolve_run import density_of
 
 
 class TestPlanner:
@@ -175,6 +179,27 @@ def test_the_environment_predicts_what_the_engine_takes(engine: Engine, inputs: 
     assert found.fixed_seconds_of(found.filters) == found.fixed_seconds
     assert found.fixed_seconds_of(found.filters // 2) == pytest.approx(0.75 * found.fixed_seconds)
     assert Environment(**json.loads(json.dumps(found.to_dict()))) == found
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_budget_of_time_alone_evolves_what_integers_multiply(
+    pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
+) -> None:
+    """16x4 clusters, half of the time that they may cost."""
+    spec = read_net(str(ancestor))
+    living = {name: 1e-6 * alive.size for name, alive in genome_of(spec, 4).items()}
+    costs = Environment(dict.fromkeys(living, 1e-6), 1e-5, "test", "i8", 0, 4)
+    most = 0.5 * sum(living.values())
+    asked = settings(pictures, ancestor, max_bytes=None, max_seconds=most, storage="i8")
+    run.begin(tmp_path, asked)
+    save_json(tmp_path / "environment.json", costs.to_dict())
+    shipped = run.evolve(tmp_path, lambda _: None, data=data)
+    assert shipped[-1].generation == 2
+    assert {member.storage for member in shipped[1:]} == {"i8"}
+    net = read_net(str(tmp_path / f"{shipped[-1].name}.squish"))
+    columns, quads = (density_of(net, width, spec) for width in (1, 4))
+    assert columns == pytest.approx(quads, rel=0.15)  # whole quads live and die
 
 
 class TestCompression:

@@ -16,7 +16,6 @@ from squishnative.evolve import run
 from squishnative.evolve.budget import Budget, Planner
 from squishnative.evolve.clusters import genome_of
 from squishnative.evolve.compact import compact
-from squishnative.evolve.environment import Environment
 from squishnative.evolve.offspring import genome
 from squishnative.evolve.run import Individual, begin, evolve, young
 from squishnative.evolve.selection import fittest
@@ -24,7 +23,6 @@ from squishnative.evolve.settings import FORMAT
 from squishnative.evolve.strategies import STRATEGIES
 from squishnative.spec import FloatArray, NetSpec
 from squishnative.train.dataset import Dataset
-from squishnative.train.files import save_json
 from squishnative.train.folders import alone_in
 from squishnative.train.geometry import as_input
 from squishnative.train.recipe import Recipe
@@ -171,24 +169,6 @@ class TestRun:
         got = genome_of(read_net(str(tmp_path / f"{members[0].name}.squish")))
         living = sum(int(alive.sum()) for alive in got.values())
         assert strategy == "rigl" or living >= 0.98 * sum(uncompressed.values())
-
-    def test_a_budget_of_time_alone_evolves_what_integers_multiply(
-        self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
-    ) -> None:
-        """16x4 clusters, half of the time that they may cost."""
-        spec = read_net(str(ancestor))
-        living = {name: 1e-6 * alive.size for name, alive in genome_of(spec, 4).items()}
-        costs = Environment(dict.fromkeys(living, 1e-6), 1e-5, "test", "i8", 0, 4)
-        most = 0.5 * sum(living.values())
-        asked = settings(pictures, ancestor, max_bytes=None, max_seconds=most, storage="i8")
-        begin(tmp_path, asked)
-        save_json(tmp_path / "environment.json", costs.to_dict())
-        shipped = evolve(tmp_path, lambda _: None, data=data)
-        assert shipped[-1].generation == 2
-        assert {member.storage for member in shipped[1:]} == {"i8"}
-        net = read_net(str(tmp_path / f"{shipped[-1].name}.squish"))
-        columns, quads = (density_of(net, width, spec) for width in (1, 4))
-        assert columns == pytest.approx(quads, rel=0.15)  # whole quads live and die
 
     @pytest.mark.parametrize("width", [1, 4])
     def test_rigl_moves_no_more_than_can_come_back(self, width: int, data: Dataset) -> None:
