@@ -38,7 +38,7 @@ def uneven(seed: int = 0) -> NetSpec:
 
 
 def environment(spec: NetSpec) -> Environment:
-    return Environment(dict.fromkeys(genome_of(spec), 1e-06), 1e-5, "test", "i8")
+    return Environment(dict.fromkeys(genome_of(spec), 1e-06), 1e-5, "test", "f32")
 
 
 def planner(spec: NetSpec, dtype: str = "i8", width: int = 1) -> Planner:

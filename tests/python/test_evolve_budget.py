@@ -23,6 +23,8 @@ from squishnative.train.files import save_json
 from squishnative.train.run import read_net
 from test_evolve_run import density_of
 
+STORAGES = {1: "f32", 4: "i8"}  # by the inputs of what is multiplied at once
+
 
 class TestPlanner:
     @pytest.mark.parametrize("dtype", ["f32", "f16", "i8", "i4"])
@@ -80,7 +82,7 @@ class TestPieces:
     @pytest.mark.parametrize(("width", "inputs"), [(1, 1), (1, 4), (4, 4), (4, 1)])
     def test_of_random_clusters(self, share: float, width: int, inputs: int) -> None:
         spec, rng = squeezenet("1.1", 10), np.random.default_rng(1)
-        costs = Environment(dict.fromkeys(genome_of(spec), 1.0), 0.0, "test", "i8", inputs=inputs)
+        costs = Environment(dict.fromkeys(genome_of(spec), 1.0), 0.0, "test", STORAGES[inputs])
         counts = {}
         for layer in spec.layers:
             for name, conv in layer.named_convs():
@@ -94,7 +96,7 @@ class TestPieces:
 
     def test_wide_clusters_get_more_weights_in_the_same_time(self) -> None:
         spec = squeezenet("1.1", 10)
-        costs = Environment(dict.fromkeys(genome_of(spec), 1.0), 0.0, "test", "i8", inputs=4)
+        costs = Environment(dict.fromkeys(genome_of(spec), 1.0), 0.0, "test", "i8")
         weights = {}
         for width in (1, 4):
             plan = Planner(spec, costs, "i8", width)
@@ -122,7 +124,7 @@ class TestArithmetic:
         self, wanted: dict[str, object], inputs: int, width: int
     ) -> None:
         asked = settings(Path("data"), Path("net.squish"), **wanted)
-        assert asked.width(Environment({}, 0.0, "test", "i8", inputs=inputs)) == width
+        assert asked.width(Environment({}, 0.0, "test", STORAGES[inputs])) == width
 
     @pytest.mark.parametrize(
         ("storage", "dtype", "costs", "chosen"),
@@ -131,7 +133,7 @@ class TestArithmetic:
             ("auto", "i8", {"i8": 0.2, "f32": 1.0}, "i8"),
             ("i8", "i8", {"i8": 1.0}, "i8"),
             ("f32", "i8", {"f32": 1.0}, "f32"),
-            ("auto", "f16", {"auto": 1.0}, "auto"),
+            ("auto", "f16", {"auto": 1.0}, "f32"),
         ],
     )
     def test_nets_are_priced_in_the_faster_one(
@@ -148,9 +150,7 @@ class TestArithmetic:
             asked.append(engine.storage)
             inputs = 4 if engine.storage == "i8" else 1
             piece = costs[engine.storage] * inputs
-            return Environment(
-                dict.fromkeys(genome_of(spec), piece), 0, "", engine.storage, 0, inputs
-            )
+            return Environment(dict.fromkeys(genome_of(spec), piece), 0, "", STORAGES[inputs])
 
         monkeypatch.setattr(run, "measure_environment", measure)
         wanted = settings(Path("data"), Path("net.squish"), storage=storage, dtype=dtype)
@@ -189,7 +189,7 @@ def test_a_budget_of_time_alone_evolves_what_integers_multiply(
     """16x4 clusters, half of the time that they may cost."""
     spec = read_net(str(ancestor))
     living = {name: 1e-6 * alive.size for name, alive in genome_of(spec, 4).items()}
-    costs = Environment(dict.fromkeys(living, 1e-6), 1e-5, "test", "i8", 0, 4)
+    costs = Environment(dict.fromkeys(living, 1e-6), 1e-5, "test", "i8")
     most = 0.5 * sum(living.values())
     asked = settings(pictures, ancestor, max_bytes=None, max_seconds=most, storage="i8")
     run.begin(tmp_path, asked)

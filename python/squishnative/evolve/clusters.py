@@ -15,7 +15,8 @@ import numpy.typing as npt
 from squishnative.spec import NetSpec
 
 HEIGHT = 16
-WIDTHS = {"16x1": 1, "16x4": 4}  # by the shape's name
+QUAD = 4  # input channels that integers multiply or skip together
+WIDTHS = {"16x1": 1, "16x4": QUAD}  # by the shape's name
 
 Alive = npt.NDArray[np.bool_]  # (ceil(O / HEIGHT), ceil(I / width), H, W)
 Genome = dict[str, Alive]  # of each convolution, by the name that the file gives it

@@ -13,11 +13,10 @@ from typing import Optional
 import numpy as np
 import numpy.typing as npt
 
-from squishnative.evolve.clusters import HEIGHT
+from squishnative.evolve.clusters import HEIGHT, QUAD
 from squishnative.spec import Add, Conv, ConvSpec, Fire, GlobalAveragePool, Layer, MaxPool, NetSpec
 
 Channels = npt.NDArray[np.bool_]
-QUAD = 4  # input channels of a 16x4 cluster
 
 
 def compact(spec: NetSpec) -> NetSpec:

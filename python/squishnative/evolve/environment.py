@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from squishnative.evolve.clusters import genome_of, members, sums
+from squishnative.evolve.clusters import QUAD, genome_of, members, sums
 from squishnative.evolve.encoding import draw_clusters
 from squishnative.net import Net, load
 from squishnative.quantise import DTYPES, quantise
@@ -29,7 +29,7 @@ from squishnative.timing import seconds_of_an_image
 _PROBES = (0.1, 0.4)
 _ITERATIONS = 30
 _ROUNDS = 4
-_INTEGER_INPUTS = 4  # of a piece
+_STORAGES = ("f32", "f16", "i8")
 _IMAGES = 2  # of noise, that the probes' activations are measured on
 
 
@@ -70,10 +70,10 @@ class Environment:
     """What nets of one shape cost on one machine.
 
     A piece is what the engine multiplies or skips at once, a cluster of the width that its
-    arithmetic has: `inputs` channels, 1 in floats and 4 in integers. piece_seconds: of a living
-    one, by convolution. fixed_seconds: of a net without any that has as many filters as were
-    measured, `filters` in all convolutions; 0: not known. machine: the CPU, instruction set and
-    threads that were measured, or another device. storage: what the engine computed them in.
+    arithmetic has. piece_seconds: of a living one, by convolution. fixed_seconds: of a net without
+    any that has as many filters as were measured, `filters` in all convolutions; 0: not known.
+    machine: the CPU, instruction set and threads that were measured, or another device. storage:
+    what the engine computed them in.
     Raises ValueError on what no measurement gives.
     """
 
@@ -82,18 +82,21 @@ class Environment:
     machine: str
     storage: str
     filters: int = 0
-    inputs: int = 1
 
     def __post_init__(self) -> None:
         """Files are edited and damaged."""
         times = [self.fixed_seconds, *self.piece_seconds.values()]
         if not all(0 <= seconds < math.inf for seconds in times):
             raise ValueError("wanted times of pieces and of the rest, from 0 on")
-        if self.inputs not in (1, _INTEGER_INPUTS) or self.filters < 0:
-            raise ValueError(
-                f"got pieces of {self.inputs} inputs and {self.filters} filters, wanted pieces of "
-                f"1 or {_INTEGER_INPUTS}"
-            )
+        if self.filters < 0:
+            raise ValueError(f"got {self.filters} filters")
+        if self.storage not in _STORAGES:
+            raise ValueError(f"got storage {self.storage!r}, wanted one of {', '.join(_STORAGES)}")
+
+    @property
+    def inputs(self) -> int:
+        """Input channels of a piece."""
+        return QUAD if self.storage == "i8" else 1
 
     def fixed_seconds_of(self, filters: int) -> float:
         """Of a net with fewer filters, empty ones left out.
@@ -110,11 +113,10 @@ class Environment:
         """For environment.json; `Environment(**values)` is the inverse."""
         return asdict(self)
 
-    def check_knows(self, spec: NetSpec) -> None:
-        """Raises ValueError where a convolution of the net was not measured."""
-        missing = {name for layer in spec.layers for name, _ in layer.named_convs()}
-        if missing := missing - set(self.piece_seconds):
-            raise ValueError(f"it has no time of '{min(missing)}'")
+    def unknown(self, spec: NetSpec) -> list[str]:
+        """The net's convolutions that were not measured."""
+        names = [name for layer in spec.layers for name, _ in layer.named_convs()]
+        return [name for name in names if name not in self.piece_seconds]
 
 
 def measure_environment(spec: NetSpec, seed: int, engine: Engine) -> Environment:
@@ -142,7 +144,6 @@ def measure_environment(spec: NetSpec, seed: int, engine: Engine) -> Environment
         thin.machine,
         thin.storage,
         sum(conv.out_channels for layer in spec.layers for _, conv in layer.named_convs()),
-        thin.inputs,
     )
 
 
@@ -161,7 +162,7 @@ class _Probe:
     """A net on the engine, and the least times that were measured of it.
 
     call_seconds: from bytes to logits. seconds: of each of the engine's steps. pieces: that live in
-    its convolutions, of `inputs` channels. machine, storage: as Environment says them.
+    its convolutions. machine, storage: as Environment says them.
     """
 
     def __init__(self, spec: NetSpec, engine: Engine, opened: contextlib.ExitStack) -> None:
@@ -174,9 +175,8 @@ class _Probe:
             spec.save(file, engine.dtype if engine.integers else "f32")
             self._net = opened.enter_context(engine.load(file))
         self.storage = self._net.storage
-        self.inputs = _INTEGER_INPUTS if self.storage == "i8" else 1
         self.pieces: dict[str, int] = {}
-        for name, alive in genome_of(spec, self.inputs).items():
+        for name, alive in genome_of(spec, QUAD if self.storage == "i8" else 1).items():
             step = _step(name, engine.device)
             self.pieces[step] = self.pieces.get(step, 0) + int(alive.sum())
         self.machine = engine.device
@@ -213,7 +213,7 @@ def _random_net(spec: NetSpec, density: float, engine: Engine, rng: np.random.Ge
     Weights keep the scale of their inputs: activations far beyond it would not fit integers.
     """
     random = copy.deepcopy(spec)
-    width = _INTEGER_INPUTS if engine.integers else 1
+    width = QUAD if engine.integers else 1
     for layer in random.layers:
         for _, conv in layer.named_convs():
             shape = conv.weight.shape

@@ -178,12 +178,8 @@ class _Run:
         if not file.exists():
             save_json(file, fastest_environment(ancestor, settings).to_dict())
         self.environment = saved_environment(folder)
-        try:
-            self.environment.check_knows(ancestor)
-        except ValueError as error:
-            raise ValueError(
-                f"'{file}': {error}, which is a convolution of the ancestor"
-            ) from error
+        if unknown := self.environment.unknown(ancestor):
+            raise ValueError(f"'{file}': has no time of the ancestor's '{unknown[0]}'")
         self.synthesis = Synthesis(folder, settings, ancestor, self.environment, train, after_epoch)
 
     def go(self) -> list[Individual]:
