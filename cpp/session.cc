@@ -61,6 +61,8 @@ std::unique_ptr<Backend> make_backend(const std::shared_ptr<const Model>& model,
   if (options.threads < 1) {
     throw InvalidArgument("threads: got " + std::to_string(options.threads) + ", must be at least 1");
   }
+  if (options.tune && !is_cuda(options))
+    throw InvalidArgument("tune: device '" + options.device + "' is not tuned, wanted a CUDA device");
   if (options.device == "cpu") return make_cpu_backend(model, options);
 #ifdef SQUISH_CUDA
   if (is_cuda(options)) return make_cuda_backend(model, options);

@@ -1,5 +1,7 @@
 #include "cuda/blueprint.h"
 
+#include <array>
+#include <cstdio>
 #include <limits>
 #include <string>
 #include <utility>
@@ -29,20 +31,20 @@ void check_pixels(const Op& op, const Step& step) {
 }
 
 FireChoice choose(const Workload& work, const Packs& packs, const ConvDescription& squeeze,
-                  const ConvDescription& first_expand, FirePolicy policy, StorageType storage) {
+                  const ConvDescription& first_expand, PlanPolicy policy, StorageType storage) {
   FireChoice choice = packs.on_tensor_cores
                           ? choose_fire_mma(work, packs.bundles.at(&squeeze), packs.bundles.at(&first_expand),
                                             value_bytes(storage))
                           : choose_fire(work, int64_t{squeeze.out_channels} * value_bytes(storage),
                                         packs.convs.at(&squeeze), packs.convs.at(&first_expand));
-  if (policy == FirePolicy::kWhole) choice.whole = choice.tiling.rows > 0;
-  if (policy == FirePolicy::kApart) choice.whole = false;
+  if (policy == PlanPolicy::kWhole) choice.whole = choice.tiling.rows > 0;
+  if (policy == PlanPolicy::kApart) choice.whole = false;
   return choice;
 }
 
 // Which layers are Fires that run whole, of a net whose Fires are squeezes and expands so far.
 std::vector<bool> whole_fires(const Graph& graph, const Packs& packs, const Blueprint& apart,
-                              int multiprocessors, FirePolicy policy) {
+                              int multiprocessors, PlanPolicy policy) {
   std::vector<bool> whole(static_cast<size_t>(graph.size()));
   size_t k = 0;
   for (size_t layer = 0; layer < whole.size(); ++layer) {
@@ -54,13 +56,13 @@ std::vector<bool> whole_fires(const Graph& graph, const Packs& packs, const Blue
     whole[layer] = choose(work, packs, squeeze, *expand.convs[0], policy, apart.storage).whole;
     // Expands by themselves can write the net's results as the caller has them.
     const bool last = layer + 1 == whole.size();
-    if (packs.on_tensor_cores && last && policy == FirePolicy::kModelled) whole[layer] = false;
+    if (packs.on_tensor_cores && last && policy == PlanPolicy::kModelled) whole[layer] = false;
   }
   return whole;
 }
 
 OpChoice choose(const Op& op, const Blueprint& blueprint, size_t k, const Packs& packs, int multiprocessors,
-                FirePolicy policy) {
+                PlanPolicy policy) {
   OpChoice choice;
   if (op.kind != OpKind::kConv) return choice;
   const Step& step = blueprint.plan.steps[k];
@@ -141,6 +143,17 @@ std::string why_in_integers(const PackedIntegerConvs& convs) {
   return ", " + percent(convs.taps(), convs.all_clusters) + " of those of 16x4";
 }
 
+std::string microseconds(double seconds) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1f us", seconds * 1e6);
+  return text.data();
+}
+
+std::string why_measured(const Measured& measured) {
+  return "fastest of " + std::to_string(measured.ways) + " ways measured: " + microseconds(measured.seconds) +
+         ", the model's " + microseconds(measured.modelled);
+}
+
 void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs,
                   const std::string& storage, StepInfo& info) {
   const WeightCensus census = take_census(op);
@@ -166,6 +179,7 @@ void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const 
   if (!packs.on_tensor_cores && storage == "f16") {
     info.why += "; up to " + std::to_string(kHalfTaps) + " products are added in f16";
   }
+  if (choice.measured.ways > 0) info.why += "; " + why_measured(choice.measured);
   info.density = census.density();
   info.cluster_density = census.cluster_density();
   info.macs = count_macs(op, step);
@@ -235,8 +249,12 @@ bool Blueprint::writes_results() const {
   return last.kind != OpKind::kGlobalAveragePool || plan.buffers.back().layout.segments.size() > 1;
 }
 
+namespace {
+
+// whole_layers(blueprint) says which layers are Fires that run whole, of a net whose Fires are squeezes and expands so far.
+template <typename WholeLayers>
 Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
-                         int multiprocessors, FirePolicy policy) {
+                         int multiprocessors, PlanPolicy policy, const WholeLayers& whole_layers) {
   Blueprint blueprint;
   blueprint.images = images;
   blueprint.storage = packs.storage;
@@ -249,12 +267,30 @@ Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int
     blueprint.ops = std::move(ops);
   };
   plan(fuse(graph, {{}, false}));
-  if (!packs.in_integers())
-    plan(fuse(graph, {whole_fires(graph, packs, blueprint, multiprocessors, policy), false}));
+  if (!packs.in_integers()) plan(fuse(graph, {whole_layers(blueprint), false}));
   for (size_t k = 0; k < blueprint.ops.size(); ++k) {
     blueprint.choices.push_back(choose(blueprint.ops[k], blueprint, k, packs, multiprocessors, policy));
   }
   return blueprint;
+}
+
+}  // namespace
+
+Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
+                         int multiprocessors, PlanPolicy policy) {
+  return make_blueprint(
+      graph, packs, height, width, images, multiprocessors, policy,
+      [&](const Blueprint& apart) { return whole_fires(graph, packs, apart, multiprocessors, policy); });
+}
+
+Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
+                         int multiprocessors, const std::vector<bool>& whole) {
+  return make_blueprint(graph, packs, height, width, images, multiprocessors, PlanPolicy::kModelled,
+                        [&](const Blueprint&) { return whole; });
+}
+
+Workload workload_of(const Blueprint& blueprint, size_t k, int multiprocessors) {
+  return workload_of(blueprint.ops[k], blueprint.plan.steps[k], blueprint.images, multiprocessors);
 }
 
 std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
@@ -275,6 +311,9 @@ std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs) {
     input.kernel = held_name(buffer) + "_quads_cuda";
     input.why = "the file is made for integer arithmetic: " + held_text(buffer);
   }
+  if (blueprint.measured.ways > 0)
+    input.why += "; a run took " + microseconds(blueprint.measured.seconds) + ", as modelled " +
+                 microseconds(blueprint.measured.modelled);
   input.output = {layout.channels(), layout.height, layout.width};
   std::vector<StepInfo> steps{input};
   for (size_t k = 0; k < blueprint.ops.size(); ++k) {

@@ -14,8 +14,9 @@
 
 namespace squish::cuda {
 
-// How Fires run: as the model of choose.h says, or one way wherever it can be, for tests and measurements.
-enum class FirePolicy : uint8_t { kModelled, kWhole, kApart };
+// How ops run: as the model of choose.h says, as the device has measured it (tune.h); or as modelled with Fires one way
+// wherever it can be, for tests and measurements.
+enum class PlanPolicy : uint8_t { kModelled, kMeasured, kWhole, kApart };
 
 // The packed convolutions of a net, by the first that lies in each pack: for integer arithmetic, for tensor cores or for the
 // others, as all kernels of a net share the order of its activations.
@@ -33,6 +34,13 @@ struct Packs {
 // nor for integers, for which the net must be made.
 Packs pack_net(const Graph& graph, bool tensor_cores, StorageType storage);
 
+// What was measured of the ways in which something can run, where that was (tune.h).
+struct Measured {
+  int ways = 0;
+  double seconds = 0;   // of the one that is taken
+  double modelled = 0;  // of the model's
+};
+
 // How one op runs.
 struct OpChoice {
   Tiling tiling{};  // where it is pooled or a whole Fire
@@ -40,6 +48,7 @@ struct OpChoice {
   FireChoice fire;  // a whole Fire's, or what spoke against it
   MmaChoice mma;    // where it runs on tensor cores
   bool padded = false;
+  Measured measured;
 };
 
 struct Blueprint {
@@ -49,14 +58,21 @@ struct Blueprint {
   std::vector<Op> ops;
   Plan plan;                      // of one image; a batch takes so many times the memory
   std::vector<OpChoice> choices;  // one an op
+  Measured measured;              // two ways: by measurement of each op, and by the model of each
 
   // Whether the last op leaves its results as the caller has them, or a step of its own must write them so.
   bool writes_results() const;
 };
 
-// Throws InvalidArgument where the net does not admit the size.
+// What is measured begins as modelled. Throws InvalidArgument where the net does not admit the size.
 Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
-                         int multiprocessors, FirePolicy policy);
+                         int multiprocessors, PlanPolicy policy);
+// The same with these of the net's layers, which must be Fires that can, as whole Fires.
+Blueprint make_blueprint(const Graph& graph, const Packs& packs, int height, int width, int64_t images,
+                         int multiprocessors, const std::vector<bool>& whole);
+
+// What an op of it comes to.
+Workload workload_of(const Blueprint& blueprint, size_t op, int multiprocessors);
 
 // The input, then one row an op; then the output, where it is not stored as the caller's floats.
 std::vector<StepInfo> explain(const Blueprint& blueprint, const Packs& packs);

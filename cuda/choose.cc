@@ -71,6 +71,22 @@ int choose_pixels(const Workload& work, int block_count) {
   return blocks >= work.multiprocessors * kBlocksAtOnce ? 2 : 1;
 }
 
+namespace {
+
+int64_t steps_of_fire(const Workload& work, int64_t squeezed_pixel_bytes, const PackedConvs& squeeze,
+                      const PackedConvs& expands, const Tiling& tiling, int splits) {
+  const auto expand_blocks = static_cast<int>(expands.blocks.size());
+  const int64_t steps_per_block = divide_up(expands.taps(), expand_blocks);
+  const int64_t squeeze_steps = kMaxHaloPixels / kThreads * squeeze.taps();
+  const int64_t at_once =
+      std::min(kBlocksAtOnce, kMultiprocessorBytes / fire_bytes(tiling, work.pooled, squeezed_pixel_bytes));
+  const int64_t blocks = int64_t{tiling.rows} * tiling.columns * splits * work.images;
+  return steps_of_launch(blocks, squeeze_steps + divide_up(expand_blocks, splits) * steps_per_block, work,
+                         at_once);
+}
+
+}  // namespace
+
 FireChoice choose_fire(const Workload& work, int64_t squeezed_pixel_bytes, const PackedConvs& squeeze,
                        const PackedConvs& expands) {
   FireChoice choice;
@@ -79,21 +95,49 @@ FireChoice choose_fire(const Workload& work, int64_t squeezed_pixel_bytes, const
   const auto tiling = choose_tiling(work.out_height, work.out_width, work.pooled, squeezed_pixel_bytes);
   if (!tiling) return choice;
   choice.tiling = *tiling;
-  const auto expand_blocks = static_cast<int>(expands.blocks.size());
-  const int64_t steps_per_block = divide_up(expands.taps(), expand_blocks);
-  const int64_t squeeze_steps = kMaxHaloPixels / kThreads * squeeze.taps();
-  const int64_t at_once =
-      std::min(kBlocksAtOnce, kMultiprocessorBytes / fire_bytes(*tiling, work.pooled, squeezed_pixel_bytes));
-  for (int splits = 1; splits <= expand_blocks; ++splits) {
-    const int64_t blocks = int64_t{tiling->rows} * tiling->columns * splits * work.images;
-    const int64_t steps = steps_of_launch(
-        blocks, squeeze_steps + divide_up(expand_blocks, splits) * steps_per_block, work, at_once);
+  for (int splits = 1; splits <= static_cast<int>(expands.blocks.size()); ++splits) {
+    const int64_t steps = steps_of_fire(work, squeezed_pixel_bytes, squeeze, expands, *tiling, splits);
     if (splits > 1 && steps >= choice.steps_whole) continue;
     choice.splits = splits;
     choice.steps_whole = steps;
   }
   choice.whole = choice.steps_whole < choice.steps_apart;
   return choice;
+}
+
+namespace {
+
+// Of tiles: as large as they may be, then less and less.
+constexpr int kTileSizes[] = {kMaxTilePixels, kMaxTilePixels * 3 / 4, kMaxTilePixels / 2, kMaxTilePixels / 4};
+
+std::vector<Tiling> tilings_of(const Workload& work, int64_t squeezed_pixel_bytes) {
+  std::vector<Tiling> all;
+  for (int pixels : kTileSizes) {
+    const auto tiling =
+        choose_tiling(work.out_height, work.out_width, work.pooled, squeezed_pixel_bytes, pixels);
+    if (tiling && (all.empty() || !(*tiling == all.back()))) all.push_back(*tiling);
+  }
+  return all;
+}
+
+}  // namespace
+
+std::vector<Tiling> pooled_tilings(const Workload& work) { return tilings_of(work, 0); }
+
+std::vector<FireChoice> fire_candidates(const Workload& work, int64_t squeezed_pixel_bytes,
+                                        const PackedConvs& squeeze, const PackedConvs& expands) {
+  std::vector<FireChoice> all;
+  for (const Tiling& tiling : tilings_of(work, squeezed_pixel_bytes)) {
+    for (int splits : several_splits(static_cast<int>(expands.blocks.size()))) {
+      FireChoice choice;
+      choice.whole = true;
+      choice.tiling = tiling;
+      choice.splits = splits;
+      choice.steps_whole = steps_of_fire(work, squeezed_pixel_bytes, squeeze, expands, tiling, splits);
+      all.push_back(choice);
+    }
+  }
+  return all;
 }
 
 }  // namespace squish::cuda

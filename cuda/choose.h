@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "cuda/pack.h"
 #include "cuda/tasks.h"
@@ -27,5 +28,12 @@ int choose_pixels(const Workload& work, int block_count);
 
 FireChoice choose_fire(const Workload& work, int64_t squeezed_pixel_bytes, const PackedConvs& squeeze,
                        const PackedConvs& expands);
+
+// What else there is, for who can measure it (tune.h).
+// Tiles of several sizes of a pooled output.
+std::vector<Tiling> pooled_tilings(const Workload& work);
+// Whole Fires: tiles of several sizes by several splits. None where not even one pixel's squeeze fits.
+std::vector<FireChoice> fire_candidates(const Workload& work, int64_t squeezed_pixel_bytes,
+                                        const PackedConvs& squeeze, const PackedConvs& expands);
 
 }  // namespace squish::cuda

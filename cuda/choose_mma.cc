@@ -18,6 +18,7 @@ constexpr int64_t kFilledWarps = 32;     // of a multiprocessor that has several
 constexpr int64_t kPoolSteps = 4;        // that keeping a tile's results and pooling them costs
 constexpr int kMaxFireEdge = 32;         // of a Fire's tile, in pixels of the output
 constexpr int kMinPooledPixels = 32;     // of a convolution's output
+constexpr size_t kTilingsOfSplits = 4;   // of whole Fires, that are candidates
 
 // Steps that a warp takes one after the other, on average.
 int64_t steps_each(const PackedBundles& convs) {
@@ -38,12 +39,13 @@ int64_t cost_of_pooled(const Workload& work, const PackedBundles& convs, const M
          (steps_each(convs) * step_cost(choice.tiles) + kPoolSteps);
 }
 
-MmaChoice choose_mma_pooled(const Workload& work, const PackedBundles& convs) {
-  MmaChoice best;
-  int64_t least = std::numeric_limits<int64_t>::max();
+// Tiles of all sizes that may be worth it, the largest first.
+std::vector<MmaChoice> pooled_mma_candidates(const Workload& work) {
+  std::vector<MmaChoice> all;
   for (int pixels = kMaxPooledPixels; pixels >= kMinPooledPixels; pixels -= kTilePixels) {
     const auto tiling = choose_tiling(work.out_height, work.out_width, true, 0, pixels);
     if (!tiling) break;
+    if (!all.empty() && all.back().tiling == *tiling) continue;
     for (int tiles : {2, 1}) {
       MmaChoice choice;
       choice.tiling = *tiling;
@@ -51,11 +53,20 @@ MmaChoice choose_mma_pooled(const Workload& work, const PackedBundles& convs) {
       choice.warps =
           std::min(kMaxWarps, divide_up(conv_extent(tiling->height, true) * conv_extent(tiling->width, true),
                                         tiles * kTilePixels));
-      const int64_t cost = cost_of_pooled(work, convs, choice);
-      if (cost >= least) continue;
-      least = cost;
-      best = choice;
+      all.push_back(choice);
     }
+  }
+  return all;
+}
+
+MmaChoice choose_mma_pooled(const Workload& work, const PackedBundles& convs) {
+  MmaChoice best;
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (const MmaChoice& choice : pooled_mma_candidates(work)) {
+    const int64_t cost = cost_of_pooled(work, convs, choice);
+    if (cost >= least) continue;
+    least = cost;
+    best = choice;
   }
   return best;
 }
@@ -102,18 +113,10 @@ int64_t steps_of_conv_mma(const PackedBundles& convs, const Workload& work) {
          divide_up(steps_each(convs), choice.slices) * kGlobalSteps;
 }
 
-}  // namespace
-
-FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, const PackedBundles& expands,
-                           int value_bytes) {
-  FireChoice choice;
-  Workload apart = work;
-  apart.pooled = false;
-  choice.steps_apart = steps_of_conv_mma(squeeze, apart) + kMmaLaunchSteps + steps_of_conv_mma(expands, work);
-  choice.steps_whole = std::numeric_limits<int64_t>::max();
-  constexpr int64_t kPixels = int64_t{2} * kTilePixels;  // of a warp
-  const auto squeeze_bundles = static_cast<int64_t>(squeeze.bundles.size()),
-             expand_bundles = static_cast<int64_t>(expands.bundles.size());
+// function(tiling) for those of a whole Fire that fit into shared memory.
+template <typename Function>
+void each_fire_tiling(const Workload& work, const PackedBundles& squeeze, const PackedBundles& expands,
+                      int value_bytes, const Function& function) {
   for (int h = 1; h <= std::min(work.out_height, kMaxFireEdge); ++h) {
     for (int w = 1; w <= std::min(work.out_width, kMaxFireEdge); ++w) {
       Tiling tiling{h, w, divide_up(work.out_height, h), divide_up(work.out_width, w)};
@@ -123,32 +126,94 @@ FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, c
       if (mma_fire_values(squeeze.blocks, tiling, work.pooled, expands.width, value_bytes) * value_bytes >
           kMmaSharedBytes)
         break;
-      const int64_t height = conv_extent(h, work.pooled), width = conv_extent(w, work.pooled);
-      const int64_t squeeze_steps =
-          divide_up(divide_up((height + 2) * (width + 2), kPixels) * squeeze_bundles, kMaxWarps) *
-          steps_each(squeeze);
-      const int64_t groups = divide_up(height * width, kPixels);
-      for (int64_t splits = 1; splits <= expand_bundles; ++splits) {
-        const int64_t own = divide_up(expand_bundles, splits);
-        const int64_t turns =
-            work.pooled ? own * divide_up(groups, kMaxWarps) : divide_up(groups * own, kMaxWarps);
-        const int64_t blocks = int64_t{tiling.rows} * tiling.columns * splits * work.images;
-        const int64_t steps =
-            mma_rounds(blocks, work) * (squeeze_steps * kGlobalSteps + turns * steps_each(expands));
-        if (steps >= choice.steps_whole) continue;
-        choice.steps_whole = steps;
-        choice.tiling = tiling;
-        choice.splits = static_cast<int>(splits);
-      }
+      function(tiling);
     }
   }
+}
+
+constexpr int64_t kFirePixels = int64_t{2} * kTilePixels;  // of a warp
+
+int64_t steps_of_fire_mma(const Workload& work, const PackedBundles& squeeze, const PackedBundles& expands,
+                          const Tiling& tiling, int splits) {
+  const auto squeeze_bundles = static_cast<int64_t>(squeeze.bundles.size()),
+             expand_bundles = static_cast<int64_t>(expands.bundles.size());
+  const int64_t height = conv_extent(tiling.height, work.pooled),
+                width = conv_extent(tiling.width, work.pooled);
+  const int64_t squeeze_steps =
+      divide_up(divide_up((height + 2) * (width + 2), kFirePixels) * squeeze_bundles, kMaxWarps) *
+      steps_each(squeeze);
+  const int64_t groups = divide_up(height * width, kFirePixels), own = divide_up(expand_bundles, splits);
+  const int64_t turns = work.pooled ? own * divide_up(groups, kMaxWarps) : divide_up(groups * own, kMaxWarps);
+  const int64_t blocks = int64_t{tiling.rows} * tiling.columns * splits * work.images;
+  return mma_rounds(blocks, work) * (squeeze_steps * kGlobalSteps + turns * steps_each(expands));
+}
+
+}  // namespace
+
+FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, const PackedBundles& expands,
+                           int value_bytes) {
+  FireChoice choice;
+  Workload apart = work;
+  apart.pooled = false;
+  choice.steps_apart = steps_of_conv_mma(squeeze, apart) + kMmaLaunchSteps + steps_of_conv_mma(expands, work);
+  choice.steps_whole = std::numeric_limits<int64_t>::max();
+  const auto expand_bundles = static_cast<int>(expands.bundles.size());
+  each_fire_tiling(work, squeeze, expands, value_bytes, [&](const Tiling& tiling) {
+    for (int splits = 1; splits <= expand_bundles; ++splits) {
+      const int64_t steps = steps_of_fire_mma(work, squeeze, expands, tiling, splits);
+      if (steps >= choice.steps_whole) continue;
+      choice.steps_whole = steps;
+      choice.tiling = tiling;
+      choice.splits = splits;
+    }
+  });
   // With fewer a device is not filled, and what counts is how soon each block of threads is done. Stored as floats, three products
   // a weight leave the loads that shared memory saves without weight. Both were measured, on an H200.
   const int64_t expand_warps =
-      divide_up(int64_t{work.height} * work.width * work.images, kPixels) * expand_bundles;
+      divide_up(int64_t{work.height} * work.width * work.images, kFirePixels) * expand_bundles;
   choice.whole = choice.steps_whole < choice.steps_apart && value_bytes == 2 &&
                  expand_warps >= work.multiprocessors * kFilledWarps;
   return choice;
+}
+
+std::vector<MmaChoice> mma_candidates(const Workload& work, const PackedBundles& convs) {
+  if (work.pooled) return pooled_mma_candidates(work);
+  std::vector<MmaChoice> all;
+  for (int tiles : {1, 2}) {
+    for (int slices = 1; slices <= std::min(kMaxWarps, std::max(1, convs.most_steps)); slices *= 2) {
+      for (int warps = slices; warps <= kMaxWarps; warps *= 2) {
+        MmaChoice choice;
+        choice.tiles = tiles;
+        choice.slices = slices;
+        choice.warps = warps;
+        all.push_back(choice);
+      }
+    }
+  }
+  return all;
+}
+
+std::vector<FireChoice> fire_mma_candidates(const Workload& work, const PackedBundles& squeeze,
+                                            const PackedBundles& expands, int value_bytes) {
+  std::vector<FireChoice> all;
+  for (int splits : several_splits(static_cast<int>(expands.bundles.size()))) {
+    std::vector<FireChoice> of_splits;
+    each_fire_tiling(work, squeeze, expands, value_bytes, [&](const Tiling& tiling) {
+      FireChoice choice;
+      choice.whole = true;
+      choice.tiling = tiling;
+      choice.splits = splits;
+      choice.steps_whole = steps_of_fire_mma(work, squeeze, expands, tiling, splits);
+      of_splits.push_back(choice);
+    });
+    const auto cheaper = [](const FireChoice& a, const FireChoice& b) {
+      return a.steps_whole < b.steps_whole;
+    };
+    std::stable_sort(of_splits.begin(), of_splits.end(), cheaper);
+    of_splits.resize(std::min(of_splits.size(), kTilingsOfSplits));
+    all.insert(all.end(), of_splits.begin(), of_splits.end());
+  }
+  return all;
 }
 
 }  // namespace squish::cuda

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "cuda/pack_bundles.h"
 #include "cuda/tasks.h"
@@ -16,10 +17,20 @@ struct MmaChoice {
   int slices = 1;   // warps that share a sum
   int warps = 1;    // of a block of threads
   Tiling tiling{};  // where it is pooled
+
+  bool operator==(const MmaChoice& o) const {
+    return tiles == o.tiles && slices == o.slices && warps == o.warps && tiling == o.tiling;
+  }
 };
 MmaChoice choose_mma(const Workload& work, const PackedBundles& convs);
 // value_bytes: of what is stored.
 FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, const PackedBundles& expands,
                            int value_bytes);
+
+// What else there is, for who can measure it (tune.h). Of whole Fires: for several splits the tiles that cost least in the
+// model; none where not even one pixel's squeeze fits.
+std::vector<MmaChoice> mma_candidates(const Workload& work, const PackedBundles& convs);
+std::vector<FireChoice> fire_mma_candidates(const Workload& work, const PackedBundles& squeeze,
+                                            const PackedBundles& expands, int value_bytes);
 
 }  // namespace squish::cuda

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "cuda/tune.h"
 #include "finite.h"
 #include "squish/error.h"
 
@@ -54,7 +55,7 @@ class CudaBuffer final : public DeviceBuffer {
 }  // namespace
 
 CudaBackend::CudaBackend(std::shared_ptr<const Model> model, std::shared_ptr<Runtime> runtime,
-                         FirePolicy policy, StorageType storage, bool tensor_cores)
+                         PlanPolicy policy, StorageType storage, bool tensor_cores)
     : model_(std::move(model)),
       runtime_(std::move(runtime)),
       policy_(policy),
@@ -79,6 +80,22 @@ CudaBackend::~CudaBackend() {
 Blueprint CudaBackend::blueprint(int height, int width, int64_t images) const {
   return make_blueprint(model_->graph(), packs_, height, width, images,
                         runtime_->properties().multiprocessors, policy_);
+}
+
+Blueprint CudaBackend::tuned(const Blueprint& modelled) {
+  const auto arena = [&](size_t bytes) {
+    reserve(bytes);
+    done_->synchronise();
+    runtime_->clear(arena_.data(), arena_.bytes());
+    runtime_->synchronise();
+    return arena_.data();
+  };
+  return tune({*runtime_, model_->graph(), packs_, weights_, normalisation_, arena}, modelled);
+}
+
+Blueprint CudaBackend::blueprint_of_one(int height, int width) {
+  if (policy_ == PlanPolicy::kMeasured) return bound_plan(height, width, 1).blueprint;
+  return blueprint(height, width, 1);
 }
 
 int64_t CudaBackend::slice_limit(int height, int width) const {
@@ -110,6 +127,7 @@ CudaBackend::BoundPlan& CudaBackend::bound_plan(int height, int width, int64_t i
   } else {
     const int64_t limit = slice_limit(height, width);
     Blueprint planned = blueprint(height, width, images);
+    if (policy_ == PlanPolicy::kMeasured) planned = tuned(planned);
     DeviceTaps taps(*runtime_, planned, packs_);
     if (plans_.size() == kMaxPlans) {
       done_->synchronise();  // the run may be one of the plan that goes
@@ -164,11 +182,11 @@ void CudaBackend::prepare(int height, int width, int64_t count) {
 }
 
 int64_t CudaBackend::arena_bytes(int height, int width) {
-  return blueprint(height, width, 1).plan.arena_floats * value_bytes(storage_);
+  return blueprint_of_one(height, width).plan.arena_floats * value_bytes(storage_);
 }
 
 std::vector<StepInfo> CudaBackend::explain(int height, int width) {
-  std::vector<StepInfo> steps = cuda::explain(blueprint(height, width, 1), packs_);
+  std::vector<StepInfo> steps = cuda::explain(blueprint_of_one(height, width), packs_);
   steps.front().why += "; " + runtime_->properties().name;
   return steps;
 }

@@ -18,7 +18,7 @@ class CudaBackend final : public Backend {
  public:
   // tensor_cores: whether they are used where the device has them.
   CudaBackend(std::shared_ptr<const Model> model, std::shared_ptr<Runtime> runtime,
-              FirePolicy policy = FirePolicy::kModelled, StorageType storage = StorageType::kF32,
+              PlanPolicy policy = PlanPolicy::kModelled, StorageType storage = StorageType::kF32,
               bool tensor_cores = true);
   ~CudaBackend() override;
 
@@ -52,6 +52,10 @@ class CudaBackend final : public Backend {
   };
 
   Blueprint blueprint(int height, int width, int64_t images) const;
+  // As the device measures it.
+  Blueprint tuned(const Blueprint& modelled);
+  // What runs a single image.
+  Blueprint blueprint_of_one(int height, int width);
   // Images that go through the net at once: a batch may be larger than the memory for it.
   int64_t slice_limit(int height, int width) const;
   // Planned, in memory and recorded.
@@ -73,7 +77,7 @@ class CudaBackend final : public Backend {
 
   std::shared_ptr<const Model> model_;
   std::shared_ptr<Runtime> runtime_;  // outlives what is on the device
-  FirePolicy policy_;
+  PlanPolicy policy_;
   StorageType storage_;
   Normalisation normalisation_;
   Packs packs_;

@@ -181,9 +181,9 @@ class CudaGraph final : public Recording {
 
 class CudaEvent final : public Event {
  public:
-  explicit CudaEvent(int ordinal) : ordinal_(ordinal) {
+  explicit CudaEvent(int ordinal, unsigned flags = cudaEventDisableTiming) : ordinal_(ordinal) {
     const DeviceScope scope(ordinal_);
-    check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
+    check(cudaEventCreateWithFlags(&event_, flags), "cudaEventCreate");
   }
   ~CudaEvent() override {
     const DeviceScope scope(ordinal_, std::nothrow);
@@ -203,6 +203,13 @@ class CudaEvent final : public Event {
   void synchronise() override {
     const DeviceScope scope(ordinal_);
     check(cudaEventSynchronize(event_), "cudaEventSynchronize");
+  }
+  // Both with clocks, and reached.
+  double seconds_since(const CudaEvent& earlier) const {
+    const DeviceScope scope(ordinal_);
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "cudaEventElapsedTime");
+    return double{milliseconds} * 1e-3;
   }
 
  private:
@@ -370,6 +377,14 @@ class CudaRuntime final : public Runtime {
   std::unique_ptr<Recording> record(const std::function<void(Stream)>& work) override {
     const DeviceScope scope(ordinal_);
     return std::make_unique<CudaGraph>(ordinal_, overlaps_, work, stream_);
+  }
+  double seconds(Recording& recording, int replays) override {
+    CudaEvent begin(ordinal_, cudaEventDefault), end(ordinal_, cudaEventDefault);
+    begin.record(stream_);
+    for (int i = 0; i < replays; ++i) recording.replay(stream_);
+    end.record(stream_);
+    end.synchronise();
+    return end.seconds_since(begin);
   }
 
  private:

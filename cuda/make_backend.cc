@@ -26,8 +26,9 @@ std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<const Model> model,
   const auto storage = options.storage == "f16"  ? cuda::StorageType::kF16
                        : options.storage == "i8" ? cuda::StorageType::kI8
                                                  : cuda::StorageType::kF32;
-  return std::make_unique<cuda::CudaBackend>(std::move(model), cuda::make_cuda_runtime(*ordinal),
-                                             cuda::FirePolicy::kModelled, storage);
+  return std::make_unique<cuda::CudaBackend>(
+      std::move(model), cuda::make_cuda_runtime(*ordinal),
+      options.tune ? cuda::PlanPolicy::kMeasured : cuda::PlanPolicy::kModelled, storage);
 }
 
 }  // namespace squish

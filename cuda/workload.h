@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "cuda/tasks.h"
 
@@ -27,6 +28,18 @@ struct FireChoice {
 template <typename A, typename B>
 constexpr auto divide_up(A a, B b) -> decltype(a + b) {
   return (a + b - 1) / b;
+}
+
+inline bool operator==(const Tiling& a, const Tiling& b) {
+  return a.height == b.height && a.width == b.width && a.rows == b.rows && a.columns == b.columns;
+}
+
+// Among how many blocks of threads so many blocks or bundles of a tile could be split: 1, 2, 4, ... and all of them.
+inline std::vector<int> several_splits(int most) {
+  std::vector<int> all;
+  for (int splits = 1; splits < most; splits *= 2) all.push_back(splits);
+  if (most > 0) all.push_back(most);
+  return all;
 }
 
 // Of the convolution's output under so many pixels of the op's.

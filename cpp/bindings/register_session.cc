@@ -60,12 +60,13 @@ class GuardedSession {
 };
 
 std::unique_ptr<GuardedSession> make_session(std::shared_ptr<const Model> model, std::string device,
-                                             int threads, std::string isa, std::string storage) {
+                                             int threads, std::string isa, std::string storage, bool tune) {
   SessionOptions options;
   options.device = std::move(device);
   options.threads = threads;
   options.isa = std::move(isa);
   options.storage = std::move(storage);
+  options.tune = tune;
   const ReleasedGil released;
   return std::make_unique<GuardedSession>(std::move(model), options);
 }
@@ -192,7 +193,7 @@ void register_session(py::module_& m) {
   register_device_array(m);
   py::class_<GuardedSession>(m, "Session", "Runs a Model. Safe to call from several threads.")
       .def(py::init(&make_session), py::arg("model"), py::arg("device") = "cpu", py::arg("threads") = 1,
-           py::arg("isa") = "", py::arg("storage") = "auto")
+           py::arg("isa") = "", py::arg("storage") = "auto", py::arg("tune") = false)
       .def("run", &run, py::arg("batch"), py::arg("out") = py::none(),
            "C-contiguous (N, C, H, W) float32 or (N, H, W, C) uint8. Releases the GIL.")
       .def("enqueue", &enqueue, py::arg("batch"), py::arg("out") = py::none(), py::arg("stream") = 0,

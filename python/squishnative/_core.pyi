@@ -165,6 +165,7 @@ class Session:
         threads: int = ...,
         isa: str = ...,
         storage: str = ...,
+        tune: bool = ...,
     ) -> None: ...
     def run(
         self,

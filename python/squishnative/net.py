@@ -31,6 +31,7 @@ def load(
     threads: int = 1,
     isa: Optional[str] = None,
     storage: str = "auto",
+    tune: bool = False,
 ) -> Net:
     """Loads a `.squish` file, or a net that comes with the package by its name: `squish nets`.
 
@@ -45,12 +46,16 @@ def load(
     on every device. "f16": on a CUDA device. "auto", on "cpu": of a file that is made for integers,
     the faster of "i8" and "f32" by a forecast for this instruction set; `Net.storage` says which.
     On "reference" "i8" where the file is made for it, on a CUDA device "f32".
+    tune: on a CUDA device, chooses kernels and tiles by measuring them for each pair of image and
+    batch size, which takes a second or so before its first batch, instead of by a model of the
+    device. `explain` shows what was measured. Last bits of floats may then differ between nets that
+    were loaded, not between calls of one.
 
     Raises OSError (FileNotFoundError, ...) where the file cannot be read, FormatError (a
     ValueError) where it is no valid net, ValueError or TypeError on bad options, DeviceError (a
     RuntimeError) where the device or the instruction set is absent.
     """
-    return Net(path, device, threads, isa, storage)
+    return Net(path, device, threads, isa, storage, tune)
 
 
 class Net:
@@ -70,6 +75,7 @@ class Net:
         threads: int = 1,
         isa: Optional[str] = None,
         storage: str = "auto",
+        tune: bool = False,
     ) -> None:
         """The same as `load`."""
         file = nets.path_of(os.fspath(path))
@@ -77,11 +83,11 @@ class Net:
         # Python's own OSErrors: FileNotFoundError, IsADirectoryError, with errno.
         with open(file, "rb"):
             pass
-        self._arguments = (os.path.abspath(file), device, threads, isa, storage)
+        self._arguments = (os.path.abspath(file), device, threads, isa, storage, tune)
         self._model = _core.Model.load(file)
         self._preprocessing = Preprocessing.of(self._model)
         self._session: Optional[_core.Session] = _core.Session(
-            self._model, device, threads, isa or "", storage
+            self._model, device, threads, isa or "", storage, tune
         )
 
     @property
@@ -249,7 +255,7 @@ class Net:
 
     def __repr__(self) -> str:
         """`<squishnative.Net 'net.squish': 1000 classes, input 3x224x224, cpu avx2, 1 thread>`."""
-        _, device, threads, _, _ = self._arguments
+        _, device, threads, *_ = self._arguments
         channels, height, width = self.input_shape
         session = self._session
         state = (

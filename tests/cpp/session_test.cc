@@ -95,6 +95,16 @@ TEST(Session, RejectsIntegersOnCudaForFilesThatAreNotMadeForThem) {
   }
 }
 
+TEST(Session, OnlyCudaIsTuned) {
+  for (const char* device : {"cpu", "reference"}) {
+    SessionOptions options;
+    options.device = device;
+    options.tune = true;
+    EXPECT_TRUE(throws<InvalidArgument>([&] { Session session(varied_model(), options); },
+                                        std::string("tune: device '") + device + "' is not tuned"));
+  }
+}
+
 TEST(Session, ReferenceRejectsOptionsThatItWouldIgnore) {
   SessionOptions threads = session_options("", 2), isa = session_options("scalar");
   threads.device = isa.device = "reference";

@@ -41,7 +41,7 @@ Images images(int height, int width, int64_t count, PixelFormat format = PixelFo
 
 // A backend whose device the test can look at.
 struct Device {
-  explicit Device(FirePolicy policy = FirePolicy::kModelled, StorageType storage = StorageType::kF32,
+  explicit Device(PlanPolicy policy = PlanPolicy::kModelled, StorageType storage = StorageType::kF32,
                   bool tensor_cores = true) {
     auto emulated = std::make_unique<EmulatedRuntime>();
     runtime = emulated.get();
@@ -131,7 +131,7 @@ TEST(CudaBackend, NamesTheFirstValueThatIsNotFinite) {
 TEST(CudaBackend, CutsBatchesThatAreLargerThanItTakesAtOnce) {
   SQUISH_SKIP_UNDER_TSAN("a matter of arithmetic on the host, and large");
   for (bool tensor_cores : {false, true}) {
-    Device device(FirePolicy::kModelled, StorageType::kF32, tensor_cores);
+    Device device(PlanPolicy::kModelled, StorageType::kF32, tensor_cores);
     constexpr int64_t kCount = 259;  // 256 and 3
     Images many = images(11, 11, kCount);
     const auto output = device.run(many.batch());
@@ -149,7 +149,7 @@ TEST(CudaBackend, CutsBatchesThatTakeMuchOfTheDevice) {
   for (bool tensor_cores : {false, true}) {
     constexpr int64_t kMemory = 1 << 20;
     const auto runtime = std::make_shared<EmulatedRuntime>(4, kMemory);
-    CudaBackend backend(small_model(), runtime, FirePolicy::kModelled, StorageType::kF32, tensor_cores);
+    CudaBackend backend(small_model(), runtime, PlanPolicy::kModelled, StorageType::kF32, tensor_cores);
     const size_t before = runtime->allocated();
     const Images many = images(40, 40, 12);
     std::vector<float> output(12 * kClasses);
@@ -157,10 +157,10 @@ TEST(CudaBackend, CutsBatchesThatTakeMuchOfTheDevice) {
     backend.run(many.batch(), output.data(), nullptr);
     EXPECT_GT(runtime->replays, 1);
     EXPECT_LT(runtime->allocated() - before, size_t{kMemory / 8 * 5 / 4}) << "with taps";
-    Device whole(FirePolicy::kModelled, StorageType::kF32, tensor_cores);
+    Device whole(PlanPolicy::kModelled, StorageType::kF32, tensor_cores);
     EXPECT_TRUE(all_agree(output, whole.run(many.batch()), tensor_cores));
     const auto tiny = std::make_shared<EmulatedRuntime>(4, 1);
-    CudaBackend one_at_once(small_model(), tiny, FirePolicy::kModelled, StorageType::kF32, tensor_cores);
+    CudaBackend one_at_once(small_model(), tiny, PlanPolicy::kModelled, StorageType::kF32, tensor_cores);
     one_at_once.run(many.part(0, 1), output.data(), nullptr);  // one image at least
   }
 }
@@ -188,7 +188,7 @@ Names kernels_of(const std::vector<StepInfo>& steps) {
   return names;
 }
 
-Names kernels_of(FirePolicy policy, bool tensor_cores) {
+Names kernels_of(PlanPolicy policy, bool tensor_cores) {
   return kernels_of(Device(policy, StorageType::kF32, tensor_cores).backend->explain(40, 40));
 }
 
@@ -199,8 +199,8 @@ TEST(CudaBackend, ExplainsWhatRuns) {
   const Names apart = {
       whole[0], whole[1], "fire2/squeeze: f32_conv_16x1_cuda", "fire2/expand: f32_conv_16x1_cuda",
       whole[3], whole[4]};
-  EXPECT_EQ(kernels_of(FirePolicy::kWhole, false), whole);
-  EXPECT_EQ(kernels_of(FirePolicy::kApart, false), apart);
+  EXPECT_EQ(kernels_of(PlanPolicy::kWhole, false), whole);
+  EXPECT_EQ(kernels_of(PlanPolicy::kApart, false), apart);
 }
 
 TEST(CudaBackend, ExplainsWhatRunsOnTensorCores) {
@@ -209,8 +209,8 @@ TEST(CudaBackend, ExplainsWhatRunsOnTensorCores) {
   const Names apart = {
       whole[0], whole[1], "fire2/squeeze: f32_conv_mma_cuda", "fire2/expand: f32_conv_mma_cuda",
       whole[3], whole[4]};
-  EXPECT_EQ(kernels_of(FirePolicy::kWhole, true), whole);
-  EXPECT_EQ(kernels_of(FirePolicy::kApart, true), apart);
+  EXPECT_EQ(kernels_of(PlanPolicy::kWhole, true), whole);
+  EXPECT_EQ(kernels_of(PlanPolicy::kApart, true), apart);
 }
 
 // The input lies in quads, which an addition does not read.
@@ -220,7 +220,7 @@ TEST(CudaBackend, UsesTensorCoresOnlyWhereTheDeviceAndTheNetAdmitThem) {
   const auto kernel = [](const std::shared_ptr<const Model>& model, bool device_has_them) {
     constexpr int64_t kMemory = 1 << 30;
     const auto runtime = std::make_shared<EmulatedRuntime>(4, kMemory, device_has_them);
-    return CudaBackend(model, runtime, FirePolicy::kApart).explain(40, 40)[1].kernel;
+    return CudaBackend(model, runtime, PlanPolicy::kApart).explain(40, 40)[1].kernel;
   };
   EXPECT_EQ(kernel(small_model(), true), "f32_conv_mma_pooled_cuda");
   EXPECT_EQ(kernel(small_model(), false), "f32_conv_16x1_pooled_cuda");
@@ -229,10 +229,10 @@ TEST(CudaBackend, UsesTensorCoresOnlyWhereTheDeviceAndTheNetAdmitThem) {
 
 TEST(CudaBackend, ExplainsWhyAndWhatItCosts) {
   for (bool tensor_cores : {false, true}) {
-    const auto explain = [&](FirePolicy policy) {
+    const auto explain = [&](PlanPolicy policy) {
       return Device(policy, StorageType::kF32, tensor_cores).backend->explain(40, 40);
     };
-    const auto whole = explain(FirePolicy::kWhole), apart = explain(FirePolicy::kApart);
+    const auto whole = explain(PlanPolicy::kWhole), apart = explain(PlanPolicy::kApart);
     const auto says = [](const StepInfo& step, const char* text) {
       return step.why.find(text) != std::string::npos ? ::testing::AssertionSuccess()
                                                       : ::testing::AssertionFailure() << step.why;
@@ -275,7 +275,7 @@ TEST(CudaBackend, TimesEachStep) {
 
 class CudaStorage : public ::testing::Test {
  protected:
-  static constexpr FirePolicy kPolicy = FirePolicy::kWhole;
+  static constexpr PlanPolicy kPolicy = PlanPolicy::kWhole;
   Device floats_{kPolicy}, halves_{kPolicy, StorageType::kF16};
 };
 

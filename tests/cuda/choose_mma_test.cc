@@ -89,8 +89,7 @@ std::vector<PackedBundles> many_bundles() {
   return many;
 }
 
-void check_mma(const Workload& work, const PackedBundles& convs) {
-  const MmaChoice choice = choose_mma(work, convs);
+void check_mma(const Workload& work, const PackedBundles& convs, const MmaChoice& choice) {
   EXPECT_TRUE(choice.tiles == 1 || choice.tiles == 2);
   EXPECT_GE(choice.warps, 1);
   EXPECT_LE(choice.warps, kMaxWarps);
@@ -104,15 +103,30 @@ void check_mma(const Workload& work, const PackedBundles& convs) {
   if (choice.slices == 1) return;
   EXPECT_EQ(choice.warps % choice.slices, 0) << "a group of warps would not be whole";
   EXPECT_LE(choice.slices, convs.most_steps) << "a slice would be empty";
-  EXPECT_EQ(choice.tiles, 1) << "what shared memory is asked for";
-  EXPECT_LE(mma_kept_values(int64_t{choice.warps} * kTilePixels, convs.width, 4) * 4, kMmaSharedBytes);
+  EXPECT_LE(mma_kept_values(int64_t{choice.warps} * choice.tiles * kTilePixels, convs.width, 4) * 4,
+            kMmaSharedBytes);
 }
 
 TEST(ChooseMma, FitsTheDeviceAndTheWork) {
   for (const PackedBundles& convs : many_bundles()) {
     for_many_works([&](const Workload& work) {
       SCOPED_TRACE(text(work) + ", " + std::to_string(convs.most_steps) + " steps");
-      check_mma(work, convs);
+      check_mma(work, convs, choose_mma(work, convs));
+    });
+  }
+}
+
+TEST(MmaCandidates, HaveTheModelsAmongThemAndFit) {
+  for (const PackedBundles& convs : many_bundles()) {
+    for_many_works([&](const Workload& work) {
+      SCOPED_TRACE(text(work) + ", " + std::to_string(convs.most_steps) + " steps");
+      const MmaChoice modelled = choose_mma(work, convs);
+      bool found = false;
+      for (const MmaChoice& choice : mma_candidates(work, convs)) {
+        check_mma(work, convs, choice);
+        found |= choice.tiles == modelled.tiles && choice.slices == modelled.slices;
+      }
+      EXPECT_TRUE(found);
     });
   }
 }
@@ -139,6 +153,15 @@ struct FireBundles {
   PackedBundles squeeze, expands;
 };
 
+void check_fire_tiles(const Workload& work, const FireBundles& fire, int bytes, const FireChoice& choice) {
+  expect_covers(choice.tiling, work.out_height, work.out_width);
+  EXPECT_LE(
+      mma_fire_values(fire.squeeze.blocks, choice.tiling, work.pooled, fire.expands.width, bytes) * bytes,
+      kMmaSharedBytes);
+  EXPECT_GE(choice.splits, 1);
+  EXPECT_LE(choice.splits, static_cast<int>(fire.expands.bundles.size()));
+}
+
 void check_fire_mma(const Workload& work, const FireBundles& fire, int bytes) {
   const FireChoice choice = choose_fire_mma(work, fire.squeeze, fire.expands, bytes);
   if (choice.tiling.rows == 0) {
@@ -151,25 +174,35 @@ void check_fire_mma(const Workload& work, const FireBundles& fire, int bytes) {
   if (choice.whole) {
     EXPECT_LT(choice.steps_whole, choice.steps_apart);
   }
-  expect_covers(choice.tiling, work.out_height, work.out_width);
-  EXPECT_LE(
-      mma_fire_values(fire.squeeze.blocks, choice.tiling, work.pooled, fire.expands.width, bytes) * bytes,
-      kMmaSharedBytes);
-  EXPECT_GE(choice.splits, 1);
-  EXPECT_LE(choice.splits, static_cast<int>(fire.expands.bundles.size()));
+  check_fire_tiles(work, fire, bytes, choice);
 }
 
-TEST(ChooseFireMma, FitsTheDeviceAndTheWork) {
+// body(work, fire, bytes of a value)
+template <typename Body>
+void for_many_fires(const Body& body) {
   for (const testing::FireWidths& widths :
        {testing::FireWidths{16, 64, 64}, {5, 17, 18}, {64, 0, 33}, {1400, 16, 16}}) {
     const FireBundles fire(widths, widths.squeeze > 64 ? 0.01 : 0.5);
     for_many_works([&](const Workload& work) {
       for (StorageType storage : {StorageType::kF32, StorageType::kF16}) {
         SCOPED_TRACE(text(work) + ", squeeze of " + std::to_string(widths.squeeze));
-        check_fire_mma(work, fire, value_bytes(storage));
+        body(work, fire, value_bytes(storage));
       }
     });
   }
+}
+
+TEST(ChooseFireMma, FitsTheDeviceAndTheWork) { for_many_fires(check_fire_mma); }
+
+TEST(FireMmaCandidates, FitTheDeviceAndTheWork) {
+  for_many_fires([](const Workload& work, const FireBundles& fire, int bytes) {
+    const auto all = fire_mma_candidates(work, fire.squeeze, fire.expands, bytes);
+    EXPECT_EQ(
+        all.empty(),
+        mma_fire_values(fire.squeeze.blocks, {1, 1, 1, 1}, work.pooled, fire.expands.width, bytes) * bytes >
+            kMmaSharedBytes);
+    for (const FireChoice& choice : all) check_fire_tiles(work, fire, bytes, choice);
+  });
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "cuda/kernel_table.h"
 #include "model/graph.h"
 #include "support/net_builder.h"
@@ -35,6 +37,17 @@ TEST(ChooseTiling, CoversTheOutputWithTilesThatFit) {
   }
 }
 
+TEST(PooledTilings, CoverTheOutputWithTilesThatFit) {
+  for (int height : kExtents) {
+    const std::vector<Tiling> all = pooled_tilings({2 * height + 1, 15, height, 7, true, 1, 132});
+    ASSERT_FALSE(all.empty());
+    for (const Tiling& tiling : all) {
+      expect_covers(tiling, height, 7);
+      EXPECT_LE((2 * tiling.height + 1) * (2 * tiling.width + 1), kMaxTilePixels);
+    }
+  }
+}
+
 TEST(ChooseTiling, TakesAsFewTilesAsThereCanBe) {
   const auto tiling = choose_tiling(13, 13, false, 4 * 48);
   EXPECT_EQ(tiling->rows * tiling->columns, 2);
@@ -54,6 +67,27 @@ FireChoice choice(int extent, int64_t images) {
 TEST(ChooseFire, SplitsTheExpandsWhereTilesAreFew) {
   EXPECT_GT(choice(13, 1).splits, 1);
   EXPECT_EQ(choice(112, 256).splits, 1) << "tiles enough for every multiprocessor";
+}
+
+TEST(FireCandidates, HaveTheModelsAmongThemAndFit) {
+  testing::NetBuilder net(1, 64);
+  net.fire(-1, {16, 64, 64});
+  const auto& convs = net.net().layers[0].convs;
+  const PackedConvs squeeze = pack({&convs[0]}), expands = pack({&convs[1], &convs[2]});
+  for (int extent : kExtents) {
+    const Workload work{extent, extent, extent, extent, false, 1, 132};
+    const FireChoice modelled = choose_fire(work, 4 * 16, squeeze, expands);
+    bool found = false;
+    for (const FireChoice& fire : fire_candidates(work, 4 * 16, squeeze, expands)) {
+      expect_covers(fire.tiling, extent, extent);
+      EXPECT_LE((fire.tiling.height + 2) * (fire.tiling.width + 2), kMaxHaloPixels);
+      EXPECT_LE(squeezed_bytes(4 * 16, fire.tiling, false) + kStageBytes, 48 << 10);
+      EXPECT_LE(fire.splits, static_cast<int>(expands.blocks.size()));
+      found |= fire.tiling == modelled.tiling;
+    }
+    EXPECT_TRUE(found) << extent;
+  }
+  EXPECT_TRUE(fire_candidates({1, 1, 1, 1, false, 1, 132}, 4 * 2000, squeeze, expands).empty());
 }
 
 TEST(ChooseFire, SaysWhatBothWaysCost) {

@@ -47,7 +47,7 @@ Images images(int extent, int64_t count, PixelFormat format = PixelFormat::kF32N
 // A session's device, and a caller who has arrays on it.
 class Device {
  public:
-  explicit Device(FirePolicy policy = FirePolicy::kModelled,
+  explicit Device(PlanPolicy policy = PlanPolicy::kModelled,
                   std::shared_ptr<const Model> model = small_model())
       : model_(std::move(model)) {
     auto emulated = std::make_shared<EmulatedRuntime>();
@@ -94,7 +94,7 @@ struct DeviceBatch {
 
 TEST(CudaEnqueue, AgreesWithTheReference) {
   for (const PixelFormat format : {PixelFormat::kF32Nchw, PixelFormat::kU8Nhwc}) {
-    for (const FirePolicy policy : {FirePolicy::kWhole, FirePolicy::kApart}) {
+    for (const PlanPolicy policy : {PlanPolicy::kWhole, PlanPolicy::kApart}) {
       Device device(policy);
       const Images host = images(15, 2, format);
       const DeviceBatch there(device, host.batch());
@@ -168,7 +168,7 @@ TEST(CudaEnqueue, RunsFindTheirMemoryWhateverTheNetEndsIn) {
       [](NetBuilder& net, int fire) { return net.global_average_pool(fire); },
       [](NetBuilder& net, int fire) { return net.global_average_pool(net.conv(fire, 19, square(1))); },
       [](NetBuilder& net, int fire) { return net.add(fire, net.fire(fire, {3, 6, 5})); }};
-  for (const FirePolicy policy : {FirePolicy::kWhole, FirePolicy::kApart}) {
+  for (const PlanPolicy policy : {PlanPolicy::kWhole, PlanPolicy::kApart}) {
     for (const Tail& tail : tails) {
       NetBuilder net(4, 3);
       const int last = tail(net, net.fire(net.conv(-1, 8, square(3, 2)), {4, 5, 6}));

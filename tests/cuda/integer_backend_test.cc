@@ -49,7 +49,7 @@ struct Device {
     auto emulated = std::make_shared<EmulatedRuntime>();
     runtime = emulated.get();
     backend =
-        std::make_unique<CudaBackend>(model, std::move(emulated), FirePolicy::kModelled, StorageType::kI8);
+        std::make_unique<CudaBackend>(model, std::move(emulated), PlanPolicy::kModelled, StorageType::kI8);
   }
   std::vector<float> run(const ImageBatch& batch, double* seconds = nullptr) {
     std::vector<float> output(static_cast<size_t>(outputs(batch)));

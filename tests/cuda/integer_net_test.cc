@@ -54,13 +54,12 @@ std::vector<float> run(Backend& backend, const Model& model, const ImageBatch& b
 }
 
 // The batch and its last image alone, which has fewer pixels a thread.
-void check_integer_net(const std::shared_ptr<const Model>& model, const Images& images,
-                       emulator::Order order) {
+void check_integer_net(const std::shared_ptr<const Model>& model, const Images& images, emulator::Order order,
+                       cuda::PlanPolicy policy) {
   ASSERT_EQ(why_not_in_integers(model->graph()), "");
   const auto wanted = expected_output(*model, images);
   const emulator::ScopedOptions options({order, 1});
-  cuda::CudaBackend backend(model, testing::make_test_runtime(), cuda::FirePolicy::kModelled,
-                            cuda::StorageType::kI8);
+  cuda::CudaBackend backend(model, testing::make_test_runtime(), policy, cuda::StorageType::kI8);
   ASSERT_TRUE(all_equal(run(backend, *model, images.batch()), wanted));
   ASSERT_TRUE(all_equal(run(backend, *model, images.batch()), wanted)) << "second run";
   const int64_t last = images.count() - 1;
@@ -75,8 +74,10 @@ void check_integer_net(NetBuilder& net, int height, int width) {
   const auto model = net.model();
   const Shape shape{model->input_shape().channels, height, width};
   size_t turn = 0;
-  for (PixelFormat format : {PixelFormat::kF32Nchw, PixelFormat::kU8Nhwc})
-    check_integer_net(model, Images(format, kImages, shape, 1), testing::thread_order(turn++));
+  for (PixelFormat format : {PixelFormat::kF32Nchw, PixelFormat::kU8Nhwc}) {
+    const auto policy = turn == 0 ? cuda::PlanPolicy::kModelled : cuda::PlanPolicy::kMeasured;
+    check_integer_net(model, Images(format, kImages, shape, 1), testing::thread_order(turn++), policy);
+  }
 }
 
 class CudaRandomIntegerNets : public ::testing::TestWithParam<uint32_t> {};
@@ -86,7 +87,8 @@ TEST_P(CudaRandomIntegerNets, AreTheReferenceToTheBit) {
   const testing::RandomNet net = testing::random_integer_net(seed);
   const Shape shape{net.model->input_shape().channels, net.height, net.width};
   const PixelFormat format = seed / 4 % 2 == 0 ? PixelFormat::kF32Nchw : PixelFormat::kU8Nhwc;
-  check_integer_net(net.model, Images(format, kImages, shape, seed), testing::thread_order(seed));
+  check_integer_net(net.model, Images(format, kImages, shape, seed), testing::thread_order(seed),
+                    seed % 2 == 0 ? cuda::PlanPolicy::kModelled : cuda::PlanPolicy::kMeasured);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, CudaRandomIntegerNets,
@@ -192,7 +194,7 @@ std::shared_ptr<const Model> small_model() {
 }
 
 TEST(CudaIntegerNet, ExplainNamesKernelsAndBytes) {
-  cuda::CudaBackend backend(small_model(), testing::make_test_runtime(), cuda::FirePolicy::kModelled,
+  cuda::CudaBackend backend(small_model(), testing::make_test_runtime(), cuda::PlanPolicy::kModelled,
                             cuda::StorageType::kI8);
   const auto steps = backend.explain(41, 41);
   std::vector<std::string> kernels;
@@ -215,15 +217,15 @@ TEST(CudaIntegerNet, HoldsActivationsInAFourthOfTheMemory) {
   net.conv(net.conv(net.conv(-1, 32, square(3, 1, 1), kI8), 32, square(3, 1, 1), kI8), 4, square(1), kI8);
   net.hold_in_bytes();
   const auto model = net.model();
-  cuda::CudaBackend bytes(model, testing::make_test_runtime(), cuda::FirePolicy::kApart,
+  cuda::CudaBackend bytes(model, testing::make_test_runtime(), cuda::PlanPolicy::kApart,
                           cuda::StorageType::kI8),
-      floats(model, testing::make_test_runtime(), cuda::FirePolicy::kApart, cuda::StorageType::kF32, false);
+      floats(model, testing::make_test_runtime(), cuda::PlanPolicy::kApart, cuda::StorageType::kF32, false);
   EXPECT_EQ(4 * bytes.arena_bytes(300, 200), floats.arena_bytes(300, 200));
 }
 
 TEST(CudaIntegerNet, NamesTheFirstValueThatIsNotFinite) {
   const auto model = small_model();
-  cuda::CudaBackend backend(model, testing::make_test_runtime(), cuda::FirePolicy::kModelled,
+  cuda::CudaBackend backend(model, testing::make_test_runtime(), cuda::PlanPolicy::kModelled,
                             cuda::StorageType::kI8);
   for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     Images input(PixelFormat::kF32Nchw, 3, {3, 20, 24}, 1);

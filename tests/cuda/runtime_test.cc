@@ -41,6 +41,28 @@ class CudaRuntimeCalls : public ::testing::Test {
   std::unique_ptr<Runtime> runtime;
 };
 
+TEST_F(CudaRuntimeCalls, TimesReplaysByEventsAroundThemOnTheDevice) {
+  runtime = make_cuda_runtime(1);
+  const auto recording = runtime->record([](Stream stream) { launch(0, 10, stream); });
+  FakeCuda& fake = fake_cuda();
+  fake.calls.clear();
+  fake.milliseconds = 7;
+  EXPECT_DOUBLE_EQ(runtime->seconds(*recording, 3), 7 * 1e-3);
+  std::vector<std::string> names;
+  for (const FakeCuda::Call& call : fake.calls) {
+    names.push_back(call.name);
+    EXPECT_EQ(call.device, 1) << call.name;
+    EXPECT_EQ(call.mode, cudaStreamCaptureModeRelaxed) << call.name;
+  }
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"cudaEventCreateWithFlags", "cudaEventCreateWithFlags",
+                                      "cudaEventRecord", "cudaGraphLaunch", "cudaGraphLaunch",
+                                      "cudaGraphLaunch", "cudaEventRecord", "cudaEventSynchronize",
+                                      "cudaEventElapsedTime", "cudaEventDestroy", "cudaEventDestroy"}));
+  fake.fails["cudaEventElapsedTime"] = cudaErrorUnknown;
+  EXPECT_TRUE(throws<DeviceError>([&] { runtime->seconds(*recording, 1); }, "cudaEventElapsedTime"));
+}
+
 TEST_F(CudaRuntimeCalls, RecordingAddsEachLaunchBehindTheOneBefore) {
   const auto recording = runtime->record([](Stream stream) {
     launch(0, 10, stream);

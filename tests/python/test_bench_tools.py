@@ -88,6 +88,7 @@ def test_help_names_every_option(squish_bench: Tool) -> None:
         (["--profile=yes"], "--profile takes no value"),
         (["--speed", "1"], "unknown option '--speed'"),
         (["NET", "--device", "reference", "--isa", "avx2"], "--isa and --direct choose kernels"),
+        (["NET", "--tune"], "--tune measures kernels of a CUDA device, got --device cpu"),
         (
             ["NET", "--direct", "--storage", "i8"],
             "--direct: integers have no Winograd convolutions",

@@ -69,6 +69,7 @@ def test_a_rehearsal_measures_and_writes_all(
             OurRival(weights="i8", on_device=False),
             OurRival("i8", "i8", on_device=False),
             OurRival(),
+            OurRival(tune=True),
             TorchRival("eager", "f32", channels_last=True),
             TorchRival("graph", "f16", channels_last=True),
         ],
@@ -91,6 +92,7 @@ def test_a_rehearsal_measures_and_writes_all(
         assert entry["on_device"] is None
     assert {left["rival"]: left["why"] for left in report["left_out"]} == {
         "squishnative, f32": "tensors on the device need CUDA",
+        "squishnative, tuned, f32": "tune: device 'cpu' is not tuned, wanted a CUDA device",
         "torch graph, channels_last, f16": "graph is for CUDA",
     }
     assert report["machine"]["torch"] == torch.__version__
@@ -110,6 +112,7 @@ def test_ratios_are_of_equal_precision_and_the_best_of_pytorch() -> None:
         entry("squishnative", "f32", 0.2),
         entry("squishnative", "f16", 0.1),
         entry("squishnative, i8 weights", "f32", 0.01),
+        entry("squishnative, tuned", "f16", 0.025),
         entry("torch eager", "f32", 0.4),
         entry("torch graph", "f32", 0.3),
         entry("torch graph", "tf32", 0.02),
@@ -117,7 +120,8 @@ def test_ratios_are_of_equal_precision_and_the_best_of_pytorch() -> None:
     ]
     last = compare_gpu.markdown(entries).splitlines()[-1]
     assert last == (
-        "f32: ours 1.50x as fast as torch graph; f16: ours 0.50x as fast as torch graph."
+        "f32: ours 1.50x as fast as torch graph; "
+        "f16: ours 0.50x, tuned 2.00x as fast as torch graph."
     )
     assert compare_gpu.markdown(entries[:3]).splitlines()[-1].startswith("| squishnative, i8")
 

@@ -176,6 +176,12 @@ def test_results_do_not_depend_on_threads_or_batch(net_file: Path) -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_only_cuda_is_tuned(net_file: Path, device: str) -> None:
+    with pytest.raises(ValueError, match=f"tune: device '{device}' is not tuned, wanted a CUDA"):
+        squishnative.load(net_file, device=device, tune=True)
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
 def test_storage_that_there_is_not(net_file: Path, device: str) -> None:
     assert squishnative.load(net_file, device=device).storage == "f32"
     assert squishnative.load(net_file, device=device, storage="f32").storage == "f32"

@@ -32,6 +32,9 @@ void check(const BenchOptions& options) {
   if (options.nets.empty()) throw tools::UsageError("no net: wanted at least one .squish file");
   if (!options.session.winograd && options.session.storage == "i8")
     throw tools::UsageError("--direct: integers have no Winograd convolutions, got --storage i8");
+  if (options.session.tune && options.session.device.compare(0, 4, "cuda") != 0)
+    throw tools::UsageError("--tune measures kernels of a CUDA device, got --device " +
+                            options.session.device);
   if (options.session.device == "cpu") return;
   if (!options.session.isa.empty() || !options.session.winograd) {
     throw tools::UsageError("--isa and --direct choose kernels of the device cpu, got --device " +
@@ -56,6 +59,8 @@ BenchOptions read_bench_options(int argc, const char* const* argv) {
                      &options.session.isa);
   arguments.add_text("--storage", "NAME", "auto; f32; i8, integers of a file made for them; on cuda f16",
                      &options.session.storage);
+  arguments.add_flag("--tune", "on cuda: choose kernels and tiles by measuring them, not by a model",
+                     &options.session.tune);
   arguments.add_flag("--direct", "floats, and no Winograd convolutions", &direct);
   arguments.add("--size", "S|HxW", "image size in pixels, 224 or 224x320 [the net's own]",
                 [&](const std::string& text) { options.size = read_size(text); });

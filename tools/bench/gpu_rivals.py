@@ -205,13 +205,15 @@ class OurRival:
     precision: str = "f32"  # of activations and weights in the device's memory; "i8": in integers
     weights: str = "f32"  # as the file stores them
     on_device: bool = True  # images and logits are tensors on the device, else NumPy arrays
+    tune: bool = False  # plans that the device has measured
 
     @property
     def name(self) -> str:
         """For tables."""
         place = "" if self.on_device else ", from and to the host"
         stored = "" if self.weights == self.precision else f", {self.weights} weights"
-        return f"squishnative{stored}{place}"
+        tuned = ", tuned" if self.tune else ""
+        return f"squishnative{tuned}{stored}{place}"
 
     def save(self, problem: Problem, folder: Path) -> Path:
         """The net's file; in integers, one whose activations were measured on noise."""
@@ -229,7 +231,9 @@ class OurRival:
         """Ready to run. `folder`: for the net's file."""
         file = self.save(problem, folder)
         try:
-            net = squishnative.load(file, device=images.device.type, storage=self.precision)
+            net = squishnative.load(
+                file, device=images.device.type, storage=self.precision, tune=self.tune
+            )
         except ValueError as error:
             raise RivalError(str(error)) from None
         if not self.on_device:

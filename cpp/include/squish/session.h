@@ -36,6 +36,12 @@ struct SessionOptions {
   // beyond 65504 becomes infinite. Batches and results are as ever. Throws InvalidArgument on other names, on what the
   // device or the file does not have, and on a weight that f16 does not hold.
   std::string storage = "auto";
+  // On CUDA: kernels and their tiles are chosen by measuring them on the device for each pair of image and batch size, not
+  // by a model that knows little more of a device than its number of multiprocessors. That takes a second or so in the
+  // first run() or prepare() of each pair, with the device to itself at best; explain() shows what was measured. Sessions
+  // may then choose differently, and on tensor cores floats be added in another order: last bits may differ between
+  // sessions, not within one. Throws InvalidArgument on other devices.
+  bool tune = false;
 };
 
 enum class PixelFormat : uint8_t {

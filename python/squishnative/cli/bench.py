@@ -31,6 +31,9 @@ def bench(
     device: Device = "cpu",
     isa: Isa = None,
     storage: Storage = "auto",
+    tune: Annotated[
+        bool, typer.Option("--tune", help="On a CUDA device: choose kernels by measuring them.")
+    ] = False,
     seconds: Annotated[float, typer.Option(min=0.0, help="Time to spend on each.")] = 2.0,
     against: Annotated[
         Optional[Rival],
@@ -46,7 +49,7 @@ def bench(
     squish bench net.squish --batch 8 --threads 2
     squish bench net.squish --against onnxruntime
     """
-    with load(net, device, threads, isa, storage) as loaded:
+    with load(net, device, threads, isa, storage, tune) as loaded:
         channels, *shape = loaded.input_shape
         height, width = (size, size) if size else shape
         images = np.random.default_rng(0).standard_normal((batch, channels, height, width), "f4")

@@ -58,7 +58,7 @@ std::vector<float> run_alone(Backend& backend, const Model& model, const Images&
 }  // namespace
 
 void check_net_on_cuda(const std::shared_ptr<const Model>& model, const Images& images,
-                       cuda::FirePolicy policy, emulator::Order order, cuda::StorageType storage,
+                       cuda::PlanPolicy policy, emulator::Order order, cuda::StorageType storage,
                        bool tensor_cores) {
   const emulator::ScopedOptions options({order, 1});
   cuda::CudaBackend backend(model, make_test_runtime(), policy, storage, tensor_cores);
@@ -84,19 +84,21 @@ void check_net_on_cuda(const std::shared_ptr<const Model>& model, int height, in
   const Images floats(PixelFormat::kF32Nchw, kImages, shape, 1),
       pixels(PixelFormat::kU8Nhwc, kImages, shape, 2);
   for (emulator::Order order : kThreadOrders) {
-    check_net_on_cuda(model, floats, cuda::FirePolicy::kWhole, order);
-    check_net_on_cuda(model, pixels, cuda::FirePolicy::kApart, order);
+    check_net_on_cuda(model, floats, cuda::PlanPolicy::kWhole, order);
+    check_net_on_cuda(model, pixels, cuda::PlanPolicy::kApart, order);
   }
   constexpr auto kF16 = cuda::StorageType::kF16, kF32 = cuda::StorageType::kF32;
-  constexpr cuda::FirePolicy kPolicies[] = {cuda::FirePolicy::kModelled, cuda::FirePolicy::kWhole,
-                                            cuda::FirePolicy::kApart};
+  constexpr cuda::PlanPolicy kPolicies[] = {cuda::PlanPolicy::kModelled, cuda::PlanPolicy::kWhole,
+                                            cuda::PlanPolicy::kApart};
   for (size_t turn = 0; turn < 3; ++turn) {
     const bool halves = turn == 1;
     check_net_on_cuda(model, halves ? pixels : floats, kPolicies[turn], thread_order(turn),
                       halves ? kF16 : kF32, true);
   }
-  check_net_on_cuda(model, floats, cuda::FirePolicy::kApart, thread_order(0), kF16);
-  check_net_on_cuda(model, pixels, cuda::FirePolicy::kWhole, thread_order(1), kF16);
+  check_net_on_cuda(model, floats, cuda::PlanPolicy::kMeasured, thread_order(0));
+  check_net_on_cuda(model, pixels, cuda::PlanPolicy::kMeasured, thread_order(1), kF16, true);
+  check_net_on_cuda(model, floats, cuda::PlanPolicy::kApart, thread_order(0), kF16);
+  check_net_on_cuda(model, pixels, cuda::PlanPolicy::kWhole, thread_order(1), kF16);
 }
 
 }  // namespace squish::testing

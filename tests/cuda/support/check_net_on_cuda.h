@@ -15,11 +15,11 @@ namespace squish::testing {
 // decides in which order a sum is computed: unless every image's is within the bound, alone and in the batch, and a second
 // run of the batch is bit for bit the first.
 void check_net_on_cuda(const std::shared_ptr<const Model>& model, const Images& images,
-                       cuda::FirePolicy policy, emulator::Order order,
+                       cuda::PlanPolicy policy, emulator::Order order,
                        cuda::StorageType storage = cuda::StorageType::kF32, bool tensor_cores = false);
 
 // With random images of that size: floats and uint8, Fires whole and apart, in every order of threads; and stored as
-// f16; on tensor cores and without them.
+// f16; on tensor cores and without them; and with plans that were measured, where the emulator's clock says anything.
 void check_net_on_cuda(const std::shared_ptr<const Model>& model, int height, int width);
 
 }  // namespace squish::testing

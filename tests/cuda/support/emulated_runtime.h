@@ -36,6 +36,7 @@ class EmulatedRuntime final : public Runtime {
   std::unique_ptr<Event> make_event() override;
   void launch(Stream stream, const std::function<void(Stream)>& work) override;
   std::unique_ptr<Recording> record(const std::function<void(Stream)>& work) override;
+  double seconds(Recording& recording, int replays) override;
 
   // What tests look at and set.
   size_t limit = std::numeric_limits<size_t>::max();  // of memory
@@ -45,6 +46,8 @@ class EmulatedRuntime final : public Runtime {
   int calls_left = std::numeric_limits<int>::max();  // that succeed; the one after them fails
   const void* captured = nullptr;                    // a stream that somebody captures; no memory meanwhile
   std::vector<emulator::Stream*> streams;            // that free_shared() finishes
+  // What a replay is said to take, which is then left out; without it one is made, and takes a second.
+  std::function<double()> clock;
 
  private:
   friend class EmulatedEvent;

@@ -133,6 +133,10 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 cudaError_t cudaEventDestroy(cudaEvent_t) { return fake_cuda().call("cudaEventDestroy"); }
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return fake_cuda().call("cudaEventRecord"); }
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return fake_cuda().call("cudaEventSynchronize"); }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
+  *milliseconds = fake_cuda().milliseconds;
+  return fake_cuda().call("cudaEventElapsedTime");
+}
 
 cudaError_t cudaLaunchKernel(const void*, dim3, dim3, void**, size_t, cudaStream_t) {
   return fake_cuda().call("cudaLaunchKernel");

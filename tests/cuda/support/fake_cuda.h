@@ -33,6 +33,8 @@ struct FakeCuda {
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   cudaError_t last_error = cudaSuccess;
 
+  float milliseconds = 0;  // between any two events
+
   std::vector<Call> calls;
   std::vector<Node> nodes;  // of the graph that was made last; a cudaGraphNode_t is the number of one, from 1
   std::vector<void*> freed;
