@@ -82,6 +82,13 @@ OpChoice choose(const Op& op, const Blueprint& blueprint, size_t k, const Packs&
     choice.tiling = choice.mma.tiling;
     return choice;
   }
+  const auto quad_bundles = packs.quad_bundles.find(op.convs[0]);
+  if (quad_bundles != packs.quad_bundles.end()) {  // a product of them is 32 times a dp4a's
+    choice.integers_on_tensor_cores = true;
+    choice.mma = choose_mma(work, quad_bundles->second);
+    choice.tiling = choice.mma.tiling;
+    return choice;
+  }
   const auto& blocks =
       packs.in_integers() ? packs.integers.at(op.convs[0]).blocks : packs.convs.at(op.convs[0]).blocks;
   choice.pixels = choose_pixels(work, static_cast<int>(blocks.size()));
@@ -94,9 +101,14 @@ std::string extent(const Tiling& tiling) {
          std::to_string(tiling.width);
 }
 
+const BundledSteps& bundles_of(const ConvDescription* first, const Packs& packs) {
+  if (packs.in_integers()) return packs.quad_bundles.at(first);
+  return packs.bundles.at(first);
+}
+
 int64_t macs_of_bundles(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs) {
   const auto macs = [&](const ConvDescription* first, int64_t pixels) {
-    const PackedBundles& convs = packs.bundles.at(first);
+    const BundledSteps& convs = bundles_of(first, packs);
     return pixels * convs.steps() * kStepQuads * kQuad * convs.width * kClusterChannels;
   };
   if (op.squeeze == nullptr && !op.pooled) {
@@ -111,7 +123,8 @@ int64_t macs_of_bundles(const Op& op, const Step& step, const OpChoice& choice, 
 }
 
 int64_t macs_run(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs) {
-  if (packs.on_tensor_cores) return macs_of_bundles(op, step, choice, packs);
+  if (packs.on_tensor_cores || choice.integers_on_tensor_cores)
+    return macs_of_bundles(op, step, choice, packs);
   const int64_t taps = packs.in_integers() ? kQuad * packs.integers.at(op.convs[0]).taps()
                                            : packs.convs.at(op.convs[0]).taps();
   if (op.squeeze == nullptr && !op.pooled) {
@@ -127,7 +140,7 @@ int64_t macs_run(const Op& op, const Step& step, const OpChoice& choice, const P
   return kClusterChannels * steps * tiling.rows * tiling.columns;
 }
 
-std::string why_on_tensor_cores(const Op& op, const OpChoice& choice, const PackedBundles& convs) {
+std::string why_on_tensor_cores(const Op& op, const OpChoice& choice, const BundledSteps& convs) {
   std::string why = "; " + std::to_string(convs.steps()) + " steps of 4 quads by " +
                     std::to_string(convs.width * kClusterChannels) + " channels, " +
                     std::to_string(convs.live_quads) + " quads live";
@@ -157,26 +170,27 @@ std::string why_measured(const Measured& measured) {
 void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs,
                   const std::string& storage, StepInfo& info) {
   const WeightCensus census = take_census(op);
+  const bool on_tensor_cores = packs.on_tensor_cores || choice.integers_on_tensor_cores;
   const std::string after = op.pooled ? "_pooled" : "";
   info.kernel = storage + (op.squeeze != nullptr ? "_fire" : "_conv") +
                 (packs.in_integers()     ? "_16x4"
-                 : packs.on_tensor_cores ? "_mma"
+                 : packs.on_tensor_cores ? ""
                                          : "_16x1") +
-                after + "_cuda";
+                (on_tensor_cores ? "_mma" : "") + after + "_cuda";
   info.why = census.text();
   if (packs.in_integers()) info.why += why_in_integers(packs.integers.at(op.convs[0]));
-  if (packs.on_tensor_cores) info.why += why_on_tensor_cores(op, choice, packs.bundles.at(op.convs[0]));
+  if (on_tensor_cores) info.why += why_on_tensor_cores(op, choice, bundles_of(op.convs[0], packs));
   if (op.squeeze != nullptr) {
     info.why += "; " + extent(choice.tiling) + " in " + std::to_string(choice.fire.splits) +
                 " splits, squeeze in shared memory: " + std::to_string(choice.fire.steps_whole) +
                 " steps in the model, " + std::to_string(choice.fire.steps_apart) + " apart";
   } else if (op.pooled) {
     info.why += "; " + extent(choice.tiling);
-  } else if (!packs.on_tensor_cores) {
+  } else if (!on_tensor_cores) {
     info.why +=
         "; " + std::to_string(choice.pixels) + (choice.pixels == 1 ? " pixel" : " pixels") + " a thread";
   }
-  if (!packs.on_tensor_cores && storage == "f16") {
+  if (!on_tensor_cores && storage == "f16") {
     info.why += "; up to " + std::to_string(kHalfTaps) + " products are added in f16";
   }
   if (choice.measured.ways > 0) info.why += "; " + why_measured(choice.measured);
@@ -226,7 +240,10 @@ Packs pack_net(const Graph& graph, bool tensor_cores, StorageType storage) {
     if (op.kind != OpKind::kConv) continue;
     const Layout& input = layouts[static_cast<size_t>(op.inputs[0] + 1)];
     if (packs.in_integers()) {
-      packs.integers.emplace(op.convs[0], pack_integers(op.convs, input, packs.held[k + 1]));
+      const auto& convs =
+          packs.integers.emplace(op.convs[0], pack_integers(op.convs, input, packs.held[k + 1]))
+              .first->second;
+      if (tensor_cores) packs.quad_bundles.emplace(op.convs[0], bundle(convs));
     } else if (packs.on_tensor_cores) {
       packs.bundles.emplace(op.convs[0], pack_bundles(op.convs, input));
     } else {

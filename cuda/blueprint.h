@@ -19,19 +19,20 @@ namespace squish::cuda {
 enum class PlanPolicy : uint8_t { kModelled, kMeasured, kWhole, kApart };
 
 // The packed convolutions of a net, by the first that lies in each pack: for integer arithmetic, for tensor cores or for the
-// others, as all kernels of a net share the order of its activations.
+// others, as all kernels of a net share the order of its activations. Integers have one order, and kernels of both kinds.
 struct Packs {
   StorageType storage = StorageType::kF32;
-  bool on_tensor_cores = false;
+  bool on_tensor_cores = false;    // all convolutions, of floats
   std::vector<Quantisation> held;  // of integer arithmetic: buffers
   std::map<const ConvDescription*, PackedConvs> convs;
   std::map<const ConvDescription*, PackedBundles> bundles;
   std::map<const ConvDescription*, PackedIntegerConvs> integers;
+  std::map<const ConvDescription*, PackedQuadBundles> quad_bundles;  // the same; none without tensor cores
 
   bool in_integers() const { return storage == StorageType::kI8; }
 };
-// tensor_cores: whether the device has them. They are not used where the net's input has other readers than convolutions,
-// nor for integers, for which the net must be made.
+// tensor_cores: whether the device has them. They are not used where the net's input in floats has other readers than
+// convolutions. Integers: the net must be made for them.
 Packs pack_net(const Graph& graph, bool tensor_cores, StorageType storage);
 
 // What was measured of the ways in which something can run, where that was (tune.h).
@@ -47,6 +48,7 @@ struct OpChoice {
   int pixels = 1;   // a thread owns of another convolution
   FireChoice fire;  // a whole Fire's, or what spoke against it
   MmaChoice mma;    // where it runs on tensor cores
+  bool integers_on_tensor_cores = false;
   bool padded = false;
   Measured measured;
 };

@@ -21,7 +21,7 @@ constexpr int kMinPooledPixels = 32;     // of a convolution's output
 constexpr size_t kTilingsOfSplits = 4;   // of whole Fires, that are candidates
 
 // Steps that a warp takes one after the other, on average.
-int64_t steps_each(const PackedBundles& convs) {
+int64_t steps_each(const BundledSteps& convs) {
   return divide_up(convs.steps(), std::max<int64_t>(1, static_cast<int64_t>(convs.bundles.size())));
 }
 
@@ -29,7 +29,7 @@ int64_t steps_each(const PackedBundles& convs) {
 int64_t step_cost(int tiles) { return tiles + 1; }
 
 // Rounds of warps, by the steps of each.
-int64_t cost_of_pooled(const Workload& work, const PackedBundles& convs, const MmaChoice& choice) {
+int64_t cost_of_pooled(const Workload& work, const BundledSteps& convs, const MmaChoice& choice) {
   const int pixels = conv_extent(choice.tiling.height, true) * conv_extent(choice.tiling.width, true);
   const int64_t blocks = int64_t{choice.tiling.rows} * choice.tiling.columns *
                          static_cast<int64_t>(convs.bundles.size()) * work.images;
@@ -59,7 +59,7 @@ std::vector<MmaChoice> pooled_mma_candidates(const Workload& work) {
   return all;
 }
 
-MmaChoice choose_mma_pooled(const Workload& work, const PackedBundles& convs) {
+MmaChoice choose_mma_pooled(const Workload& work, const BundledSteps& convs) {
   MmaChoice best;
   int64_t least = std::numeric_limits<int64_t>::max();
   for (const MmaChoice& choice : pooled_mma_candidates(work)) {
@@ -73,7 +73,7 @@ MmaChoice choose_mma_pooled(const Workload& work, const PackedBundles& convs) {
 
 }  // namespace
 
-MmaChoice choose_mma(const Workload& work, const PackedBundles& convs) {
+MmaChoice choose_mma(const Workload& work, const BundledSteps& convs) {
   const auto bundles = static_cast<int64_t>(convs.bundles.size());
   MmaChoice choice;
   if (work.pooled) return choose_mma_pooled(work, convs);
@@ -176,7 +176,7 @@ FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, c
   return choice;
 }
 
-std::vector<MmaChoice> mma_candidates(const Workload& work, const PackedBundles& convs) {
+std::vector<MmaChoice> mma_candidates(const Workload& work, const BundledSteps& convs) {
   if (work.pooled) return pooled_mma_candidates(work);
   std::vector<MmaChoice> all;
   for (int tiles : {1, 2}) {

@@ -22,14 +22,14 @@ struct MmaChoice {
     return tiles == o.tiles && slices == o.slices && warps == o.warps && tiling == o.tiling;
   }
 };
-MmaChoice choose_mma(const Workload& work, const PackedBundles& convs);
+MmaChoice choose_mma(const Workload& work, const BundledSteps& convs);
 // value_bytes: of what is stored.
 FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, const PackedBundles& expands,
                            int value_bytes);
 
 // What else there is, for who can measure it (tune.h). Of whole Fires: for several splits the tiles that cost least in the
 // model; none where not even one pixel's squeeze fits.
-std::vector<MmaChoice> mma_candidates(const Workload& work, const PackedBundles& convs);
+std::vector<MmaChoice> mma_candidates(const Workload& work, const BundledSteps& convs);
 std::vector<FireChoice> fire_mma_candidates(const Workload& work, const PackedBundles& squeeze,
                                             const PackedBundles& expands, int value_bytes);
 

@@ -1,7 +1,12 @@
 #include "cuda/integer_pack.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <map>
+#include <tuple>
+
+#include "cuda/workload.h"
 
 namespace squish::cuda {
 namespace {
@@ -44,16 +49,87 @@ PackedIntegerConvs pack_integers(const std::vector<const ConvDescription*>& conv
   int channels = 0;
   for (const ConvDescription* conv : convs) {
     add_conv(packed, *conv, input, channels);
+    packed.conv_blocks.push_back(blocks_of(conv->out_channels));
     add_result_constants(*conv, output, 0, packed.constants);
     channels += conv->out_channels;
   }
   return packed;
 }
 
-std::vector<Tap> taps_of(const PackedIntegerConvs& convs, int64_t plane_quads, int64_t row_quads) {
+namespace {
+
+// The living quads of some blocks: the weights of each block, those of `convs.weights`, or null.
+using QuadsOfBlocks = std::map<std::tuple<int, int16_t, int16_t>, std::array<const ByteQuad*, 2>>;
+
+QuadsOfBlocks quads_of(const PackedIntegerConvs& convs, size_t first_block, size_t count) {
+  QuadsOfBlocks quads;
+  for (size_t n = 0; n < count; ++n) {
+    const OutputBlock& block = convs.blocks[first_block + n];
+    for (int64_t k = block.first_tap; k < block.first_tap + block.taps; ++k) {
+      const QuadColumn& column = convs.columns[static_cast<size_t>(k)];
+      quads[{column.quad, column.dy, column.dx}][n] =
+          &convs.weights[static_cast<size_t>(k) * kClusterChannels];
+    }
+  }
+  return quads;
+}
+
+// function(first block, blocks) for each pair of blocks of one convolution, or each block.
+template <typename Function>
+void each_bundle(const PackedIntegerConvs& convs, int width, const Function& function) {
+  int first = 0;
+  for (int blocks : convs.conv_blocks) {
+    for (int b = 0; b < blocks; b += width) function(first + b, std::min(width, blocks - b));
+    first += blocks;
+  }
+}
+
+bool pays_in_pairs(const PackedIntegerConvs& convs) {
+  double paired = 0;
+  each_bundle(convs, 2, [&](int first, int count) {
+    paired += 2.0 * static_cast<double>(
+                        quads_of(convs, static_cast<size_t>(first), static_cast<size_t>(count)).size());
+  });
+  return paired <= kMostUnion * static_cast<double>(convs.taps());
+}
+
+}  // namespace
+
+PackedQuadBundles bundle(const PackedIntegerConvs& convs) {
+  PackedQuadBundles packed;
+  packed.live_quads = convs.taps();
+  packed.width = pays_in_pairs(convs) ? 2 : 1;
+  each_bundle(convs, packed.width, [&](int first, int count) {
+    const QuadsOfBlocks all = quads_of(convs, static_cast<size_t>(first), static_cast<size_t>(count));
+    const auto quads = static_cast<int>(all.size());
+    packed.add(divide_up(quads, kStepQuads), first, count);
+    std::vector<std::array<const ByteQuad*, 2>> weights;
+    for (const auto& [place, of_blocks] : all) {
+      const auto& [quad, dy, dx] = place;
+      packed.quads.push_back({quad, dy, dx});
+      weights.push_back(of_blocks);
+    }
+    while (packed.quads.size() % kStepQuads != 0) {  // beyond the last: any that is there, times zero
+      packed.quads.push_back(packed.quads.back());
+      weights.push_back({});
+    }
+    for (size_t step = 0; step < weights.size(); step += kStepQuads) {
+      for (size_t n = 0; n < static_cast<size_t>(packed.width); ++n) {
+        for (size_t lane = 0; lane < kLanes; ++lane) {
+          const ByteQuad* const of_quad = weights[step + lane % kStepQuads][n];
+          for (size_t i = 0; i < 2; ++i)  // see integer_conv_mma.cuh
+            packed.weights.push_back(of_quad != nullptr ? of_quad[lane / kStepQuads * 2 + i] : ByteQuad{0});
+        }
+      }
+    }
+  });
+  return packed;
+}
+
+std::vector<Tap> taps_of(const std::vector<QuadColumn>& columns, int64_t plane_quads, int64_t row_quads) {
   std::vector<Tap> taps;
-  taps.reserve(convs.columns.size());
-  for (const QuadColumn& column : convs.columns) {
+  taps.reserve(columns.size());
+  for (const QuadColumn& column : columns) {
     // plan.cc refuses buffers of 2^31 values.
     const int64_t offset = column.quad * plane_quads + column.dy * row_quads + column.dx;
     taps.push_back({static_cast<int32_t>(offset), column.dy, column.dx});
@@ -85,6 +161,18 @@ void DeviceIntegerConvs::fill(const DeviceMemory& memory, const Tap* taps, Integ
   task.term = reinterpret_cast<const float*>(base + term_at_);
   task.padding = {static_cast<uint32_t>(padding_) * kEachByte};
   task.low = low_;
+}
+
+DeviceQuadBundles::DeviceQuadBundles(const PackedQuadBundles& bundles, Parcel& parcel)
+    : bundles_at_(parcel.add(bundles.bundles)),
+      weights_at_(parcel.add(bundles.weights)),
+      bundle_count_(static_cast<int>(bundles.bundles.size())),
+      width_(bundles.width) {}
+
+QuadBundles DeviceQuadBundles::bundles(const DeviceMemory& memory, const Tap* taps) const {
+  const uint8_t* const base = memory.data();
+  return {reinterpret_cast<const Bundle*>(base + bundles_at_), taps,
+          reinterpret_cast<const ByteQuad*>(base + weights_at_), bundle_count_, width_};
 }
 
 }  // namespace squish::cuda

@@ -6,6 +6,7 @@
 
 #include "cuda/device_memory.h"
 #include "cuda/integer_tasks.h"
+#include "cuda/pack_bundles.h"
 #include "plan/quad_clusters.h"
 
 namespace squish::cuda {
@@ -13,6 +14,7 @@ namespace squish::cuda {
 // Convolutions side by side that read one input.
 struct PackedIntegerConvs {
   std::vector<OutputBlock> blocks;
+  std::vector<int> conv_blocks;     // of each convolution
   std::vector<QuadColumn> columns;  // of all blocks: where their taps point
   std::vector<ByteQuad> weights;    // [columns][16]
   ResultConstants constants;
@@ -27,8 +29,15 @@ struct PackedIntegerConvs {
 PackedIntegerConvs pack_integers(const std::vector<const ConvDescription*>& convs, const Layout& input,
                                  const Quantisation& output);
 
-// For activations of planes of so many quads.
-std::vector<Tap> taps_of(const PackedIntegerConvs& convs, int64_t plane_quads, int64_t row_quads);
+// The same clusters for tensor cores.
+struct PackedQuadBundles : BundledSteps {
+  std::vector<QuadColumn> quads;  // [steps][4]
+  std::vector<ByteQuad> weights;  // [steps][width][32 lanes][2 output channels]
+};
+PackedQuadBundles bundle(const PackedIntegerConvs& convs);
+
+// For activations of planes of so many quads, where these columns' taps point.
+std::vector<Tap> taps_of(const std::vector<QuadColumn>& columns, int64_t plane_quads, int64_t row_quads);
 
 // The same on the device, but for the taps, which depend on the image size.
 class DeviceIntegerConvs {
@@ -42,6 +51,15 @@ class DeviceIntegerConvs {
   size_t blocks_at_, weights_at_, start_at_, factor_at_, term_at_;
   int block_count_, padding_, low_;
   float floor_;
+};
+class DeviceQuadBundles {
+ public:
+  DeviceQuadBundles(const PackedQuadBundles& bundles, Parcel& parcel);
+  QuadBundles bundles(const DeviceMemory& memory, const Tap* taps) const;
+
+ private:
+  size_t bundles_at_, weights_at_;
+  int bundle_count_, width_;
 };
 
 }  // namespace squish::cuda

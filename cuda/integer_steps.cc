@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "cuda/divider.h"
+
 namespace squish::cuda {
 namespace {
 
@@ -121,7 +123,24 @@ class IntegerStepLauncher {
     task.padded = choice.padded;
     task.pixels = choice.pixels;
     task.tiling = choice.tiling;
+    if (choice.integers_on_tensor_cores) return add_conv_mma(k, task);
     (op.pooled ? kernels_.conv_pooled : kernels_.conv)(task, stream_);
+  }
+
+  void add_conv_mma(size_t k, const IntegerConvTask& conv) const {
+    const Op& op = run_.blueprint.ops[k];
+    const MmaChoice& choice = run_.blueprint.choices[k].mma;
+    IntegerMmaTask task{};
+    task.conv = conv;
+    task.bundles = run_.weights.quad_bundles(op.convs[0], run_.taps.convs(k));
+    task.image_pixels = divider(int64_t{conv.conv_height} * conv.conv_width);
+    task.row_pixels = divider(conv.conv_width);
+    task.tile_row_pixels = divider(2 * choice.tiling.width + 1);
+    task.tiles = choice.tiles;
+    task.slices = choice.slices;
+    task.warps = choice.warps;
+    task.plane_quads = mma_plane_quads(choice.tiling);
+    (op.pooled ? kernels_.conv_mma_pooled : kernels_.conv_mma)(task, stream_);
   }
 
   const IntegerRun& run_;

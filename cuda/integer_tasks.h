@@ -42,6 +42,26 @@ struct IntegerConvTask {
   Tiling tiling;                // where the output is pooled
 };
 
+// The same clusters for tensor cores: four side by side are a step, of one block of 16 output channels or of two.
+struct QuadBundles {
+  const Bundle* bundles;
+  const Tap* taps;          // [steps][4]: of a quad
+  const ByteQuad* weights;  // [steps][width][32 lanes][2 output channels], see integer_conv_mma.cuh
+  int bundle_count;
+  int width;  // blocks that every bundle has weights for: 1 or 2
+};
+
+struct IntegerMmaTask {
+  IntegerConvTask
+      conv;  // whose clusters say where blocks begin and what with; neither their taps nor weights are used
+  QuadBundles bundles;
+  Divider image_pixels, row_pixels, tile_row_pixels;
+  int tiles;        // of 16 pixels, that a warp computes: 1 or 2
+  int slices;       // warps that share the sums of a pixel: 1, 2, 4 or 8
+  int warps;        // of a block of threads
+  int plane_quads;  // of a tile that is pooled: from a quad of channels to the next in shared memory
+};
+
 struct IntegerPoolTask {
   HeldPlanes<const void> in;
   HeldPlanes<void> out;  // held as `in`

@@ -43,6 +43,8 @@ struct KernelTable {
 struct IntegerKernelTable {
   void (*conv)(const IntegerConvTask&, Stream);
   void (*conv_pooled)(const IntegerConvTask&, Stream);
+  void (*conv_mma)(const IntegerMmaTask&, Stream);
+  void (*conv_mma_pooled)(const IntegerMmaTask&, Stream);
   void (*max_pool)(const IntegerPoolTask&, Stream);
   void (*average)(const IntegerAverageTask&, Stream);
   void (*add)(const IntegerAddTask&, Stream);
@@ -76,6 +78,13 @@ constexpr int64_t mma_fire_values(int squeeze_blocks, const Tiling& tiling, bool
              ((pooled ? 2 * tiling.width + 1 : tiling.width) + 2) +
          (pooled ? mma_kept_values(mma_pooled_pixels(tiling), width, value_bytes) : 0);
 }
+
+// Of integers: words of a warp's sums, where slices of them meet; and values from a quad of a bundle's channels to the next, of
+// a tile that is pooled: 8 words more keep the banks of four quads apart that lanes write at once.
+constexpr int64_t mma_kept_words(int tiles, int width) {
+  return int64_t{4} * kLanes * kTileEights * tiles * width;
+}
+constexpr int mma_plane_quads(const Tiling& tiling) { return mma_pooled_pixels(tiling) + 8; }
 
 // Of shared memory, that kernels for tensor cores may ask for: two blocks of threads fit into the smallest device's.
 constexpr int64_t kMmaSharedBytes = 48 << 10;

@@ -7,13 +7,11 @@
 #include <tuple>
 
 #include "cuda/pack.h"
+#include "cuda/workload.h"
 #include "format/weights.h"
 
 namespace squish::cuda {
 namespace {
-
-// Two blocks read their quads together, unless they then multiply so many more than each by itself.
-constexpr double kMostUnion = 1.3;
 
 // A quad. In the order of memory: position by position, the blocks of 16 channels outermost.
 struct Place {
@@ -104,6 +102,11 @@ void add_steps(PackedBundles& packed, const std::vector<BlockQuads>& blocks, siz
 
 }  // namespace
 
+void BundledSteps::add(int bundle_steps, int first_block, int blocks) {
+  bundles.push_back({static_cast<int>(steps()), bundle_steps, first_block, blocks});
+  most_steps = std::max(most_steps, bundle_steps);
+}
+
 PackedBundles pack_bundles(const std::vector<const ConvDescription*>& convs, const Layout& input) {
   PackedBundles packed;
   packed.relu = convs[0]->relu;
@@ -116,12 +119,10 @@ PackedBundles pack_bundles(const std::vector<const ConvDescription*>& convs, con
     for (const BlockQuads& block : blocks) packed.live_quads += static_cast<int64_t>(block.size());
     for (size_t b = 0; b < blocks.size(); b += static_cast<size_t>(packed.width)) {
       const size_t count = std::min(static_cast<size_t>(packed.width), blocks.size() - b);
-      const auto first_step = static_cast<int>(packed.steps());
-      add_steps(packed, blocks, b, count, together(blocks, b, count));
-      const int steps = static_cast<int>(packed.steps()) - first_step;
-      packed.bundles.push_back(
-          {first_step, steps, packed.blocks + static_cast<int>(b), static_cast<int>(count)});
-      packed.most_steps = std::max(packed.most_steps, steps);
+      const std::vector<Place> places = together(blocks, b, count);
+      add_steps(packed, blocks, b, count, places);
+      packed.add(divide_up(static_cast<int>(places.size()), kStepQuads), packed.blocks + static_cast<int>(b),
+                 static_cast<int>(count));
     }
     std::vector<float> bias = decode_bias(*convs[c]);
     bias.resize(blocks.size() * kClusterChannels);

@@ -11,19 +11,28 @@
 
 namespace squish::cuda {
 
-// Convolutions side by side that read one input.
-struct PackedBundles {
+// What of them is the same whatever is multiplied.
+struct BundledSteps {
   std::vector<Bundle> bundles;
+  int width = 1;           // blocks that every bundle has weights for
+  int most_steps = 0;      // of a bundle
+  int64_t live_quads = 0;  // of all output blocks
+
+  int64_t steps() const { return bundles.empty() ? 0 : bundles.back().first_step + bundles.back().steps; }
+  // Behind the others: of so many steps for these blocks.
+  void add(int bundle_steps, int first_block, int blocks);
+};
+
+// Two blocks read their quads together, unless they then multiply so many more than each by itself.
+inline constexpr double kMostUnion = 1.3;
+
+// Convolutions side by side that read one input.
+struct PackedBundles : BundledSteps {
   std::vector<Column> quads;   // [steps][4]; `channel`: the first of the quad, as stored
   std::vector<float> weights;  // [steps][width][32 lanes][2 pairs of a quad][2 output channels][2]
   std::vector<float> bias;     // [blocks][16], and as many more as a bundle may reach beyond
-  int width = 1;               // blocks that every bundle has weights for
   int blocks = 0;              // of output channels
-  int most_steps = 0;          // of a bundle
-  int64_t live_quads = 0;      // of all output blocks
   bool relu = false;
-
-  int64_t steps() const { return static_cast<int64_t>(quads.size()) / kStepQuads; }
 };
 
 // `input`: how the channels of what they read lie; its size does not matter. A planar one is the net's input, whose quads are

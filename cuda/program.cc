@@ -316,6 +316,8 @@ DeviceWeights::DeviceWeights(Runtime& runtime, const Packs& packs, StorageType s
     bundles_.emplace(first, DeviceBundles(convs, storage, parcel));
   for (const auto& [first, convs] : packs.integers)
     integers_.emplace(first, DeviceIntegerConvs(convs, parcel));
+  for (const auto& [first, bundles] : packs.quad_bundles)
+    quad_bundles_.emplace(first, DeviceQuadBundles(bundles, parcel));
   memory_ = parcel.send(runtime);
 }
 
@@ -329,7 +331,10 @@ DeviceTaps::DeviceTaps(Runtime& runtime, const Blueprint& blueprint, const Packs
                   halo_rows = (op.pooled ? 2 * tiling.height + 1 : tiling.height) + 2;
     std::vector<Tap> squeeze, convs;
     if (op.kind == OpKind::kConv && packs.in_integers()) {
-      convs = taps_of(packs.integers.at(op.convs[0]), int64_t{in.height} * in.width, in.width);
+      const auto& columns = blueprint.choices[k].integers_on_tensor_cores
+                                ? packs.quad_bundles.at(op.convs[0]).quads
+                                : packs.integers.at(op.convs[0]).columns;
+      convs = taps_of(columns, int64_t{in.height} * in.width, in.width);
     } else if (op.kind == OpKind::kConv && packs.on_tensor_cores) {
       // The net's input is planar in the plan, and in blocks of 4 channels in memory.
       const int channels = in.block == kPlaneBlock ? kQuad : kClusterChannels;

@@ -27,11 +27,15 @@ class DeviceWeights {
   void fill(const ConvDescription* first, const Tap* taps, IntegerConvTask& task) const {
     integers_.at(first).fill(memory_, taps, task);
   }
+  QuadBundles quad_bundles(const ConvDescription* first, const Tap* taps) const {
+    return quad_bundles_.at(first).bundles(memory_, taps);
+  }
 
  private:
   std::map<const ConvDescription*, DeviceBundles> bundles_;
   std::map<const ConvDescription*, DeviceConvs> convs_;
   std::map<const ConvDescription*, DeviceIntegerConvs> integers_;
+  std::map<const ConvDescription*, DeviceQuadBundles> quad_bundles_;
   DeviceMemory memory_;
 };
 

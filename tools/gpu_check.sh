@@ -112,6 +112,7 @@ part 'the package' 60 python3 -m pytest -q -o addopts= -m 'not slow' tests/pytho
 nets='CudaNet.FireThenAverage:CudaNet.OnePixel'
 few='CudaConv.AgreesWithPlainLoopsForAnyWindow:CudaConvPooled.*:CudaFire.*WhenPooled:CudaRead*:CudaMaxPool.*'
 few+=':CudaConvMma/*.*Slices:CudaConvMmaPooled/*.*AnyTiles:CudaFireMma/*.*AnyTiles:CudaFireMma/*.*WhenPooled'
+few+=':CudaIntegerConvMma.AddsUpSlices:CudaIntegerConvMmaPooled.*'
 few+=:$nets
 
 # sanitize TOOL TESTS

@@ -97,6 +97,13 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) integer_conv(IntegerC
   }
 }
 
+template <typename Value>
+__device__ inline void store_quad(const HeldPlanes<void>& out, int64_t image, int quad, int y, int x,
+                                  const Value& value) {
+  const int64_t plane = int64_t{quad} * out.height * out.width;
+  static_cast<Value*>(out.data)[image * out.image_quads + plane + int64_t{y} * out.width + x] = value;
+}
+
 __device__ inline void make_result(const IntegerConvTask& task, const IntegerResults& results,
                                    const Sums<ByteQuad>& sums, int quad, ByteQuad* to) {
   *to = results.bytes(sums, quad, task.low);
@@ -129,12 +136,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) integer_conv_pooled(I
     if (quad < results.quads)
       make_result(task, results, sums[0], quad, pixels + quad * kThreads + thread_index());
   }
-  pool_planes(pixels, results.quads, tile, task.tiling, task.conv_height, task.conv_width, task.out.height,
-              task.out.width, [&](int quad, int y, int x, const Value& largest) {
-                const int64_t plane = int64_t{results.first_quad + quad} * task.out.height * task.out.width;
-                static_cast<Value*>(
-                    task.out.data)[image * task.out.image_quads + plane + int64_t{y} * task.out.width + x] =
-                    largest;
+  pool_planes(pixels, kThreads, results.quads, tile, task.tiling, task.conv_height, task.conv_width,
+              task.out.height, task.out.width, kThreads, [&](int quad, int y, int x, const Value& largest) {
+                store_quad(task.out, image, results.first_quad + quad, y, x, largest);
               });
 }
 

@@ -7,7 +7,7 @@
 #include "cuda/kernels/elementwise.cuh"
 #include "cuda/kernels/fire.cuh"
 #include "cuda/kernels/fire_mma.cuh"
-#include "cuda/kernels/integer_conv.cuh"
+#include "cuda/kernels/integer_conv_mma.cuh"
 #include "cuda/kernels/integer_others.cuh"
 #include "cuda/kernels/pool.cuh"
 
@@ -162,6 +162,35 @@ inline void launch_integer_conv_pooled(const IntegerConvTask& task, Stream strea
          task);
 }
 
+inline void launch_integer_conv_mma(const IntegerMmaTask& task, Stream stream) {
+  const bool wide = task.bundles.width == 2;
+  const auto kernel = task.tiles == 2 ? (wide ? integer_conv_mma<2, 2> : integer_conv_mma<2, 1>)
+                                      : (wide ? integer_conv_mma<1, 2> : integer_conv_mma<1, 1>);
+  const int64_t pixels = int64_t{task.conv.images} * task.conv.conv_height * task.conv.conv_width;
+  const int64_t of_block = int64_t{task.warps / task.slices} * task.tiles * kTilePixels;
+  const int64_t words = task.slices > 1 ? task.warps * mma_kept_words(task.tiles, task.bundles.width) : 0;
+  launch(kernel,
+         grid_of(static_cast<unsigned>((pixels + of_block - 1) / of_block), task.bundles.bundle_count, 1),
+         static_cast<unsigned>(task.warps * kLanes), static_cast<size_t>(words) * sizeof(int32_t), stream,
+         task);
+}
+
+template <typename Value>
+void launch_integer_conv_mma_pooled(const IntegerMmaTask& task, Stream stream) {
+  const bool wide = task.bundles.width == 2;
+  const auto kernel =
+      task.tiles == 2 ? (wide ? integer_conv_mma_pooled<Value, 2, 2> : integer_conv_mma_pooled<Value, 2, 1>)
+                      : (wide ? integer_conv_mma_pooled<Value, 1, 2> : integer_conv_mma_pooled<Value, 1, 1>);
+  const auto values = static_cast<size_t>(task.bundles.width * kBlockQuads * task.plane_quads);
+  launch(kernel, grid_of(tiles_of(task.conv.tiling), task.bundles.bundle_count, task.conv.images),
+         static_cast<unsigned>(task.warps * kLanes), values * sizeof(Value), stream, task);
+}
+
+inline void launch_integer_conv_mma_pooled(const IntegerMmaTask& task, Stream stream) {
+  is_bytes(task.conv.out) ? launch_integer_conv_mma_pooled<ByteQuad>(task, stream)
+                          : launch_integer_conv_mma_pooled<FloatQuad>(task, stream);
+}
+
 // Of an image.
 inline int64_t quads_of(const HeldPlanes<void>& out) { return int64_t{out.quads} * out.height * out.width; }
 
@@ -186,8 +215,10 @@ inline void launch_integer_input(const IntegerInputTask& task, Stream stream) {
 }
 
 inline IntegerKernelTable make_integer_kernel_table() {
-  return {launch_integer_conv,    launch_integer_conv_pooled, launch_integer_max_pool,
-          launch_integer_average, launch_integer_add,         launch_integer_input};
+  return {launch_integer_conv,     launch_integer_conv_pooled,
+          launch_integer_conv_mma, launch_integer_conv_mma_pooled,
+          launch_integer_max_pool, launch_integer_average,
+          launch_integer_add,      launch_integer_input};
 }
 
 }  // namespace cuda

@@ -11,8 +11,12 @@
 //   mma_tf32, k = 8, a float32 a register, of which only the upper 19 bits are read:
 //     a:  [0] (g, t)               [1] (g + 8, t)               [2] (g, t + 4)            [3] (g + 8, t + 4)
 //     b:  [0] (t, g)               [1] (t + 4, g)
+//   mma_i8, k = 16 or 32, four bytes a register, the one of the lowest k in the lowest bits; A's are signed, B's are not, sums
+//   are int32 and wrap around:
+//     a:  [0] (g, 4t..4t + 3)      [1] (g + 8, 4t..4t + 3)      of 32 also [2], [3]: the same with 4t + 16..4t + 19
+//     b:  [0] (4t..4t + 3, g)                                   of 32 also [1]: (4t + 16..4t + 19, g)
 //
-// Products are exact. In which order hardware adds them is not specified, nor how it rounds on the way: it aligns the
+// Of integers all is exact. Of floats products are. In which order hardware adds them is not specified, nor how it rounds on the way: it aligns the
 // terms to the largest and cuts off. The emulator rounds once, to nearest, so comparisons with a GPU need a bound.
 #pragma once
 
@@ -44,6 +48,29 @@ __device__ inline void mma_tf32(float (&sums)[4], const uint32_t (&a)[4], const 
       "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  __trap();
+#endif
+}
+
+__device__ inline void mma_i8(int32_t (&sums)[4], const uint32_t (&a)[2], const uint32_t (&b)[1]) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.s32.s8.u8.s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+      : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(b[0]));
+#else
+  __trap();
+#endif
+}
+
+__device__ inline void mma_i8(int32_t (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.s32.s8.u8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
   __trap();

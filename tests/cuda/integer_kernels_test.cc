@@ -7,6 +7,8 @@
 #include <memory>
 #include <vector>
 
+#include "cuda/divider.h"
+#include "cuda/integer_pack.h"
 #include "model/graph.h"
 #include "support/emulated_kernels.h"
 #include "support/held_planes.h"
@@ -83,16 +85,35 @@ class ConvCase {
   int width() const { return width_; }
 
   void check_conv(int pixels, Results results) {
+    task_.pixels = pixels;
+    check_conv(results, [&] { emulated_integer_kernels().conv(task_, nullptr); });
+  }
+
+  // On tensor cores.
+  void check_conv_mma(int tiles, int slices, int warps, Results results) {
+    give_bundles();
+    mma_task_.tiles = tiles;
+    mma_task_.slices = slices;
+    mma_task_.warps = warps;
+    mma_task_.image_pixels = divider(int64_t{height_} * width_);
+    mma_task_.row_pixels = divider(width_);
+    check_conv(results, [&] {
+      mma_task_.conv = task_;
+      emulated_integer_kernels().conv_mma(mma_task_, nullptr);
+    });
+  }
+
+  template <typename Run>
+  void check_conv(Results results, const Run& run) {
     const std::vector<float> wanted = expected(results);
     const int channels = static_cast<int>(sums_.size());
-    task_.pixels = pixels;
     in_every_order(
         [&] {
           HeldImages out(kImages, segments_, height_, width_, held(results), edge_);
           Guarded<float> callers(wanted.size(), edge_, std::numeric_limits<float>::quiet_NaN());
           task_.out = out.planes<void>();
           task_.results = results == Results::kCallers ? callers.data() : nullptr;
-          emulated_integer_kernels().conv(task_, nullptr);
+          run();
           if (results != Results::kCallers) {
             ASSERT_TRUE(out.holds([&](int n, int c, int y, int x) { return wanted[index(n, c, y, x)]; }));
             return;
@@ -104,14 +125,33 @@ class ConvCase {
   }
 
   void check_pooled(Shape2 out_shape, Tiling tiling, Results results) {
-    const std::vector<float> conv = expected(results);
     task_.tiling = tiling;
+    check_pooled(out_shape, results, [&] { emulated_integer_kernels().conv_pooled(task_, nullptr); });
+  }
+
+  void check_pooled_mma(Shape2 out_shape, Tiling tiling, int tiles, int warps, Results results) {
+    task_.tiling = tiling;
+    give_bundles();
+    mma_task_.tiles = tiles;
+    mma_task_.slices = 1;
+    mma_task_.warps = warps;
+    mma_task_.tile_row_pixels = divider(2 * tiling.width + 1);
+    mma_task_.plane_quads = mma_plane_quads(tiling);
+    check_pooled(out_shape, results, [&] {
+      mma_task_.conv = task_;
+      emulated_integer_kernels().conv_mma_pooled(mma_task_, nullptr);
+    });
+  }
+
+  template <typename Run>
+  void check_pooled(Shape2 out_shape, Results results, const Run& run) {
+    const std::vector<float> conv = expected(results);
     task_.results = nullptr;
     in_every_order(
         [&] {
           HeldImages out(kImages, segments_, out_shape.height, out_shape.width, held(results), edge_);
           task_.out = out.planes<void>();
-          emulated_integer_kernels().conv_pooled(task_, nullptr);
+          run();
           ASSERT_TRUE(out.holds([&](int n, int c, int y, int x) {
             float best = conv[index(n, c, 2 * y, 2 * x)];
             for (int row = 2 * y; row < std::min(2 * y + 3, height_); ++row) {
@@ -179,7 +219,6 @@ class ConvCase {
 
   void give_weights() {
     std::vector<Tap> taps;
-    std::vector<ByteQuad> weights;
     for (const auto& clusters : blocks_) {
       for (const Cluster& cluster : clusters) {
         taps.push_back({(cluster.quad * in_.height() + cluster.dy) * in_.width() + cluster.dx,
@@ -187,13 +226,13 @@ class ConvCase {
         for (const auto& row : cluster.weights) {
           uint32_t bits = 0;
           for (int i = 0; i < kQuad; ++i) bits |= uint32_t{static_cast<uint8_t>(row[i])} << 8 * i;
-          weights.push_back({bits});
+          weights_.push_back({bits});
         }
       }
     }
     guarded_blocks_ = guarded(out_blocks_, edge_);
     guarded_taps_ = guarded(taps, edge_);
-    guarded_weights_ = guarded(weights, edge_);
+    guarded_weights_ = guarded(weights_, edge_);
     guarded_start_ = guarded(start_, edge_);
     guarded_factor_ = guarded(factor_, edge_);
     guarded_term_ = guarded(term_, edge_);
@@ -206,6 +245,27 @@ class ConvCase {
     task_.factor = guarded_factor_->data();
     task_.term = guarded_term_->data();
     task_.low = relu_ ? out_zero_ : 0;
+  }
+
+  // What the backend makes of these clusters for tensor cores.
+  void give_bundles() {
+    PackedIntegerConvs packed;
+    packed.blocks = out_blocks_;
+    for (int channels : segments_) packed.conv_blocks.push_back(blocks_of(channels));
+    for (const auto& clusters : blocks_) {
+      for (const Cluster& cluster : clusters)
+        packed.columns.push_back(
+            {cluster.quad, static_cast<int16_t>(cluster.dy), static_cast<int16_t>(cluster.dx)});
+    }
+    packed.weights = weights_;
+    const PackedQuadBundles bundles = bundle(packed);
+    guarded_bundles_ = guarded(bundles.bundles, edge_);
+    guarded_bundle_taps_ =
+        guarded(taps_of(bundles.quads, int64_t{in_.height()} * in_.width(), in_.width()), edge_);
+    guarded_bundle_weights_ = guarded(bundles.weights, edge_);
+    mma_task_.bundles = {guarded_bundles_->data(), guarded_bundle_taps_->data(),
+                         guarded_bundle_weights_->data(), static_cast<int>(bundles.bundles.size()),
+                         bundles.width};
   }
 
   size_t index(int n, int c, int y, int x) const {
@@ -257,6 +317,7 @@ class ConvCase {
   std::vector<std::vector<Cluster>> blocks_;
   std::vector<OutputBlock> out_blocks_;
   std::vector<Channel> sums_;
+  std::vector<ByteQuad> weights_;
   std::vector<int32_t> start_;
   std::vector<float> factor_, term_;
   int64_t taps_ = 0;
@@ -267,6 +328,10 @@ class ConvCase {
   std::unique_ptr<Guarded<int32_t>> guarded_start_;
   std::unique_ptr<Guarded<float>> guarded_factor_, guarded_term_;
   IntegerConvTask task_{};
+  std::unique_ptr<Guarded<Bundle>> guarded_bundles_;
+  std::unique_ptr<Guarded<Tap>> guarded_bundle_taps_;
+  std::unique_ptr<Guarded<ByteQuad>> guarded_bundle_weights_;
+  IntegerMmaTask mma_task_{};
 };
 
 const Window kWindows[] = {square(1),
@@ -319,8 +384,62 @@ TEST(CudaIntegerConv, IsPlainLoopsAtAnyDensity) {
   }
 }
 
-TEST(CudaIntegerConvPooled, IsPlainLoopsInAnyTiles) {
-  uint32_t seed = 400;
+TEST(CudaIntegerConvMma, IsPlainLoopsForAnyWindow) {
+  uint32_t seed = 800;
+  for (const Window& window : kWindows) {
+    for (int tiles : {1, 2}) {
+      for (Results results : kAllResults)
+        ConvCase(window, {9, 14}, 7, {18, 5}, 0.7, ++seed).check_conv_mma(tiles, 1, 2, results);
+    }
+  }
+}
+
+TEST(CudaIntegerConvMma, IsPlainLoopsAroundTheTile) {
+  uint32_t seed = 900;
+  for (const Shape2& shape : {Shape2{1, 1}, {1, 15}, {4, 4}, {1, 17}, {3, 11}, {7, 9}, {13, 13}}) {
+    for (int tiles : {1, 2}) {
+      for (int warps : {1, 3, 8}) {
+        ++seed;
+        ConvCase(square(1), shape, 10, {40}, 0.6, seed)
+            .check_conv_mma(tiles, 1, warps, kAllResults[seed % 3]);
+      }
+    }
+  }
+}
+
+// Steps of four quads: none, one, two, three, and more than are under way at once; blocks in pairs and not.
+TEST(CudaIntegerConvMma, IsPlainLoopsAtAnyDensity) {
+  uint32_t seed = 1000;
+  for (double density : {0.0, 0.02, 0.1, 0.5, 1.0}) {
+    for (int in_channels : {1, 7, 28, 33, 257}) {
+      for (const std::vector<int>& out_channels : {std::vector<int>{1}, {16}, {33}, {20, 48}}) {
+        ++seed;
+        const Window window = in_channels > 100 ? square(1) : square(3, 1, 1);
+        ConvCase(window, {5, 7}, in_channels, out_channels, density, seed)
+            .check_conv_mma(1 + static_cast<int>(seed % 2), 1, 2, kAllResults[seed % 3]);
+      }
+    }
+  }
+}
+
+TEST(CudaIntegerConvMma, AddsUpSlices) {
+  uint32_t seed = 1100;
+  for (int tiles : {1, 2}) {
+    for (int slices : {2, 4, 8}) {
+      for (int warps = slices; warps <= kMaxWarps; warps *= 2) {
+        for (Results results : kAllResults) {
+          for (double density : {0.1, 1.0})
+            ConvCase(square(3, 1, 1), {5, 9}, 20, {18, 5}, density, ++seed)
+                .check_conv_mma(tiles, slices, warps, results);
+        }
+      }
+    }
+  }
+}
+
+// Of a convolution whose output is large enough to be pooled. body(case, output, tiling, seed)
+template <typename Body>
+void for_many_pooled(uint32_t seed, const Body& body) {
   for (const Window& window : {square(1), square(3, 2), square(3, 1, 1)}) {
     for (const Shape2& shape : {Shape2{5, 5}, {11, 12}, {16, 9}, {27, 30}}) {
       for (const Shape2& tile : {Shape2{1, 1}, {7, 3}, {2, 12}, {5, 5}}) {
@@ -329,13 +448,26 @@ TEST(CudaIntegerConvPooled, IsPlainLoopsInAnyTiles) {
         const bool ceil_mode = seed % 2 == 0;
         const Shape2 out{pool_extent(conv.height(), 3, 2, 0, 0, ceil_mode),
                          pool_extent(conv.width(), 3, 2, 0, 0, ceil_mode)};
-        conv.check_pooled(out,
-                          {tile.height, tile.width, (out.height + tile.height - 1) / tile.height,
-                           (out.width + tile.width - 1) / tile.width},
-                          seed / 2 % 2 == 0 ? Results::kBytes : Results::kFloats);
+        body(conv, out,
+             Tiling{tile.height, tile.width, (out.height + tile.height - 1) / tile.height,
+                    (out.width + tile.width - 1) / tile.width},
+             seed);
       }
     }
   }
+}
+
+TEST(CudaIntegerConvPooled, IsPlainLoopsInAnyTiles) {
+  for_many_pooled(400, [](ConvCase& conv, Shape2 out, const Tiling& tiling, uint32_t seed) {
+    conv.check_pooled(out, tiling, seed / 2 % 2 == 0 ? Results::kBytes : Results::kFloats);
+  });
+}
+
+TEST(CudaIntegerConvMmaPooled, IsPlainLoopsInAnyTiles) {
+  for_many_pooled(1200, [](ConvCase& conv, Shape2 out, const Tiling& tiling, uint32_t seed) {
+    conv.check_pooled_mma(out, tiling, 1 + static_cast<int>(seed / 4 % 2), 1 + static_cast<int>(seed % 4),
+                          seed / 2 % 2 == 0 ? Results::kBytes : Results::kFloats);
+  });
 }
 
 TEST(CudaIntegerMaxPool, IsPlainLoops) {

@@ -55,11 +55,12 @@ std::vector<float> run(Backend& backend, const Model& model, const ImageBatch& b
 
 // The batch and its last image alone, which has fewer pixels a thread.
 void check_integer_net(const std::shared_ptr<const Model>& model, const Images& images, emulator::Order order,
-                       cuda::PlanPolicy policy) {
+                       cuda::PlanPolicy policy, bool tensor_cores) {
   ASSERT_EQ(why_not_in_integers(model->graph()), "");
   const auto wanted = expected_output(*model, images);
   const emulator::ScopedOptions options({order, 1});
-  cuda::CudaBackend backend(model, testing::make_test_runtime(), policy, cuda::StorageType::kI8);
+  cuda::CudaBackend backend(model, testing::make_test_runtime(), policy, cuda::StorageType::kI8,
+                            tensor_cores);
   ASSERT_TRUE(all_equal(run(backend, *model, images.batch()), wanted));
   ASSERT_TRUE(all_equal(run(backend, *model, images.batch()), wanted)) << "second run";
   const int64_t last = images.count() - 1;
@@ -73,11 +74,12 @@ void check_integer_net(NetBuilder& net, int height, int width) {
   net.hold_in_bytes();
   const auto model = net.model();
   const Shape shape{model->input_shape().channels, height, width};
-  size_t turn = 0;
-  for (PixelFormat format : {PixelFormat::kF32Nchw, PixelFormat::kU8Nhwc}) {
-    const auto policy = turn == 0 ? cuda::PlanPolicy::kModelled : cuda::PlanPolicy::kMeasured;
-    check_integer_net(model, Images(format, kImages, shape, 1), testing::thread_order(turn++), policy);
-  }
+  const Images floats(PixelFormat::kF32Nchw, kImages, shape, 1),
+      pixels(PixelFormat::kU8Nhwc, kImages, shape, 1);
+  using cuda::PlanPolicy;
+  check_integer_net(model, floats, testing::thread_order(0), PlanPolicy::kModelled, false);
+  check_integer_net(model, pixels, testing::thread_order(1), PlanPolicy::kModelled, true);
+  check_integer_net(model, floats, testing::thread_order(2), PlanPolicy::kMeasured, true);
 }
 
 class CudaRandomIntegerNets : public ::testing::TestWithParam<uint32_t> {};
@@ -87,8 +89,13 @@ TEST_P(CudaRandomIntegerNets, AreTheReferenceToTheBit) {
   const testing::RandomNet net = testing::random_integer_net(seed);
   const Shape shape{net.model->input_shape().channels, net.height, net.width};
   const PixelFormat format = seed / 4 % 2 == 0 ? PixelFormat::kF32Nchw : PixelFormat::kU8Nhwc;
-  check_integer_net(net.model, Images(format, kImages, shape, seed), testing::thread_order(seed),
-                    seed % 2 == 0 ? cuda::PlanPolicy::kModelled : cuda::PlanPolicy::kMeasured);
+  const Images images(format, kImages, shape, seed);
+  const auto order = testing::thread_order(seed);
+  for (bool tensor_cores : {false, true}) {
+    check_integer_net(net.model, images, order,
+                      seed % 2 == 0 ? cuda::PlanPolicy::kModelled : cuda::PlanPolicy::kMeasured,
+                      tensor_cores);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, CudaRandomIntegerNets,
@@ -194,15 +201,29 @@ std::shared_ptr<const Model> small_model() {
 }
 
 TEST(CudaIntegerNet, ExplainNamesKernelsAndBytes) {
-  cuda::CudaBackend backend(small_model(), testing::make_test_runtime(), cuda::PlanPolicy::kModelled,
-                            cuda::StorageType::kI8);
-  const auto steps = backend.explain(41, 41);
-  std::vector<std::string> kernels;
-  for (const StepInfo& step : steps) kernels.push_back(step.kernel);
-  EXPECT_EQ(kernels,
+  const auto explain = [](bool tensor_cores) {
+    return cuda::CudaBackend(small_model(), testing::make_test_runtime(), cuda::PlanPolicy::kModelled,
+                             cuda::StorageType::kI8, tensor_cores)
+        .explain(41, 41);
+  };
+  const auto kernels_of = [](const std::vector<StepInfo>& steps) {
+    std::vector<std::string> kernels;
+    for (const StepInfo& step : steps) kernels.push_back(step.kernel);
+    return kernels;
+  };
+  const auto steps = explain(false), on_tensor_cores = explain(true);
+  EXPECT_EQ(kernels_of(steps),
             (std::vector<std::string>{"i8_quads_cuda", "i8_conv_16x4_pooled_cuda", "i8_conv_16x4_cuda",
                                       "i8_conv_16x4_cuda", "i8_conv_16x4_cuda", "i8_conv_16x4_cuda",
                                       "i8_add_cuda", "i8_conv_16x4_cuda", "f32_average_cuda"}));
+  EXPECT_EQ(
+      kernels_of(on_tensor_cores),
+      (std::vector<std::string>{"i8_quads_cuda", "i8_conv_16x4_mma_pooled_cuda", "i8_conv_16x4_mma_cuda",
+                                "i8_conv_16x4_mma_cuda", "i8_conv_16x4_mma_cuda", "i8_conv_16x4_mma_cuda",
+                                "i8_add_cuda", "i8_conv_16x4_mma_cuda", "f32_average_cuda"}));
+  EXPECT_NE(on_tensor_cores[2].why.find(" steps of 4 quads by "), std::string::npos)
+      << on_tensor_cores[2].why;
+  EXPECT_EQ(on_tensor_cores[2].macs_run % 256, 0) << "16 outputs by 16 inputs";
   EXPECT_EQ(steps[0].why.find("the file is made for integer arithmetic: values in bytes, 0.0"), 0u)
       << steps[0].why;
   EXPECT_NE(steps[2].why.find("values in bytes, 0.0"), std::string::npos) << steps[2].why;

@@ -235,6 +235,66 @@ TEST(TensorCoresDeathTest, ReportMemoryThatAProductDoesNotOrder) {
   EXPECT_EXIT((run_reverse_lanes<false>(), std::exit(0)), ::testing::ExitedWithCode(66), "data race");
 }
 
+struct ByteTask {
+  const int8_t* a;   // [kWarps][kRows][depth]
+  const uint8_t* b;  // [kWarps][depth][kColumns]
+  int32_t* sums;     // [kWarps][kRows][kColumns]: begun with what is there
+};
+
+template <int depth>
+__global__ void multiply_bytes(ByteTask task) {
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  const int g = lane / 4, t = lane % 4;
+  int32_t* const out = task.sums + warp * kRows * kColumns;
+  const int8_t* const a = task.a + warp * kRows * depth;
+  const uint8_t* const b = task.b + warp * depth * kColumns;
+  int32_t sums[4];
+  for (int i = 0; i < 4; ++i) sums[i] = out[(g + i / 2 * 8) * kColumns + 2 * t + i % 2];
+  uint32_t rows[depth / 8] = {}, columns[depth / 16] = {};
+  for (int part = 0; part < depth / 16; ++part) {
+    for (int i = 0; i < 4; ++i) {
+      const int k = 16 * part + 4 * t + i;
+      for (int r = 0; r < 2; ++r)
+        rows[2 * part + r] |= uint32_t{static_cast<uint8_t>(a[(g + 8 * r) * depth + k])} << 8 * i;
+      columns[part] |= uint32_t{b[k * kColumns + g]} << 8 * i;
+    }
+  }
+  mma_i8(sums, rows, columns);
+  for (int i = 0; i < 4; ++i) out[(g + i / 2 * 8) * kColumns + 2 * t + i % 2] = sums[i];
+}
+
+template <int depth>
+void check_bytes() {
+  Random random(depth);
+  std::vector<int8_t> a(kWarps * kRows * depth);
+  std::vector<uint8_t> b(kWarps * depth * kColumns);
+  std::vector<int32_t> begun(kWarps * kRows * kColumns);
+  for (int8_t& value : a) value = static_cast<int8_t>(random.between(-128, 127));
+  for (uint8_t& value : b) value = static_cast<uint8_t>(random.between(0, 255));
+  for (int32_t& sum : begun)
+    sum = random.chance(0.5) ? std::numeric_limits<int32_t>::max() : -random.between(0, 1000);
+  std::vector<int32_t> wanted = begun;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const size_t warp = i / (kRows * kColumns), row = i / kColumns % kRows, column = i % kColumns;
+    auto sum = static_cast<uint32_t>(wanted[i]);  // wraps around
+    for (size_t k = 0; k < depth; ++k)
+      sum += static_cast<uint32_t>(a[(warp * kRows + row) * depth + k] *
+                                   b[(warp * depth + k) * kColumns + column]);
+    wanted[i] = static_cast<int32_t>(sum);
+  }
+  for (auto order : kThreadOrders) {
+    const ScopedOptions options({order, 1});
+    std::vector<int32_t> got = begun;
+    launch(multiply_bytes<depth>, 1, kThreads, 0, nullptr, ByteTask{a.data(), b.data(), got.data()});
+    EXPECT_EQ(got, wanted);
+  }
+}
+
+TEST(TensorCoresOfBytes, MultiplySignedRowsByUnsignedColumns) {
+  check_bytes<16>();
+  check_bytes<32>();
+}
+
 TEST(Tf32, RoundsTiesAwayFromZero) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   struct {

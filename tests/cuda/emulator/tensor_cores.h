@@ -5,23 +5,31 @@
 
 namespace squish::emulator {
 
-// A lane's registers.
+// A lane's registers. Sum: float or int32_t.
+template <typename Sum>
 struct Fragments {
-  float sums[4];
+  Sum sums[4];
   uint32_t a[4], b[2];
 };
 
-// WarpFunctions, of Fragments: sums in double, added and rounded once.
+// WarpFunctions, of Fragments<float>: sums in double, added and rounded once.
 void multiply_f16(void* const lanes[]);
 void multiply_tf32(void* const lanes[]);
+// Of Fragments<int32_t>: products of 16 and of 32 bytes.
+void multiply_16_bytes(void* const lanes[]);
+void multiply_32_bytes(void* const lanes[]);
 
 // Through copies on the lane's own stack: where a kernel's operands really are (shared memory, say) is read and written
 // by the lane itself, where ThreadSanitizer sees it.
-inline void multiply(WarpFunction function, float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                     Site site) {
-  Fragments lane{{sums[0], sums[1], sums[2], sums[3]}, {a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+template <typename Sum, size_t kA, size_t kB>
+void multiply(WarpFunction function, Sum (&sums)[4], const uint32_t (&a)[kA], const uint32_t (&b)[kB],
+              Site site) {
+  Fragments<Sum> lane{};
+  std::memcpy(lane.sums, sums, sizeof sums);
+  std::memcpy(lane.a, a, sizeof a);
+  std::memcpy(lane.b, b, sizeof b);
   compute_in_warp(function, &lane, site);
-  for (int i = 0; i < 4; ++i) sums[i] = lane.sums[i];
+  std::memcpy(sums, lane.sums, sizeof sums);
 }
 
 }  // namespace squish::emulator
@@ -33,6 +41,13 @@ inline void mma_f16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b
 }
 inline void mma_tf32(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], SQUISH_SITE) {
   emulator::multiply(&emulator::multiply_tf32, sums, a, b, {file, line});
+}
+
+inline void mma_i8(int32_t (&sums)[4], const uint32_t (&a)[2], const uint32_t (&b)[1], SQUISH_SITE) {
+  emulator::multiply(&emulator::multiply_16_bytes, sums, a, b, {file, line});
+}
+inline void mma_i8(int32_t (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], SQUISH_SITE) {
+  emulator::multiply(&emulator::multiply_32_bytes, sums, a, b, {file, line});
 }
 
 inline float larger_float(float a, float b) { return b > a || std::isnan(b) ? b : a; }
