@@ -56,7 +56,7 @@ std::vector<bool> whole_fires(const Graph& graph, const Packs& packs, const Blue
     whole[layer] = choose(work, packs, squeeze, *expand.convs[0], policy, apart.storage).whole;
     // Expands by themselves can write the net's results as the caller has them.
     const bool last = layer + 1 == whole.size();
-    if (packs.on_tensor_cores && last && policy == PlanPolicy::kModelled) whole[layer] = false;
+    if (packs.on_tensor_cores && last && policy != PlanPolicy::kWhole) whole[layer] = false;
   }
   return whole;
 }
@@ -163,8 +163,9 @@ std::string microseconds(double seconds) {
 }
 
 std::string why_measured(const Measured& measured) {
-  return "fastest of " + std::to_string(measured.ways) + " ways measured: " + microseconds(measured.seconds) +
-         ", the model's " + microseconds(measured.modelled);
+  return "measured " + microseconds(measured.seconds) + ", the model's way " +
+         microseconds(measured.modelled) + ", of " + std::to_string(measured.ways) + " ways the fastest " +
+         microseconds(measured.least);
 }
 
 void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs,

@@ -40,6 +40,7 @@ struct Measured {
   int ways = 0;
   double seconds = 0;   // of the one that is taken
   double modelled = 0;  // of the model's
+  double least = 0;     // that any took when it was tried
 };
 
 // How one op runs.
@@ -60,7 +61,7 @@ struct Blueprint {
   std::vector<Op> ops;
   Plan plan;                      // of one image; a batch takes so many times the memory
   std::vector<OpChoice> choices;  // one an op
-  Measured measured;              // two ways: by measurement of each op, and by the model of each
+  Measured measured;  // by measurement of each op, perhaps with Fires as modelled, and by the model
 
   // Whether the last op leaves its results as the caller has them, or a step of its own must write them so.
   bool writes_results() const;

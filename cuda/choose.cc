@@ -130,7 +130,6 @@ std::vector<FireChoice> fire_candidates(const Workload& work, int64_t squeezed_p
   for (const Tiling& tiling : tilings_of(work, squeezed_pixel_bytes)) {
     for (int splits : several_splits(static_cast<int>(expands.blocks.size()))) {
       FireChoice choice;
-      choice.whole = true;
       choice.tiling = tiling;
       choice.splits = splits;
       choice.steps_whole = steps_of_fire(work, squeezed_pixel_bytes, squeeze, expands, tiling, splits);

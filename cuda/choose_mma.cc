@@ -200,7 +200,6 @@ std::vector<FireChoice> fire_mma_candidates(const Workload& work, const PackedBu
     std::vector<FireChoice> of_splits;
     each_fire_tiling(work, squeeze, expands, value_bytes, [&](const Tiling& tiling) {
       FireChoice choice;
-      choice.whole = true;
       choice.tiling = tiling;
       choice.splits = splits;
       choice.steps_whole = steps_of_fire_mma(work, squeeze, expands, tiling, splits);

@@ -82,20 +82,28 @@ Blueprint CudaBackend::blueprint(int height, int width, int64_t images) const {
                         runtime_->properties().multiprocessors, policy_);
 }
 
-Blueprint CudaBackend::tuned(const Blueprint& modelled) {
+Blueprint CudaBackend::tune(const Blueprint& modelled) {
   const auto arena = [&](size_t bytes) {
     reserve(bytes);
     done_->synchronise();
-    runtime_->clear(arena_.data(), arena_.bytes());
+    runtime_->clear(arena_.data(), bytes);
     runtime_->synchronise();
     return arena_.data();
   };
-  return tune({*runtime_, model_->graph(), packs_, weights_, normalisation_, arena}, modelled);
+  try {
+    return cuda::tune({*runtime_, model_->graph(), packs_, weights_, normalisation_, arena}, modelled);
+  } catch (...) {
+    done_->record(runtime_->stream());  // what was started uses the arena
+    throw;
+  }
 }
 
-Blueprint CudaBackend::blueprint_of_one(int height, int width) {
-  if (policy_ == PlanPolicy::kMeasured) return bound_plan(height, width, 1).blueprint;
-  return blueprint(height, width, 1);
+Blueprint CudaBackend::blueprint_for(int height, int width, int64_t images) {
+  if (policy_ != PlanPolicy::kMeasured) return blueprint(height, width, images);
+  const auto key = std::make_tuple(height, width, images);
+  const auto found = measured_.find(key);
+  if (found != measured_.end()) return found->second;
+  return measured_.emplace(key, tune(blueprint(height, width, images))).first->second;
 }
 
 int64_t CudaBackend::slice_limit(int height, int width) const {
@@ -103,7 +111,14 @@ int64_t CudaBackend::slice_limit(int height, int width) const {
     const Plan& plan = bound->blueprint.plan;
     if (plan.height == height && plan.width == width) return bound->slice_limit;
   }
-  const auto bytes = static_cast<int64_t>(Arena::bytes(blueprint(height, width, 1)));
+  auto bytes = static_cast<int64_t>(Arena::bytes(blueprint(height, width, 1)));
+  if (policy_ == PlanPolicy::kMeasured) {  // they are tried
+    for (PlanPolicy policy : {PlanPolicy::kWhole, PlanPolicy::kApart}) {
+      const Blueprint tried = make_blueprint(model_->graph(), packs_, height, width, 1,
+                                             runtime_->properties().multiprocessors, policy);
+      bytes = std::max(bytes, static_cast<int64_t>(Arena::bytes(tried)));
+    }
+  }
   const int64_t most = std::min(kMaxSliceBytes, runtime_->properties().memory / kMaxSliceShare);
   return std::clamp<int64_t>(most / bytes, 1, kMaxSliceImages);
 }
@@ -126,8 +141,7 @@ CudaBackend::BoundPlan& CudaBackend::bound_plan(int height, int width, int64_t i
     std::rotate(plans_.begin(), found, found + 1);
   } else {
     const int64_t limit = slice_limit(height, width);
-    Blueprint planned = blueprint(height, width, images);
-    if (policy_ == PlanPolicy::kMeasured) planned = tuned(planned);
+    Blueprint planned = blueprint_for(height, width, images);
     DeviceTaps taps(*runtime_, planned, packs_);
     if (plans_.size() == kMaxPlans) {
       done_->synchronise();  // the run may be one of the plan that goes
@@ -182,11 +196,11 @@ void CudaBackend::prepare(int height, int width, int64_t count) {
 }
 
 int64_t CudaBackend::arena_bytes(int height, int width) {
-  return blueprint_of_one(height, width).plan.arena_floats * value_bytes(storage_);
+  return blueprint_for(height, width, 1).plan.arena_floats * value_bytes(storage_);
 }
 
 std::vector<StepInfo> CudaBackend::explain(int height, int width) {
-  std::vector<StepInfo> steps = cuda::explain(blueprint_of_one(height, width), packs_);
+  std::vector<StepInfo> steps = cuda::explain(blueprint_for(height, width, 1), packs_);
   steps.front().why += "; " + runtime_->properties().name;
   return steps;
 }

@@ -4,9 +4,11 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "backend.h"
@@ -52,10 +54,9 @@ class CudaBackend final : public Backend {
   };
 
   Blueprint blueprint(int height, int width, int64_t images) const;
-  // As the device measures it.
-  Blueprint tuned(const Blueprint& modelled);
-  // What runs a single image.
-  Blueprint blueprint_of_one(int height, int width);
+  // What runs for such a batch: as modelled or as measured, which is done once for each pair of sizes.
+  Blueprint blueprint_for(int height, int width, int64_t images);
+  Blueprint tune(const Blueprint& modelled);
   // Images that go through the net at once: a batch may be larger than the memory for it.
   int64_t slice_limit(int height, int width) const;
   // Planned, in memory and recorded.
@@ -87,6 +88,8 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Event> done_;                    // the end of the run that uses the arena
   std::unique_ptr<Event> others_;                  // what order() waits for
   std::vector<std::unique_ptr<BoundPlan>> plans_;  // the latest used first
+  // All that were measured, by height, width and images: a session always runs the same for them.
+  std::map<std::tuple<int, int, int64_t>, Blueprint> measured_;
 };
 
 // The number of the device: 0 of "cuda", 1 of "cuda:1"; nothing where it is no such name.

@@ -380,6 +380,7 @@ class CudaRuntime final : public Runtime {
   }
   double seconds(Recording& recording, int replays) override {
     CudaEvent begin(ordinal_, cudaEventDefault), end(ordinal_, cudaEventDefault);
+    recording.replay(stream_);
     begin.record(stream_);
     for (int i = 0; i < replays; ++i) recording.replay(stream_);
     end.record(stream_);

@@ -70,7 +70,8 @@ class Runtime {
   virtual void launch(Stream stream, const std::function<void(Stream)>& work) = 0;
   // Keeps the launches of the work, which are this thread's, for later. The memory that they use must outlive the recording.
   virtual std::unique_ptr<Recording> record(const std::function<void(Stream)>& work) = 0;
-  // By the device's clock, of so many replays in a row on the runtime's own stream. Waits.
+  // By the device's clock, of so many replays in a row on the runtime's own stream; behind one that is not timed, so that the
+  // device never waits for the next. Waits.
   virtual double seconds(Recording& recording, int replays) = 0;
 };
 

@@ -1,7 +1,6 @@
 #include "cuda/tune.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <map>
 #include <memory>
@@ -12,21 +11,48 @@
 namespace squish::cuda {
 namespace {
 
-constexpr int kLaunches = 8;  // of one op in a recording: what a recording itself costs is shared by them
-constexpr double kWarmSeconds = 0.03;  // after which the device's clocks have risen
+constexpr double kWarmSeconds = 0.1;  // after which the device's clocks have risen
 constexpr int kMostWarmRounds = 1000;
-constexpr double kTurnSeconds = 150e-6;  // of replays that are timed together: far more than the clock's step
+constexpr double kRecordingSeconds =
+    200e-6;  // of launches in a recording, about: what a recording costs is shared by them
+constexpr int kMostLaunches = 16;
+constexpr double kTurnSeconds = 400e-6;  // of replays that are timed together: far more than the clock's step
 constexpr int kMostReplays = 16;
-constexpr int kTurns = 3;          // of which the least counts
-constexpr double kHopeless = 1.5;  // times the best so far: not worth a second look
+constexpr int kTurns = 3;           // of which the least counts
+constexpr double kHopeless = 1.5;   // times the best so far: not worth a second look
+constexpr double kMargin = 0.98;    // of the time of the model's way: what is to replace it takes no more
+constexpr double kMostSeconds = 5;  // of the device, after which no more ways are tried
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Of a Fire's or convolution's weights in any blueprint of a net.
-using OpKey = std::pair<const ConvDescription*, const ConvDescription*>;
-using Choices = std::map<OpKey, OpChoice>;
+int times_in(double seconds, double one, int most) {
+  return static_cast<int>(std::clamp(seconds / std::max(one, 1e-9), 1.0, static_cast<double>(most)));
+}
 
-OpKey key_of(const Op& op) { return {op.squeeze, op.convs[0]}; }
+// The device's clock, which knows how long it was asked.
+class Clock {
+ public:
+  explicit Clock(Runtime& runtime) : runtime_(runtime) {}
+  // Of one replay, on average over as many as so many seconds have; 0: one.
+  double time(Recording& recording, double seconds) {
+    double one = look(recording, 1);
+    const int replays = times_in(seconds, one, kMostReplays);
+    if (replays > 1) one = std::min(one, look(recording, replays) / replays);
+    return one;
+  }
+  double spent() const { return spent_; }
 
-// A blueprint on the device, that can be run: on zeros, as no kernel's time depends on values.
+ private:
+  double look(Recording& recording, int replays) {
+    const double seconds = runtime_.seconds(recording, replays);
+    spent_ += seconds * (replays + 1) / replays;  // one more is not timed
+    return seconds;
+  }
+
+  Runtime& runtime_;
+  double spent_ = 0;
+};
+
+// A blueprint on the device, that can be run: on zeros, as the branches that kernels take do not depend on values.
 class Trial {
  public:
   Trial(const Bench& bench, const Blueprint& blueprint)
@@ -36,9 +62,9 @@ class Trial {
         program_(bench.runtime, blueprint, arena_, bench.weights, taps_, bench.norm),
         ends_{PixelFormat::kF32Nchw, arena_.images, arena_.output, arena_.not_finite} {}
 
-  std::unique_ptr<Recording> record_op(size_t op) const {
+  std::unique_ptr<Recording> record_op(size_t op, int launches) const {
     return runtime_.record([&](Stream stream) {
-      for (int i = 0; i < kLaunches; ++i) program_.launch(op + 1, ends_, stream);
+      for (int i = 0; i < launches; ++i) program_.launch(op + 1, ends_, stream);
     });
   }
   std::unique_ptr<Recording> record_net() const {
@@ -55,116 +81,185 @@ class Trial {
   Ends ends_;
 };
 
-int replays_in(double seconds, double replay) {
-  return static_cast<int>(std::clamp(seconds / std::max(replay, 1e-9), 1.0, double{kMostReplays}));
-}
+// Of a Fire or convolution in any blueprint of a net: its weights.
+using OpKey = std::pair<const ConvDescription*, const ConvDescription*>;
+OpKey key_of(const Op& op) { return {op.squeeze, op.convs[0]}; }
 
-// Seconds that one launch takes among others of its op.
-double time_op(Runtime& runtime, Recording& recording, double best) {
-  const double first = runtime.seconds(recording, 1);
-  double least = first;
-  const int replays = replays_in(kTurnSeconds, first);
-  for (int turn = 0; turn < kTurns && first < kHopeless * best * kLaunches; ++turn)
-    least = std::min(least, runtime.seconds(recording, replays) / replays);
-  return least / kLaunches;
-}
+class Tuner {
+ public:
+  explicit Tuner(const Bench& bench) : bench_(bench), clock_(bench.runtime) {}
 
-void warm_up(const Bench& bench, const Blueprint& blueprint) {
-  const Trial trial(bench, blueprint);
-  const auto recording = trial.record_net();
-  double spent = 0;
-  for (int round = 0; round < kMostWarmRounds && spent < kWarmSeconds; ++round)
-    spent += bench.runtime.seconds(*recording, kMostReplays);
-}
-
-// Adds the fastest way of each op of this blueprint that is not among them yet.
-void add_fastest(const Bench& bench, Blueprint blueprint, Choices* fastest) {
-  const size_t ops = blueprint.ops.size();
-  std::vector<std::vector<OpChoice>> ways(ops);
-  size_t most = 0;
-  for (size_t k = 0; k < ops; ++k) {
-    if (blueprint.ops[k].kind != OpKind::kConv || fastest->count(key_of(blueprint.ops[k])) > 0) continue;
-    ways[k] = candidates(blueprint, k, bench.packs, bench.runtime.properties().multiprocessors);
-    most = std::max(most, ways[k].size());
-  }
-  for (size_t turn = 0; turn < most; ++turn) {  // a way of each op at a time, so that they share a trial
-    for (size_t k = 0; k < ops; ++k) {
-      if (turn < ways[k].size()) blueprint.choices[k] = ways[k][turn];
+  Blueprint tune(const Blueprint& modelled) {
+    warm_up(modelled);
+    const std::vector<bool> none(static_cast<size_t>(bench_.graph.size()));
+    add_fastest(make(modelled, none));
+    add_fastest(make(modelled, PlanPolicy::kWhole));
+    // Fires as they are faster by themselves, and as modelled.
+    std::vector<Blueprint> nets{assemble(modelled, faster_whole())};
+    if (whole_layers(modelled) != whole_layers(nets[0]))
+      nets.push_back(assemble(modelled, whole_layers(modelled)));
+    nets.push_back(modelled);
+    for (size_t k = 0; k < modelled.ops.size(); ++k) {
+      if (modelled.ops[k].kind != OpKind::kConv) continue;
+      Measured& measured = nets.back().choices[k].measured;
+      measured = fastest_.at(key_of(modelled.ops[k])).measured;
+      measured.seconds = measured.modelled;
     }
-    const Trial trial(bench, blueprint);
-    for (size_t k = 0; k < ops; ++k) {
-      if (turn >= ways[k].size()) continue;
-      OpChoice& way = ways[k][turn];
-      OpChoice& best = fastest->try_emplace(key_of(blueprint.ops[k]), way).first->second;
-      const double least = turn == 0 ? std::numeric_limits<double>::infinity() : best.measured.seconds;
-      const double seconds = time_op(bench.runtime, *trial.record_op(k), least);
-      way.measured = {static_cast<int>(ways[k].size()), seconds,
-                      turn == 0 ? seconds : best.measured.modelled};
-      if (seconds < least) best = way;
-    }
+    const std::vector<double> seconds = time_nets(nets);
+    const auto best = static_cast<size_t>(std::min_element(seconds.begin(), seconds.end()) - seconds.begin());
+    nets[best].measured = {static_cast<int>(nets.size()), seconds[best], seconds.back(), seconds[best]};
+    return std::move(nets[best]);
   }
-}
 
-// The measured ways of all ops, each Fire as it was faster.
-Blueprint assemble(const Bench& bench, const Blueprint& modelled) {
-  const Plan& plan = modelled.plan;
-  const int multiprocessors = bench.runtime.properties().multiprocessors;
-  const auto make = [&](const auto& whole) {
-    return make_blueprint(bench.graph, bench.packs, plan.height, plan.width, modelled.images, multiprocessors,
-                          whole);
-  };
-  const auto layers = static_cast<size_t>(bench.graph.size());
-  const Blueprint apart = make(std::vector<bool>(layers)), whole = make(PlanPolicy::kWhole);
-  Choices best;
-  add_fastest(bench, apart, &best);
-  add_fastest(bench, whole, &best);
-
-  std::vector<bool> faster_whole(layers);
-  for (size_t layer = 0; layer < layers; ++layer) {
-    const LayerDescription& description = bench.graph.layers()[layer];
-    if (description.kind != LayerKind::kFire) continue;
-    const ConvDescription* const squeeze = &description.convs[kSqueeze];
-    const auto fire = std::find_if(best.begin(), best.end(),
-                                   [&](const auto& choice) { return choice.first.first == squeeze; });
-    // Expands by themselves can write the net's results as the caller has them.
-    if (fire == best.end() || (bench.packs.on_tensor_cores && layer + 1 == layers)) continue;
-    const ConvDescription* const expands = fire->first.second;
-    faster_whole[layer] = fire->second.measured.seconds < best.at({nullptr, squeeze}).measured.seconds +
-                                                              best.at({nullptr, expands}).measured.seconds;
+ private:
+  template <typename Whole>
+  Blueprint make(const Blueprint& like, const Whole& whole) const {
+    return make_blueprint(bench_.graph, bench_.packs, like.plan.height, like.plan.width, like.images,
+                          bench_.runtime.properties().multiprocessors, whole);
   }
-  Blueprint tuned = make(faster_whole);
-  for (size_t k = 0; k < tuned.ops.size(); ++k) {
-    if (tuned.ops[k].kind == OpKind::kConv) tuned.choices[k] = best.at(key_of(tuned.ops[k]));
-  }
-  return tuned;
-}
 
-// Least seconds of a run of each, in turn: what slows the device slows both.
-std::pair<double, double> time_nets(const Bench& bench, const Blueprint& first, const Blueprint& second) {
-  std::pair<double, double> least{std::numeric_limits<double>::infinity(),
-                                  std::numeric_limits<double>::infinity()};
-  const auto time = [&](const Blueprint& blueprint) {
-    const Trial trial(bench, blueprint);
+  // Raises the device's clocks, and finds how many launches of an op are worth a look.
+  void warm_up(const Blueprint& blueprint) {
+    const Trial trial(bench_, blueprint);
     const auto recording = trial.record_net();
-    const int replays = replays_in(kTurns * kTurnSeconds, bench.runtime.seconds(*recording, 1));
-    return bench.runtime.seconds(*recording, replays) / replays;
-  };
-  for (int turn = 0; turn < kTurns; ++turn) {
-    least.first = std::min(least.first, time(first));
-    least.second = std::min(least.second, time(second));
+    double net = 0;
+    for (int round = 0; round < kMostWarmRounds && clock_.spent() < kWarmSeconds; ++round)
+      net = clock_.time(*recording, kTurnSeconds);
+    launches_ = times_in(kRecordingSeconds, net / static_cast<double>(blueprint.ops.size()), kMostLaunches);
   }
-  return least;
-}
+
+  double time_op(const Trial& trial, size_t op, double least) {
+    const auto recording = trial.record_op(op, launches_);
+    double seconds = clock_.time(*recording, 0) / launches_;
+    for (int turn = 0; turn < kTurns && seconds < kHopeless * least; ++turn)
+      seconds = std::min(seconds, clock_.time(*recording, kTurnSeconds) / launches_);
+    return seconds;
+  }
+
+  // Finds the fastest way of each op of this blueprint that was not measured yet.
+  void add_fastest(Blueprint blueprint) {
+    const size_t ops = blueprint.ops.size();
+    std::vector<std::vector<OpChoice>> ways(ops);
+    size_t most = 0;
+    for (size_t k = 0; k < ops; ++k) {
+      if (blueprint.ops[k].kind != OpKind::kConv || fastest_.count(key_of(blueprint.ops[k])) > 0) continue;
+      ways[k] = candidates(blueprint, k, bench_.packs, bench_.runtime.properties().multiprocessors);
+      most = std::max(most, ways[k].size());
+    }
+    std::vector<size_t> best(ops);
+    std::vector<double> least(ops, kInfinity);
+    for (size_t way = 0; way < most; ++way) {  // one of each op at a time, so that they share a trial
+      if (way > 0 && clock_.spent() > kMostSeconds) break;
+      for (size_t k = 0; k < ops; ++k) {
+        if (way < ways[k].size()) blueprint.choices[k] = ways[k][way];
+      }
+      const Trial trial(bench_, blueprint);
+      for (size_t k = 0; k < ops; ++k) {
+        if (way >= ways[k].size()) continue;
+        const double seconds = time_op(trial, k, least[k]);
+        if (seconds >= least[k]) continue;
+        least[k] = seconds;
+        best[k] = way;
+      }
+    }
+    keep_confirmed(std::move(blueprint), ways, best, least);
+  }
+
+  // Keeps a way that was fastest only if it is so once more, in turn with the model's: the least of many times flatters, and
+  // clocks drift meanwhile.
+  void keep_confirmed(Blueprint blueprint, const std::vector<std::vector<OpChoice>>& ways,
+                      const std::vector<size_t>& best, const std::vector<double>& least) {
+    const size_t ops = ways.size();
+    std::vector<double> of_best(ops, kInfinity), of_modelled(ops, kInfinity);
+    const auto time = [&](bool modelled, std::vector<double>& seconds) {
+      for (size_t k = 0; k < ops; ++k) {
+        if (!ways[k].empty()) blueprint.choices[k] = ways[k][modelled ? 0 : best[k]];
+      }
+      const Trial trial(bench_, blueprint);
+      for (size_t k = 0; k < ops; ++k) {
+        if (best[k] == 0) continue;
+        const auto recording = trial.record_op(k, launches_);
+        seconds[k] = std::min(seconds[k], clock_.time(*recording, kTurnSeconds) / launches_);
+      }
+    };
+    const bool any = std::any_of(best.begin(), best.end(), [](size_t way) { return way > 0; });
+    for (int turn = 0; any && turn < kTurns; ++turn) {
+      time(false, of_best);
+      time(true, of_modelled);
+    }
+    for (size_t k = 0; k < ops; ++k) {
+      if (ways[k].empty()) continue;
+      const bool taken = best[k] > 0 && of_best[k] < kMargin * of_modelled[k];
+      const double modelled = best[k] > 0 ? of_modelled[k] : least[k];
+      OpChoice choice = ways[k][taken ? best[k] : 0];
+      choice.measured = {static_cast<int>(ways[k].size()), taken ? of_best[k] : modelled, modelled, least[k]};
+      fastest_[key_of(blueprint.ops[k])] = choice;
+    }
+  }
+
+  double seconds_of(const ConvDescription* squeeze, const ConvDescription* conv) const {
+    return fastest_.at({squeeze, conv}).measured.seconds;
+  }
+
+  // By layer: Fires that are faster whole than as two ops.
+  std::vector<bool> faster_whole() const {
+    std::vector<bool> faster(static_cast<size_t>(bench_.graph.size()));
+    for (size_t layer = 0; layer < faster.size(); ++layer) {
+      const LayerDescription& description = bench_.graph.layers()[layer];
+      if (description.kind != LayerKind::kFire) continue;
+      const ConvDescription* const squeeze = &description.convs[kSqueeze];
+      const auto fire = std::find_if(fastest_.begin(), fastest_.end(),
+                                     [&](const auto& op) { return op.first.first == squeeze; });
+      // Expands by themselves can write the net's results as the caller has them.
+      const bool last = layer + 1 == faster.size();
+      if (fire == fastest_.end() || (last && bench_.packs.on_tensor_cores)) continue;
+      const ConvDescription* const expands = fire->first.second;
+      faster[layer] =
+          seconds_of(squeeze, expands) < seconds_of(nullptr, squeeze) + seconds_of(nullptr, expands);
+    }
+    return faster;
+  }
+
+  std::vector<bool> whole_layers(const Blueprint& blueprint) const {
+    std::vector<bool> whole(static_cast<size_t>(bench_.graph.size()));
+    for (size_t layer = 0; layer < whole.size(); ++layer) {
+      const LayerDescription& description = bench_.graph.layers()[layer];
+      whole[layer] = description.kind == LayerKind::kFire &&
+                     std::any_of(blueprint.ops.begin(), blueprint.ops.end(),
+                                 [&](const Op& op) { return op.squeeze == &description.convs[kSqueeze]; });
+    }
+    return whole;
+  }
+
+  Blueprint assemble(const Blueprint& like, const std::vector<bool>& whole) const {
+    Blueprint blueprint = make(like, whole);
+    for (size_t k = 0; k < blueprint.ops.size(); ++k) {
+      if (blueprint.ops[k].kind == OpKind::kConv)
+        blueprint.choices[k] = fastest_.at(key_of(blueprint.ops[k]));
+    }
+    return blueprint;
+  }
+
+  // Least seconds of a run of each, in turn: what slows the device slows all.
+  std::vector<double> time_nets(const std::vector<Blueprint>& nets) {
+    std::vector<double> least(nets.size(), kInfinity);
+    for (int turn = 0; turn < kTurns; ++turn) {
+      for (size_t n = 0; n < nets.size(); ++n) {
+        const Trial trial(bench_, nets[n]);
+        least[n] = std::min(least[n], clock_.time(*trial.record_net(), kTurns * kTurnSeconds));
+      }
+    }
+    return least;
+  }
+
+  const Bench& bench_;
+  Clock clock_;
+  int launches_ = 1;  // of an op in a recording
+  std::map<OpKey, OpChoice> fastest_;
+};
 
 }  // namespace
 
-Blueprint tune(const Bench& bench, const Blueprint& modelled) {
-  warm_up(bench, modelled);
-  const Blueprint tuned = assemble(bench, modelled);
-  const auto [of_tuned, of_modelled] = time_nets(bench, tuned, modelled);
-  Blueprint best = of_tuned <= of_modelled ? tuned : modelled;
-  best.measured = {2, std::min(of_tuned, of_modelled), of_modelled};
-  return best;
-}
+Blueprint tune(const Bench& bench, const Blueprint& modelled) { return Tuner(bench).tune(modelled); }
 
 }  // namespace squish::cuda

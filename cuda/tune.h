@@ -1,5 +1,5 @@
 // Blueprints by measurement. What choose.h's model knows of a device is its number of multiprocessors; this asks the device
-// itself: every way in which an op can run is timed there, each Fire whole and apart, and at last the whole net as measured
+// itself: the ways of each op (candidates.h) are timed there, each Fire whole and apart, and at last the whole net as measured
 // beside the net as modelled.
 #pragma once
 
@@ -18,12 +18,13 @@ struct Bench {
   const Packs& packs;
   const DeviceWeights& weights;
   const Normalisation& norm;
-  // Memory of the device, of at least so many bytes, all zeros, which nobody uses until the next call.
+  // Memory of the device, of at least so many bytes, which are zeros and nobody else's until the next call.
   std::function<uint8_t*(size_t)> arena;
 };
 
 // The fastest blueprint that was found for the size and the batch of this one, which may be it: no slower, as far as the
-// device's clock can tell. Takes a second or so, with the device to itself at best. Throws DeviceError.
+// device's clock can tell. Takes a second or two, and of large batches what some ten runs of the net take more, with the
+// device to itself at best. Throws DeviceError.
 Blueprint tune(const Bench& bench, const Blueprint& modelled);
 
 }  // namespace squish::cuda

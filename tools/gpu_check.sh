@@ -128,7 +128,7 @@ sanitize() {
 sanitize memcheck "$few"
 part 'squish-bench' 30 bash -c "python3 tools/bench/make_nets.py '$build/nets' &&
   '$build'/tools/bench/squish-bench --device cuda --json '$results/squish-bench.json' '$build'/nets/*.squish"
-# What each step's ways took: what the constants of cuda/choose_mma.cc are to be held against.
+# What each step takes beside the model's way and the fastest: what the constants of cuda/choose_mma.cc are to be held against.
 part 'squish-bench --tune' 40 bash -c "for storage in f32 f16; do
   '$build'/tools/bench/squish-bench --device cuda --tune --storage \$storage --profile \
     --json '$results/squish-bench-tuned-'\$storage.json '$build'/nets/*.squish || exit; done"

@@ -116,7 +116,7 @@ TEST(ChooseMma, FitsTheDeviceAndTheWork) {
   }
 }
 
-TEST(MmaCandidates, HaveTheModelsAmongThemAndFit) {
+TEST(MmaCandidates, HaveTheModelsTilesAndSlicesAmongThemAndFit) {
   for (const PackedBundles& convs : many_bundles()) {
     for_many_works([&](const Workload& work) {
       SCOPED_TRACE(text(work) + ", " + std::to_string(convs.most_steps) + " steps");

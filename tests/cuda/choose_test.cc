@@ -69,7 +69,7 @@ TEST(ChooseFire, SplitsTheExpandsWhereTilesAreFew) {
   EXPECT_EQ(choice(112, 256).splits, 1) << "tiles enough for every multiprocessor";
 }
 
-TEST(FireCandidates, HaveTheModelsAmongThemAndFit) {
+TEST(FireCandidates, HaveTheModelsTilesAmongThemAndFit) {
   testing::NetBuilder net(1, 64);
   net.fire(-1, {16, 64, 64});
   const auto& convs = net.net().layers[0].convs;

@@ -5,6 +5,7 @@
 #include "support/check_net_on_cuda.h"
 #include "support/net_builder.h"
 #include "support/random_net.h"
+#include "support/test_runtime.h"
 #include "support/thread_orders.h"
 
 namespace squish {
@@ -28,9 +29,10 @@ TEST_P(CudaRandomNets, AgreeWithTheReference) {
   constexpr PlanPolicy kPolicies[] = {PlanPolicy::kModelled, PlanPolicy::kWhole, PlanPolicy::kApart,
                                       PlanPolicy::kMeasured};
   const auto storage = seed / 2 % 3 == 0 ? cuda::StorageType::kF16 : cuda::StorageType::kF32;
+  const PlanPolicy policy = kPolicies[seed % (testing::measuring_is_quick() ? 4 : 3)];
   for (bool tensor_cores : {false, true}) {
-    check_net_on_cuda(net.model, Images(format, 2, shape, seed), kPolicies[seed % 4], thread_order(seed),
-                      storage, tensor_cores);
+    check_net_on_cuda(net.model, Images(format, 2, shape, seed), policy, thread_order(seed), storage,
+                      tensor_cores);
   }
 }
 
@@ -54,6 +56,17 @@ TEST(CudaNet, SqueezeNet) {
   fire(16, 64);
   net.global_average_pool(net.conv(net.last(), 10, square(1)));
   check_net_on_cuda(net.model(), 65, 71);
+}
+
+// On a GPU this is where plans are measured.
+TEST(CudaNet, Measured) {
+  NetBuilder net(19, 3);
+  net.max_pool(net.conv(-1, 16, square(3, 2)), square(3, 2), true);
+  net.fire(net.fire(net.last(), {8, 40, 40}), {8, 40, 40});
+  net.global_average_pool(net.conv(net.last(), 10, square(1)));
+  const Images images(PixelFormat::kF32Nchw, 2, {3, 40, 41}, 1);
+  for (auto storage : {cuda::StorageType::kF32, cuda::StorageType::kF16})
+    check_net_on_cuda(net.model(), images, PlanPolicy::kMeasured, thread_order(0), storage, true);
 }
 
 TEST(CudaNet, ExpandsThatAreGone) {

@@ -55,10 +55,10 @@ TEST_F(CudaRuntimeCalls, TimesReplaysByEventsAroundThemOnTheDevice) {
     EXPECT_EQ(call.mode, cudaStreamCaptureModeRelaxed) << call.name;
   }
   EXPECT_EQ(names,
-            (std::vector<std::string>{"cudaEventCreateWithFlags", "cudaEventCreateWithFlags",
-                                      "cudaEventRecord", "cudaGraphLaunch", "cudaGraphLaunch",
-                                      "cudaGraphLaunch", "cudaEventRecord", "cudaEventSynchronize",
-                                      "cudaEventElapsedTime", "cudaEventDestroy", "cudaEventDestroy"}));
+            (std::vector<std::string>{
+                "cudaEventCreateWithFlags", "cudaEventCreateWithFlags", "cudaGraphLaunch", "cudaEventRecord",
+                "cudaGraphLaunch", "cudaGraphLaunch", "cudaGraphLaunch", "cudaEventRecord",
+                "cudaEventSynchronize", "cudaEventElapsedTime", "cudaEventDestroy", "cudaEventDestroy"}));
   fake.fails["cudaEventElapsedTime"] = cudaErrorUnknown;
   EXPECT_TRUE(throws<DeviceError>([&] { runtime->seconds(*recording, 1); }, "cudaEventElapsedTime"));
 }

@@ -37,10 +37,11 @@ struct SessionOptions {
   // device or the file does not have, and on a weight that f16 does not hold.
   std::string storage = "auto";
   // On CUDA: kernels and their tiles are chosen by measuring them on the device for each pair of image and batch size, not
-  // by a model that knows little more of a device than its number of multiprocessors. That takes a second or so in the
-  // first run() or prepare() of each pair, with the device to itself at best; explain() shows what was measured. Sessions
-  // may then choose differently, and on tensor cores floats be added in another order: last bits may differ between
-  // sessions, not within one. Throws InvalidArgument on other devices.
+  // by a model that knows little more of a device than its number of multiprocessors. That is done once for a pair, by the
+  // first call that needs its plan (explain() and profile() need that of one image, and show what was measured): a second or
+  // two, of large batches what some ten to a hundred runs take more, with the device to itself at best. Sessions may then
+  // choose differently, and on tensor cores floats be added in another order: last bits may differ between sessions, not
+  // within one. Throws InvalidArgument on other devices.
   bool tune = false;
 };
 

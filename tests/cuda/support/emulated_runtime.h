@@ -10,7 +10,7 @@
 
 namespace squish::cuda {
 
-class EmulatedRuntime final : public Runtime {
+class EmulatedRuntime : public Runtime {
  public:
   explicit EmulatedRuntime(int multiprocessors = 4, int64_t memory = int64_t{64} << 30,
                            bool tensor_cores = true)
@@ -46,7 +46,7 @@ class EmulatedRuntime final : public Runtime {
   int calls_left = std::numeric_limits<int>::max();  // that succeed; the one after them fails
   const void* captured = nullptr;                    // a stream that somebody captures; no memory meanwhile
   std::vector<emulator::Stream*> streams;            // that free_shared() finishes
-  // What a replay is said to take, which is then left out; without it one is made, and takes a second.
+  // What a replay is said to take, which is then left out; without it one is made, and is said to take 0.1 ms.
   std::function<double()> clock;
 
  private:
