@@ -132,7 +132,7 @@ part 'squish-bench' 30 bash -c "python3 tools/bench/make_nets.py '$build/nets' &
 part 'squish-bench --tune' 40 bash -c "for storage in f32 f16; do
   '$build'/tools/bench/squish-bench --device cuda --tune --storage \$storage --profile \
     --json '$results/squish-bench-tuned-'\$storage.json '$build'/nets/*.squish || exit; done"
-compare 'beside PyTorch' 180 results.json
+compare 'beside PyTorch' 240 results.json
 compare 'beside torch.compile' 240 compiled.json --compiled --modes reduce-overhead
 if [[ -n ${PHOTOGRAPHS:-} ]]; then
   # shellcheck disable=SC2086  # several files
