@@ -51,8 +51,9 @@ def quantise(
 
     How large each activation gets is measured on photographs; the engine can then compute the new
     file in integers: faster on most CPUs, and with --storage i8 the same results on all. Weights
-    become int8 where they are floats; a file of int4 weights keeps them. Says how many photographs
-    of val are right before and after. --size: the new file is for images of this size. Needs the
+    become int8 where they are floats; a file of int4 weights keeps them. Filters are put into an
+    order in which integers have less to multiply. Says how many photographs of val are right before
+    and after. --size: the new file is for images of this size. Needs the
     extra [train].
 
     squish quantise net.squish --data photos -o net8.squish

@@ -5,7 +5,8 @@
     quantise(spec, images, "i4").save("net.squish", "i4")
 
 Weights stay what they are and are rounded by the file's type, as ever; the layers' activations get
-a scale and a zero (cpp/format/layout.h, INTEGER ARITHMETIC). Needs the extra [train].
+a scale and a zero (cpp/format/layout.h, INTEGER ARITHMETIC), and squeezes' filters another order
+(order.py). Needs the extra [train].
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import torch
 from squishnative import _core
 from squishnative.layers import LARGEST_BYTE
 from squishnative.quantise.histogram import Histogram, of_range
+from squishnative.quantise.order import order_filters
 from squishnative.reference.integers import check_made_for_integers
 from squishnative.spec import INPUT, Activation, ConvSpec, Fire, InputSpec, NetSpec
 from squishnative.train.augment import normalise
@@ -28,7 +29,8 @@ def quantise(spec: NetSpec, images: Images, dtype: str = "i8") -> NetSpec:
 
     The net's input reaches from the darkest to the brightest pixel. Other activations have the
     bytes that differ least, in squares, from what the net makes of the images in floats, with
-    weights rounded as `dtype`. An activation and its max pools have the same.
+    weights rounded as `dtype`. An activation and its max pools have the same. The filters of each
+    Fire's squeeze come in an order in which the expands have few 16x4 clusters.
 
     Raises ValueError on another dtype, on images that do not fit the net, on a net without
     convolutions, and, naming the convolution, where no bytes would do: sums beyond 32 bits, inputs
@@ -46,6 +48,7 @@ def quantise(spec: NetSpec, images: Images, dtype: str = "i8") -> NetSpec:
     spec = spec.in_floats()
     if not any(list(layer.named_convs()) for layer in spec.layers):
         raise ValueError("the net has no convolutions")
+    order_filters(spec, _as_file(spec, dtype))
     rounded = _as_file(spec, dtype)
     rounded.shapes(*images.shape[1:3])
     chosen = _chosen(rounded, images)
