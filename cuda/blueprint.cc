@@ -244,7 +244,7 @@ Packs pack_net(const Graph& graph, bool tensor_cores, StorageType storage) {
       const auto& convs =
           packs.integers.emplace(op.convs[0], pack_integers(op.convs, input, packs.held[k + 1]))
               .first->second;
-      if (tensor_cores) packs.quad_bundles.emplace(op.convs[0], bundle(convs));
+      if (tensor_cores) packs.quad_bundles.emplace(op.convs[0], pack_quad_bundles(convs));
     } else if (packs.on_tensor_cores) {
       packs.bundles.emplace(op.convs[0], pack_bundles(op.convs, input));
     } else {

@@ -136,6 +136,7 @@ std::vector<FireChoice> fire_candidates(const Workload& work, int64_t squeezed_p
       all.push_back(choice);
     }
   }
+  sort_by_cost(&all);
   return all;
 }
 

@@ -179,9 +179,9 @@ FireChoice choose_fire_mma(const Workload& work, const PackedBundles& squeeze, c
 std::vector<MmaChoice> mma_candidates(const Workload& work, const BundledSteps& convs) {
   if (work.pooled) return pooled_mma_candidates(work);
   std::vector<MmaChoice> all;
-  for (int tiles : {1, 2}) {
-    for (int slices = 1; slices <= std::min(kMaxWarps, std::max(1, convs.most_steps)); slices *= 2) {
-      for (int warps = slices; warps <= kMaxWarps; warps *= 2) {
+  for (int slices = 1; slices <= std::min(kMaxWarps, std::max(1, convs.most_steps)); slices *= 2) {
+    for (int warps = kMaxWarps; warps >= slices; warps /= 2) {
+      for (int tiles : {2, 1}) {
         MmaChoice choice;
         choice.tiles = tiles;
         choice.slices = slices;
@@ -205,13 +205,11 @@ std::vector<FireChoice> fire_mma_candidates(const Workload& work, const PackedBu
       choice.steps_whole = steps_of_fire_mma(work, squeeze, expands, tiling, splits);
       of_splits.push_back(choice);
     });
-    const auto cheaper = [](const FireChoice& a, const FireChoice& b) {
-      return a.steps_whole < b.steps_whole;
-    };
-    std::stable_sort(of_splits.begin(), of_splits.end(), cheaper);
+    sort_by_cost(&of_splits);
     of_splits.resize(std::min(of_splits.size(), kTilingsOfSplits));
     all.insert(all.end(), of_splits.begin(), of_splits.end());
   }
+  sort_by_cost(&all);
   return all;
 }
 

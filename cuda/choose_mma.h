@@ -1,5 +1,5 @@
 // Which kernel for tensor cores, in which tiles: choose.h's model, whose step is here four quads by a warp's pixels and
-// channels. Its constants were chosen on an H200.
+// channels. Its constants were chosen on an H200, with floats.
 #pragma once
 
 #include <cstdint>

@@ -61,7 +61,7 @@ namespace {
 // The living quads of some blocks: the weights of each block, those of `convs.weights`, or null.
 using QuadsOfBlocks = std::map<std::tuple<int, int16_t, int16_t>, std::array<const ByteQuad*, 2>>;
 
-QuadsOfBlocks quads_of(const PackedIntegerConvs& convs, size_t first_block, size_t count) {
+QuadsOfBlocks living_quads(const PackedIntegerConvs& convs, size_t first_block, size_t count) {
   QuadsOfBlocks quads;
   for (size_t n = 0; n < count; ++n) {
     const OutputBlock& block = convs.blocks[first_block + n];
@@ -88,19 +88,23 @@ bool pays_in_pairs(const PackedIntegerConvs& convs) {
   double paired = 0;
   each_bundle(convs, 2, [&](int first, int count) {
     paired += 2.0 * static_cast<double>(
-                        quads_of(convs, static_cast<size_t>(first), static_cast<size_t>(count)).size());
+                        living_quads(convs, static_cast<size_t>(first), static_cast<size_t>(count)).size());
   });
   return paired <= kMostUnion * static_cast<double>(convs.taps());
 }
 
 }  // namespace
 
-PackedQuadBundles bundle(const PackedIntegerConvs& convs) {
+PackedQuadBundles pack_quad_bundles(const PackedIntegerConvs& convs) {
+  return pack_quad_bundles(convs, pays_in_pairs(convs) ? 2 : 1);
+}
+
+PackedQuadBundles pack_quad_bundles(const PackedIntegerConvs& convs, int width) {
   PackedQuadBundles packed;
   packed.live_quads = convs.taps();
-  packed.width = pays_in_pairs(convs) ? 2 : 1;
+  packed.width = width;
   each_bundle(convs, packed.width, [&](int first, int count) {
-    const QuadsOfBlocks all = quads_of(convs, static_cast<size_t>(first), static_cast<size_t>(count));
+    const QuadsOfBlocks all = living_quads(convs, static_cast<size_t>(first), static_cast<size_t>(count));
     const auto quads = static_cast<int>(all.size());
     packed.add(divide_up(quads, kStepQuads), first, count);
     std::vector<std::array<const ByteQuad*, 2>> weights;

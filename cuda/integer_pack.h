@@ -34,7 +34,9 @@ struct PackedQuadBundles : BundledSteps {
   std::vector<QuadColumn> quads;  // [steps][4]
   std::vector<ByteQuad> weights;  // [steps][width][32 lanes][2 output channels]
 };
-PackedQuadBundles bundle(const PackedIntegerConvs& convs);
+PackedQuadBundles pack_quad_bundles(const PackedIntegerConvs& convs);
+// width: 1 or 2, whatever pays.
+PackedQuadBundles pack_quad_bundles(const PackedIntegerConvs& convs, int width);
 
 // For activations of planes of so many quads, where these columns' taps point.
 std::vector<Tap> taps_of(const std::vector<QuadColumn>& columns, int64_t plane_quads, int64_t row_quads);

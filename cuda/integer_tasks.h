@@ -52,8 +52,8 @@ struct QuadBundles {
 };
 
 struct IntegerMmaTask {
-  IntegerConvTask
-      conv;  // whose clusters say where blocks begin and what with; neither their taps nor weights are used
+  // Whose clusters say where blocks lie and what their sums begin with; neither their taps nor weights are used.
+  IntegerConvTask conv;
   QuadBundles bundles;
   Divider image_pixels, row_pixels, tile_row_pixels;
   int tiles;        // of 16 pixels, that a warp computes: 1 or 2

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cuda/candidates.h"
+#include "squish/error.h"
 
 namespace squish::cuda {
 namespace {
@@ -18,10 +19,12 @@ constexpr double kRecordingSeconds =
 constexpr int kMostLaunches = 16;
 constexpr double kTurnSeconds = 400e-6;  // of replays that are timed together: far more than the clock's step
 constexpr int kMostReplays = 16;
-constexpr int kTurns = 3;           // of which the least counts
-constexpr double kHopeless = 1.5;   // times the best so far: not worth a second look
-constexpr double kMargin = 0.98;    // of the time of the model's way: what is to replace it takes no more
-constexpr double kMostSeconds = 5;  // of the device, after which no more ways are tried
+constexpr double kLongSeconds = 5e-3;  // what takes longer is timed well enough by one look
+constexpr int kTurns = 3;              // of which the least counts
+constexpr double kHopeless = 1.5;      // times the best so far: not worth a second look
+constexpr double kMargin = 0.98;       // of the time of the model's way: what is to replace it takes no more
+constexpr double kMostSeconds = 2;     // of the device, after which no more ways of a blueprint are tried,
+constexpr size_t kFewestWays = 4;      // but for the first few
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 int times_in(double seconds, double one, int most) {
@@ -52,7 +55,8 @@ class Clock {
   double spent_ = 0;
 };
 
-// A blueprint on the device, that can be run: on zeros, as the branches that kernels take do not depend on values.
+// A blueprint on the device, that can be run: on zeros, as the branches that kernels take do not depend on values. (Power does:
+// a device that it limits clocks higher on them.)
 class Trial {
  public:
   Trial(const Bench& bench, const Blueprint& blueprint)
@@ -85,19 +89,37 @@ class Trial {
 using OpKey = std::pair<const ConvDescription*, const ConvDescription*>;
 OpKey key_of(const Op& op) { return {op.squeeze, op.convs[0]}; }
 
+// What was seen of the ways of an op.
+struct Look {
+  size_t best = 0;
+  double least = kInfinity;
+  int ways = 0;  // that were tried
+
+  void add(size_t way, double seconds) {
+    ++ways;
+    if (seconds >= least) return;
+    least = seconds;
+    best = way;
+  }
+};
+
 class Tuner {
  public:
   explicit Tuner(const Bench& bench) : bench_(bench), clock_(bench.runtime) {}
 
   Blueprint tune(const Blueprint& modelled) {
     warm_up(modelled);
+    add_fastest(modelled);  // first: time may be short
     const std::vector<bool> none(static_cast<size_t>(bench_.graph.size()));
-    add_fastest(make(modelled, none));
-    add_fastest(make(modelled, PlanPolicy::kWhole));
+    for (const Blueprint& other : {make(modelled, none), make(modelled, PlanPolicy::kWhole)}) {
+      if (fits(other)) add_fastest(other);
+    }
     // Fires as they are faster by themselves, and as modelled.
-    std::vector<Blueprint> nets{assemble(modelled, faster_whole())};
-    if (whole_layers(modelled) != whole_layers(nets[0]))
-      nets.push_back(assemble(modelled, whole_layers(modelled)));
+    const std::vector<bool> whole = whole_layers(modelled), faster = faster_whole(whole);
+    std::vector<Blueprint> nets;
+    if (faster != whole) nets.push_back(assemble(modelled, faster));
+    if (!nets.empty() && !fits(nets[0])) nets.clear();
+    nets.push_back(assemble(modelled, whole));
     nets.push_back(modelled);
     for (size_t k = 0; k < modelled.ops.size(); ++k) {
       if (modelled.ops[k].kind != OpKind::kConv) continue;
@@ -118,6 +140,16 @@ class Tuner {
                           bench_.runtime.properties().multiprocessors, whole);
   }
 
+  // Whether the device has memory for it.
+  bool fits(const Blueprint& blueprint) const {
+    try {
+      bench_.arena(Arena::bytes(blueprint));
+      return true;
+    } catch (const DeviceError&) {
+      return false;
+    }
+  }
+
   // Raises the device's clocks, and finds how many launches of an op are worth a look.
   void warm_up(const Blueprint& blueprint) {
     const Trial trial(bench_, blueprint);
@@ -131,6 +163,7 @@ class Tuner {
   double time_op(const Trial& trial, size_t op, double least) {
     const auto recording = trial.record_op(op, launches_);
     double seconds = clock_.time(*recording, 0) / launches_;
+    if (seconds > kLongSeconds) return seconds;
     for (int turn = 0; turn < kTurns && seconds < kHopeless * least; ++turn)
       seconds = std::min(seconds, clock_.time(*recording, kTurnSeconds) / launches_);
     return seconds;
@@ -146,53 +179,52 @@ class Tuner {
       ways[k] = candidates(blueprint, k, bench_.packs, bench_.runtime.properties().multiprocessors);
       most = std::max(most, ways[k].size());
     }
-    std::vector<size_t> best(ops);
-    std::vector<double> least(ops, kInfinity);
+    std::vector<Look> looks(ops);
+    const double end = clock_.spent() + kMostSeconds;
     for (size_t way = 0; way < most; ++way) {  // one of each op at a time, so that they share a trial
-      if (way > 0 && clock_.spent() > kMostSeconds) break;
+      if (way >= kFewestWays && clock_.spent() > end) break;
       for (size_t k = 0; k < ops; ++k) {
         if (way < ways[k].size()) blueprint.choices[k] = ways[k][way];
       }
       const Trial trial(bench_, blueprint);
       for (size_t k = 0; k < ops; ++k) {
-        if (way >= ways[k].size()) continue;
-        const double seconds = time_op(trial, k, least[k]);
-        if (seconds >= least[k]) continue;
-        least[k] = seconds;
-        best[k] = way;
+        if (way < ways[k].size()) looks[k].add(way, time_op(trial, k, looks[k].least));
       }
     }
-    keep_confirmed(std::move(blueprint), ways, best, least);
+    keep_confirmed(std::move(blueprint), ways, looks);
   }
 
   // Keeps a way that was fastest only if it is so once more, in turn with the model's: the least of many times flatters, and
   // clocks drift meanwhile.
   void keep_confirmed(Blueprint blueprint, const std::vector<std::vector<OpChoice>>& ways,
-                      const std::vector<size_t>& best, const std::vector<double>& least) {
+                      const std::vector<Look>& looks) {
     const size_t ops = ways.size();
     std::vector<double> of_best(ops, kInfinity), of_modelled(ops, kInfinity);
     const auto time = [&](bool modelled, std::vector<double>& seconds) {
       for (size_t k = 0; k < ops; ++k) {
-        if (!ways[k].empty()) blueprint.choices[k] = ways[k][modelled ? 0 : best[k]];
+        if (!ways[k].empty()) blueprint.choices[k] = ways[k][modelled ? 0 : looks[k].best];
       }
       const Trial trial(bench_, blueprint);
       for (size_t k = 0; k < ops; ++k) {
-        if (best[k] == 0) continue;
+        if (looks[k].best == 0) continue;
         const auto recording = trial.record_op(k, launches_);
         seconds[k] = std::min(seconds[k], clock_.time(*recording, kTurnSeconds) / launches_);
       }
     };
-    const bool any = std::any_of(best.begin(), best.end(), [](size_t way) { return way > 0; });
-    for (int turn = 0; any && turn < kTurns; ++turn) {
+    const bool any = std::any_of(looks.begin(), looks.end(), [](const Look& look) { return look.best > 0; });
+    const double end = clock_.spent() + kMostSeconds;
+    for (int turn = 0; any && turn < kTurns && (turn == 0 || clock_.spent() < end); ++turn) {
       time(false, of_best);
       time(true, of_modelled);
     }
     for (size_t k = 0; k < ops; ++k) {
       if (ways[k].empty()) continue;
-      const bool taken = best[k] > 0 && of_best[k] < kMargin * of_modelled[k];
-      const double modelled = best[k] > 0 ? of_modelled[k] : least[k];
-      OpChoice choice = ways[k][taken ? best[k] : 0];
-      choice.measured = {static_cast<int>(ways[k].size()), taken ? of_best[k] : modelled, modelled, least[k]};
+      const Look& look = looks[k];
+      const bool taken = look.best > 0 && of_best[k] < kMargin * of_modelled[k];
+      const double modelled = look.best > 0 ? of_modelled[k] : look.least;
+      OpChoice choice = ways[k][taken ? look.best : 0];
+      choice.measured = {look.ways, taken ? of_best[k] : modelled, modelled,
+                         std::min({look.least, of_best[k], modelled})};
       fastest_[key_of(blueprint.ops[k])] = choice;
     }
   }
@@ -201,9 +233,9 @@ class Tuner {
     return fastest_.at({squeeze, conv}).measured.seconds;
   }
 
-  // By layer: Fires that are faster whole than as two ops.
-  std::vector<bool> faster_whole() const {
-    std::vector<bool> faster(static_cast<size_t>(bench_.graph.size()));
+  // By layer: Fires that are faster whole than as two ops; as modelled where one of these was not measured.
+  std::vector<bool> faster_whole(const std::vector<bool>& modelled) const {
+    std::vector<bool> faster = modelled;
     for (size_t layer = 0; layer < faster.size(); ++layer) {
       const LayerDescription& description = bench_.graph.layers()[layer];
       if (description.kind != LayerKind::kFire) continue;
@@ -214,6 +246,7 @@ class Tuner {
       const bool last = layer + 1 == faster.size();
       if (fire == fastest_.end() || (last && bench_.packs.on_tensor_cores)) continue;
       const ConvDescription* const expands = fire->first.second;
+      if (fastest_.count({nullptr, squeeze}) == 0) continue;
       faster[layer] =
           seconds_of(squeeze, expands) < seconds_of(nullptr, squeeze) + seconds_of(nullptr, expands);
     }
@@ -243,7 +276,8 @@ class Tuner {
   // Least seconds of a run of each, in turn: what slows the device slows all.
   std::vector<double> time_nets(const std::vector<Blueprint>& nets) {
     std::vector<double> least(nets.size(), kInfinity);
-    for (int turn = 0; turn < kTurns; ++turn) {
+    const double end = clock_.spent() + kMostSeconds;
+    for (int turn = 0; turn < kTurns && (turn == 0 || clock_.spent() < end); ++turn) {
       for (size_t n = 0; n < nets.size(); ++n) {
         const Trial trial(bench_, nets[n]);
         least[n] = std::min(least[n], clock_.time(*trial.record_net(), kTurns * kTurnSeconds));

@@ -1,6 +1,7 @@
 // What choices of kernels are made from, and what they come to.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -32,6 +33,12 @@ constexpr auto divide_up(A a, B b) -> decltype(a + b) {
 
 inline bool operator==(const Tiling& a, const Tiling& b) {
   return a.height == b.height && a.width == b.width && a.rows == b.rows && a.columns == b.columns;
+}
+
+// What costs least in the model first.
+inline void sort_by_cost(std::vector<FireChoice>* fires) {
+  std::stable_sort(fires->begin(), fires->end(),
+                   [](const FireChoice& a, const FireChoice& b) { return a.steps_whole < b.steps_whole; });
 }
 
 // Among how many blocks of threads so many blocks or bundles of a tile could be split: 1, 2, 4, ... and all of them.

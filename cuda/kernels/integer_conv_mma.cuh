@@ -279,19 +279,19 @@ __global__ void __launch_bounds__(kMaxWarps* kLanes, kTiles) integer_conv_mma(In
   SQUISH_UNROLL
   for (int i = 0; i < kWords; ++i) own[i * kLanes] = sums.values[i / (4 * kWidth)][i / 4 % kWidth][i % 4];
   __syncthreads();
-  // Each of the group's warps finishes some of the fours.
+  // Each of the group's warps finishes some eights of one block: slices are 2 at least, as kWidth is at most.
+  const int n = slice % kWidth;
+  if (n >= bundle.blocks) return;
+  const PairResults pair(task.conv, bundle.first_block + n);
   const int32_t* const of_group = kept + group * task.slices * kWords * kLanes + lane_index();
-  for (int four = slice; four < kEights * kWidth; four += task.slices) {
-    const int eight = four / kWidth, n = four % kWidth;
-    if (n >= bundle.blocks) continue;
+  for (int eight = slice / kWidth; eight < kEights; eight += task.slices / kWidth) {
     int32_t all[4] = {};
     SQUISH_UNROLL_BY(2)
     for (int s = 0; s < task.slices; ++s) {
       SQUISH_UNROLL
-      for (int i = 0; i < 4; ++i) all[i] += of_group[(s * kWords + 4 * four + i) * kLanes];
+      for (int i = 0; i < 4; ++i) all[i] += of_group[(s * kWords + 4 * (eight * kWidth + n) + i) * kLanes];
     }
-    write_byte_sums(task.conv, PairResults(task.conv, bundle.first_block + n), all,
-                    {task.image_pixels, first + eight * kEight, pixels.end});
+    write_byte_sums(task.conv, pair, all, {task.image_pixels, first + eight * kEight, pixels.end});
   }
 }
 
@@ -323,16 +323,13 @@ __global__ void __launch_bounds__(kMaxWarps* kLanes, kTiles) integer_conv_mma_po
       }
     }
   }
-  SQUISH_UNROLL
-  for (int n = 0; n < kWidth; ++n) {
-    if (n >= bundle.blocks) break;
-    const IntegerResults results(conv, bundle.first_block + n);
-    pool_planes(kept + n * kBlockQuads * task.plane_quads, task.plane_quads, results.quads, tile, conv.tiling,
-                conv.conv_height, conv.conv_width, conv.out.height, conv.out.width, task.warps * kLanes,
-                [&](int quad, int y, int x, const Value& largest) {
-                  store_quad(conv.out, blockIdx.z, results.first_quad + quad, y, x, largest);
-                });
-  }
+  // Blocks of a bundle are of one convolution, so that their quads follow each other.
+  const IntegerResults results(conv, bundle.first_block), last(conv, bundle.first_block + bundle.blocks - 1);
+  pool_planes(kept, task.plane_quads, (bundle.blocks - 1) * kBlockQuads + last.quads, tile, conv.tiling,
+              conv.conv_height, conv.conv_width, conv.out.height, conv.out.width, task.warps * kLanes,
+              [&](int quad, int y, int x, const Value& largest) {
+                store_quad(conv.out, blockIdx.z, results.first_quad + quad, y, x, largest);
+              });
 }
 
 }  // namespace cuda

@@ -16,8 +16,9 @@
 //     a:  [0] (g, 4t..4t + 3)      [1] (g + 8, 4t..4t + 3)      of 32 also [2], [3]: the same with 4t + 16..4t + 19
 //     b:  [0] (4t..4t + 3, g)                                   of 32 also [1]: (4t + 16..4t + 19, g)
 //
-// Of integers all is exact. Of floats products are. In which order hardware adds them is not specified, nor how it rounds on the way: it aligns the
-// terms to the largest and cuts off. The emulator rounds once, to nearest, so comparisons with a GPU need a bound.
+// Of integers all is exact. Of floats products are. In which order hardware adds them is not specified, nor how it rounds on
+// the way: it aligns the terms to the largest and cuts off. The emulator rounds once, to nearest, so comparisons with a GPU
+// need a bound.
 #pragma once
 
 #include <stdint.h>

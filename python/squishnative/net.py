@@ -47,9 +47,10 @@ def load(
     the faster of "i8" and "f32" by a forecast for this instruction set; `Net.storage` says which.
     On "reference" "i8" where the file is made for it, on a CUDA device "f32".
     tune: on a CUDA device, chooses kernels and tiles by measuring them for each pair of image and
-    batch size, instead of by a model of the device: a second or two before the first batch, for
-    large ones a hundred times what one takes. `explain` shows what was measured for one image. Last
-    bits of floats may then differ between nets that were loaded, not between calls of one.
+    batch size, instead of by a model of the device: about a second before the first batch, for
+    large ones up to some ten and forty times what one takes. `explain` shows what was measured for
+    one image. Last bits of floats may then differ between nets that were loaded, not between calls
+    of one.
 
     Raises OSError (FileNotFoundError, ...) where the file cannot be read, FormatError (a
     ValueError) where it is no valid net, ValueError or TypeError on bad options, DeviceError (a

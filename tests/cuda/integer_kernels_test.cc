@@ -90,8 +90,8 @@ class ConvCase {
   }
 
   // On tensor cores.
-  void check_conv_mma(int tiles, int slices, int warps, Results results) {
-    give_bundles();
+  void check_conv_mma(int width, int tiles, int slices, int warps, Results results) {
+    give_bundles(width);
     mma_task_.tiles = tiles;
     mma_task_.slices = slices;
     mma_task_.warps = warps;
@@ -129,9 +129,9 @@ class ConvCase {
     check_pooled(out_shape, results, [&] { emulated_integer_kernels().conv_pooled(task_, nullptr); });
   }
 
-  void check_pooled_mma(Shape2 out_shape, Tiling tiling, int tiles, int warps, Results results) {
+  void check_pooled_mma(Shape2 out_shape, Tiling tiling, int width, int tiles, int warps, Results results) {
     task_.tiling = tiling;
-    give_bundles();
+    give_bundles(width);
     mma_task_.tiles = tiles;
     mma_task_.slices = 1;
     mma_task_.warps = warps;
@@ -248,7 +248,7 @@ class ConvCase {
   }
 
   // What the backend makes of these clusters for tensor cores.
-  void give_bundles() {
+  void give_bundles(int width) {
     PackedIntegerConvs packed;
     packed.blocks = out_blocks_;
     for (int channels : segments_) packed.conv_blocks.push_back(blocks_of(channels));
@@ -258,7 +258,7 @@ class ConvCase {
             {cluster.quad, static_cast<int16_t>(cluster.dy), static_cast<int16_t>(cluster.dx)});
     }
     packed.weights = weights_;
-    const PackedQuadBundles bundles = bundle(packed);
+    const PackedQuadBundles bundles = pack_quad_bundles(packed, width);
     guarded_bundles_ = guarded(bundles.bundles, edge_);
     guarded_bundle_taps_ =
         guarded(taps_of(bundles.quads, int64_t{in_.height()} * in_.width(), in_.width()), edge_);
@@ -387,36 +387,40 @@ TEST(CudaIntegerConv, IsPlainLoopsAtAnyDensity) {
 TEST(CudaIntegerConvMma, IsPlainLoopsForAnyWindow) {
   uint32_t seed = 800;
   for (const Window& window : kWindows) {
-    for (int tiles : {1, 2}) {
-      for (Results results : kAllResults)
-        ConvCase(window, {9, 14}, 7, {18, 5}, 0.7, ++seed).check_conv_mma(tiles, 1, 2, results);
-    }
-  }
-}
-
-TEST(CudaIntegerConvMma, IsPlainLoopsAroundTheTile) {
-  uint32_t seed = 900;
-  for (const Shape2& shape : {Shape2{1, 1}, {1, 15}, {4, 4}, {1, 17}, {3, 11}, {7, 9}, {13, 13}}) {
-    for (int tiles : {1, 2}) {
-      for (int warps : {1, 3, 8}) {
-        ++seed;
-        ConvCase(square(1), shape, 10, {40}, 0.6, seed)
-            .check_conv_mma(tiles, 1, warps, kAllResults[seed % 3]);
+    for (int width : {1, 2}) {
+      for (int tiles : {1, 2}) {
+        for (Results results : kAllResults)
+          ConvCase(window, {9, 14}, 7, {18, 5}, 0.7, ++seed).check_conv_mma(width, tiles, 1, 2, results);
       }
     }
   }
 }
 
-// Steps of four quads: none, one, two, three, and more than are under way at once; blocks in pairs and not.
+// Everything else drawn, so that nothing goes along with something else.
+void check_drawn(const Window& window, Shape2 in, int in_channels, const std::vector<int>& out_channels,
+                 double density, int warps, uint32_t seed) {
+  Random random(seed);
+  const int width = random.between(1, 2), tiles = random.between(1, 2);
+  ConvCase(window, in, in_channels, out_channels, density, seed)
+      .check_conv_mma(width, tiles, 1, warps, random.pick(kAllResults));
+}
+
+TEST(CudaIntegerConvMma, IsPlainLoopsAroundTheTile) {
+  uint32_t seed = 900;
+  for (const Shape2& shape : {Shape2{1, 1}, {1, 15}, {4, 4}, {1, 17}, {3, 11}, {7, 9}, {13, 13}}) {
+    for (int warps = 1; warps <= kMaxWarps; ++warps)
+      check_drawn(square(1), shape, 10, {40}, 0.6, warps, ++seed);
+  }
+}
+
+// Steps of four quads: none, one, two, three, and more than are under way at once.
 TEST(CudaIntegerConvMma, IsPlainLoopsAtAnyDensity) {
   uint32_t seed = 1000;
   for (double density : {0.0, 0.02, 0.1, 0.5, 1.0}) {
     for (int in_channels : {1, 7, 28, 33, 257}) {
       for (const std::vector<int>& out_channels : {std::vector<int>{1}, {16}, {33}, {20, 48}}) {
-        ++seed;
         const Window window = in_channels > 100 ? square(1) : square(3, 1, 1);
-        ConvCase(window, {5, 7}, in_channels, out_channels, density, seed)
-            .check_conv_mma(1 + static_cast<int>(seed % 2), 1, 2, kAllResults[seed % 3]);
+        check_drawn(window, {5, 7}, in_channels, out_channels, density, 2, ++seed);
       }
     }
   }
@@ -424,13 +428,15 @@ TEST(CudaIntegerConvMma, IsPlainLoopsAtAnyDensity) {
 
 TEST(CudaIntegerConvMma, AddsUpSlices) {
   uint32_t seed = 1100;
-  for (int tiles : {1, 2}) {
-    for (int slices : {2, 4, 8}) {
-      for (int warps = slices; warps <= kMaxWarps; warps *= 2) {
-        for (Results results : kAllResults) {
-          for (double density : {0.1, 1.0})
-            ConvCase(square(3, 1, 1), {5, 9}, 20, {18, 5}, density, ++seed)
-                .check_conv_mma(tiles, slices, warps, results);
+  for (int width : {1, 2}) {
+    for (int tiles : {1, 2}) {
+      for (int slices : {2, 4, 8}) {
+        for (int warps = slices; warps <= kMaxWarps; warps *= 2) {
+          for (Results results : kAllResults) {
+            const double density = ++seed % 2 == 0 ? 0.1 : 1.0;
+            ConvCase(square(3, 1, 1), {5, 9}, 20, {18, 5}, density, seed)
+                .check_conv_mma(width, tiles, slices, warps, results);
+          }
         }
       }
     }
@@ -465,9 +471,19 @@ TEST(CudaIntegerConvPooled, IsPlainLoopsInAnyTiles) {
 
 TEST(CudaIntegerConvMmaPooled, IsPlainLoopsInAnyTiles) {
   for_many_pooled(1200, [](ConvCase& conv, Shape2 out, const Tiling& tiling, uint32_t seed) {
-    conv.check_pooled_mma(out, tiling, 1 + static_cast<int>(seed / 4 % 2), 1 + static_cast<int>(seed % 4),
-                          seed / 2 % 2 == 0 ? Results::kBytes : Results::kFloats);
+    Random random(seed);
+    const int width = random.between(1, 2), tiles = random.between(1, 2);
+    conv.check_pooled_mma(out, tiling, width, tiles, random.between(1, kMaxWarps),
+                          random.chance(0.5) ? Results::kBytes : Results::kFloats);
   });
+}
+
+// 255 pixels of the convolution's output: as many as fit.
+TEST(CudaIntegerConvMmaPooled, IsPlainLoopsInTheLargestTile) {
+  for (Results results : {Results::kBytes, Results::kFloats}) {
+    ConvCase conv(square(3, 1, 1), {16, 18}, 6, {40, 20}, 0.8, results == Results::kBytes ? 1300 : 1301);
+    conv.check_pooled_mma({7, 8}, {7, 8, 1, 1}, 2, 2, kMaxWarps, results);
+  }
 }
 
 TEST(CudaIntegerMaxPool, IsPlainLoops) {

@@ -351,15 +351,49 @@ TEST(Tune, ReturnsTheModelsPlanWhereTheWholeNetIsFasterSo) {
   }
 }
 
-// An op takes a second. Five seconds are what ways are tried for; what must be looked at comes on top.
+// What tune.h says of time, whatever an op takes; whole Fires are looked at, too, and of ways as many are said to have been
+// tried as were.
 TEST(Tune, EndsSoonWhereANetTakesLong) {
-  TunedNet net;
-  net.runtime.conv = net.runtime.pooled = [](const auto&) { return 1.0; };
-  net.runtime.fire = [](const auto&) { return 1.0; };
-  const Blueprint got = net.tuned();
-  EXPECT_EQ(ops_of(got), ops_of(net.blueprint(PlanPolicy::kWhole)));
-  const auto runs = net.runtime.spent / static_cast<double>(net.blueprint(PlanPolicy::kApart).ops.size());
-  EXPECT_LT(runs, 60);
+  for (double op : {1.0, 0.2, 0.05, 5e-3, 1e-3, 1e-5}) {
+    TunedNet net;
+    net.runtime.conv = net.runtime.pooled = [&](const auto&) { return op; };
+    std::map<const void*, MmaFireTask<__half>> modelled;  // which is recorded first
+    net.runtime.fire = [&](const auto& task) {
+      const auto& first = modelled.try_emplace(task.squeeze.weights, task).first->second;
+      return task.tiling == first.tiling && task.splits == first.splits ? 3 * op : op;
+    };
+    const Blueprint got = net.tuned(), apart = net.blueprint(PlanPolicy::kApart);
+    EXPECT_EQ(ops_of(got), ops_of(net.blueprint(PlanPolicy::kWhole))) << op;
+    EXPECT_EQ(modelled.size(), 2u);
+    const double run = op * 7;  // convolutions and Fires apart
+    EXPECT_LT(net.runtime.spent, 10 + 40 * run) << op;
+    for (const OpChoice& choice : got.choices) EXPECT_LE(choice.measured.ways, op == 1.0 ? 4 : 100);
+  }
+}
+
+// A plan that needs more memory than the model's is not tried where there is not so much.
+TEST(CudaBackendMeasured, RunsWhereOnlyTheModelsPlanFits) {
+  NetBuilder builder(3, 3);
+  builder.fire(builder.fire(-1, {8, 64, 64}), {8, 64, 64});
+  const auto model = builder.model();
+  const Images input(PixelFormat::kF32Nchw, 1, {3, 40, 40}, 1);
+  const auto run = [&](PlanPolicy policy, size_t limit, size_t* allocated) {
+    const auto runtime = std::make_shared<EmulatedRuntime>(kMultiprocessors);
+    runtime->clock = [] { return 1e-6; };
+    CudaBackend backend(model, runtime, policy, StorageType::kF32, false);
+    runtime->limit = limit;
+    std::vector<float> output(size_t{128} * 40 * 40);
+    backend.run(input.batch(), output.data(), nullptr);
+    *allocated = runtime->allocated();
+    return output;
+  };
+  constexpr size_t kAny = std::numeric_limits<size_t>::max();
+  constexpr size_t kTaps = 200000;  // of trials
+  size_t apart = 0, whole = 0, measured = 0;
+  const auto wanted = run(PlanPolicy::kApart, kAny, &apart);
+  (void)run(PlanPolicy::kWhole, kAny, &whole);
+  ASSERT_GT(whole, apart + kTaps) << "or this test says nothing";
+  EXPECT_TRUE(all_equal(run(PlanPolicy::kMeasured, apart + kTaps, &measured), wanted));
 }
 
 // Ways that take a hundred times as long as the model's are looked at once: after a replay to warm up, 16 launches.

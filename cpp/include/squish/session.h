@@ -38,8 +38,9 @@ struct SessionOptions {
   std::string storage = "auto";
   // On CUDA: kernels and their tiles are chosen by measuring them on the device for each pair of image and batch size, not
   // by a model that knows little more of a device than its number of multiprocessors. That is done once for a pair, by the
-  // first call that needs its plan (explain() and profile() need that of one image, and show what was measured): a second or
-  // two, of large batches what some ten to a hundred runs take more, with the device to itself at best. Sessions may then
+  // first call that needs its plan (explain() and profile() need that of one image, and show what was measured), and kept for
+  // the session: about a second, of large batches up to some ten and what forty runs take, with the device to itself at best.
+  // It may take more memory than the plan that is chosen; where there is not so much, less is tried. Sessions may then
   // choose differently, and on tensor cores floats be added in another order: last bits may differ between sessions, not
   // within one. Throws InvalidArgument on other devices.
   bool tune = false;

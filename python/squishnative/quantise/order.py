@@ -75,8 +75,8 @@ def _living_clusters(conv: ConvSpec) -> Living:
     blocks = -(-outputs // _OUTPUTS)
     alive = np.zeros((blocks * _OUTPUTS, inputs, *kernel), bool)
     alive[:outputs] = conv.weight != 0
-    clusters = alive.reshape(blocks, _OUTPUTS, inputs, -1).any(1)
-    return clusters.transpose(0, 2, 1).reshape(-1, inputs).astype(np.float32)
+    clusters = alive.reshape(blocks, _OUTPUTS, inputs, -1).any(axis=1)
+    return np.swapaxes(clusters, 1, 2).reshape(-1, inputs).astype(np.float32)
 
 
 class _Search:
@@ -141,5 +141,5 @@ def _change_of_groups(living: Living, group_of: Order) -> npt.NDArray[np.float32
     members = _members(living, group_of)[:, group_of]
     alone = living * (members == 1)
     empty = (members == 0).astype(np.float32)
-    of_one = empty.T @ living - alone.T @ (1 - living)
+    of_one: npt.NDArray[np.float32] = empty.T @ living - alone.T @ (1 - living)
     return of_one + of_one.T
