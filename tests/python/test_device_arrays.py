@@ -256,6 +256,14 @@ class TestOnAGpu:
         cuda_net.synchronise()
         np.testing.assert_array_equal(out.cpu().numpy(), wanted)
 
+    def test_a_tuned_net_computes_the_same(self, cuda_net: Net) -> None:
+        batch = floats(3)
+        with squishnative.load(cuda_net.path, device="cuda", tune=True) as tuned:
+            first = tuned.infer(batch)
+            np.testing.assert_allclose(first, cuda_net.infer(batch), rtol=1e-4, atol=1e-4)
+            np.testing.assert_array_equal(tuned.infer(batch), first)
+            assert " ways the fastest " in str(tuned.explain())
+
     def test_what_is_under_way_is_waited_for(self, cuda_net: Net) -> None:
         batch = floats(3)
         late, ours = torch.cuda.Stream(), torch.cuda.Stream()
