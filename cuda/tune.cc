@@ -14,8 +14,7 @@ namespace {
 
 constexpr double kWarmSeconds = 0.1;  // after which the device's clocks have risen
 constexpr int kMostWarmRounds = 1000;
-constexpr double kRecordingSeconds =
-    200e-6;  // of launches in a recording, about: what a recording costs is shared by them
+constexpr double kRecordingSeconds = 200e-6;  // of an op's launches, which share what a recording costs
 constexpr int kMostLaunches = 16;
 constexpr double kTurnSeconds = 400e-6;  // of replays that are timed together: far more than the clock's step
 constexpr int kMostReplays = 16;
