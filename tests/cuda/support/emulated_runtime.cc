@@ -179,7 +179,7 @@ double EmulatedRuntime::seconds(Recording& recording, int count) {
   if (clock) return clock() * count;
   recording.replay(&stream_);
   wait_for(Point(stream_));
-  return 1e-4 * count;
+  return 1e-3 * count;
 }
 
 }  // namespace squish::cuda

@@ -46,7 +46,7 @@ class EmulatedRuntime : public Runtime {
   int calls_left = std::numeric_limits<int>::max();  // that succeed; the one after them fails
   const void* captured = nullptr;                    // a stream that somebody captures; no memory meanwhile
   std::vector<emulator::Stream*> streams;            // that free_shared() finishes
-  // What a replay is said to take, which is then left out; without it one is made, and is said to take 0.1 ms.
+  // What a replay is said to take, which is then left out; without it one is made, and is said to take 1 ms.
   std::function<double()> clock;
 
  private:
