@@ -68,6 +68,8 @@ OpChoice choose(const Op& op, const Blueprint& blueprint, size_t k, const Packs&
   const Step& step = blueprint.plan.steps[k];
   check_pixels(op, step);
   const Workload work = workload_of(op, step, blueprint.images, multiprocessors);
+  const BundledSteps* const bundles = packs.for_tensor_cores(op.convs[0]);
+  choice.on_tensor_cores = bundles != nullptr;
   if (op.squeeze != nullptr) {
     choice.fire = choose(work, packs, *op.squeeze, *op.convs[0], policy, blueprint.storage);
     choice.tiling = choice.fire.tiling;
@@ -77,15 +79,8 @@ OpChoice choose(const Op& op, const Blueprint& blueprint, size_t k, const Packs&
     const Window& w = conv->window;
     choice.padded |= w.pad_top > 0 || w.pad_left > 0 || w.pad_bottom > 0 || w.pad_right > 0;
   }
-  if (packs.on_tensor_cores) {
-    choice.mma = choose_mma(work, packs.bundles.at(op.convs[0]));
-    choice.tiling = choice.mma.tiling;
-    return choice;
-  }
-  const auto quad_bundles = packs.quad_bundles.find(op.convs[0]);
-  if (quad_bundles != packs.quad_bundles.end()) {  // a product of them is 32 times a dp4a's
-    choice.integers_on_tensor_cores = true;
-    choice.mma = choose_mma(work, quad_bundles->second);
+  if (bundles != nullptr) {  // integers, too: a product is 32 times a dp4a's
+    choice.mma = choose_mma(work, *bundles);
     choice.tiling = choice.mma.tiling;
     return choice;
   }
@@ -101,14 +96,9 @@ std::string extent(const Tiling& tiling) {
          std::to_string(tiling.width);
 }
 
-const BundledSteps& bundles_of(const ConvDescription* first, const Packs& packs) {
-  if (packs.in_integers()) return packs.quad_bundles.at(first);
-  return packs.bundles.at(first);
-}
-
 int64_t macs_of_bundles(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs) {
   const auto macs = [&](const ConvDescription* first, int64_t pixels) {
-    const BundledSteps& convs = bundles_of(first, packs);
+    const BundledSteps& convs = *packs.for_tensor_cores(first);
     return pixels * convs.steps() * kStepQuads * kQuad * convs.width * kClusterChannels;
   };
   if (op.squeeze == nullptr && !op.pooled) {
@@ -123,8 +113,7 @@ int64_t macs_of_bundles(const Op& op, const Step& step, const OpChoice& choice, 
 }
 
 int64_t macs_run(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs) {
-  if (packs.on_tensor_cores || choice.integers_on_tensor_cores)
-    return macs_of_bundles(op, step, choice, packs);
+  if (choice.on_tensor_cores) return macs_of_bundles(op, step, choice, packs);
   const int64_t taps = packs.in_integers() ? kQuad * packs.integers.at(op.convs[0]).taps()
                                            : packs.convs.at(op.convs[0]).taps();
   if (op.squeeze == nullptr && !op.pooled) {
@@ -171,27 +160,27 @@ std::string why_measured(const Measured& measured) {
 void explain_conv(const Op& op, const Step& step, const OpChoice& choice, const Packs& packs,
                   const std::string& storage, StepInfo& info) {
   const WeightCensus census = take_census(op);
-  const bool on_tensor_cores = packs.on_tensor_cores || choice.integers_on_tensor_cores;
   const std::string after = op.pooled ? "_pooled" : "";
   info.kernel = storage + (op.squeeze != nullptr ? "_fire" : "_conv") +
                 (packs.in_integers()     ? "_16x4"
                  : packs.on_tensor_cores ? ""
                                          : "_16x1") +
-                (on_tensor_cores ? "_mma" : "") + after + "_cuda";
+                (choice.on_tensor_cores ? "_mma" : "") + after + "_cuda";
   info.why = census.text();
   if (packs.in_integers()) info.why += why_in_integers(packs.integers.at(op.convs[0]));
-  if (on_tensor_cores) info.why += why_on_tensor_cores(op, choice, bundles_of(op.convs[0], packs));
+  if (choice.on_tensor_cores)
+    info.why += why_on_tensor_cores(op, choice, *packs.for_tensor_cores(op.convs[0]));
   if (op.squeeze != nullptr) {
     info.why += "; " + extent(choice.tiling) + " in " + std::to_string(choice.fire.splits) +
                 " splits, squeeze in shared memory: " + std::to_string(choice.fire.steps_whole) +
                 " steps in the model, " + std::to_string(choice.fire.steps_apart) + " apart";
   } else if (op.pooled) {
     info.why += "; " + extent(choice.tiling);
-  } else if (!on_tensor_cores) {
+  } else if (!choice.on_tensor_cores) {
     info.why +=
         "; " + std::to_string(choice.pixels) + (choice.pixels == 1 ? " pixel" : " pixels") + " a thread";
   }
-  if (!on_tensor_cores && storage == "f16") {
+  if (!choice.on_tensor_cores && storage == "f16") {
     info.why += "; up to " + std::to_string(kHalfTaps) + " products are added in f16";
   }
   if (choice.measured.ways > 0) info.why += "; " + why_measured(choice.measured);
@@ -227,6 +216,12 @@ void explain_held(const Op& op, const Blueprint& blueprint, size_t k, StepInfo& 
 }
 
 }  // namespace
+
+const BundledSteps* Packs::for_tensor_cores(const ConvDescription* first) const {
+  if (on_tensor_cores) return &bundles.at(first);
+  const auto found = quad_bundles.find(first);
+  return found == quad_bundles.end() ? nullptr : &found->second;
+}
 
 Packs pack_net(const Graph& graph, bool tensor_cores, StorageType storage) {
   Packs packs;

@@ -30,6 +30,8 @@ struct Packs {
   std::map<const ConvDescription*, PackedQuadBundles> quad_bundles;  // the same; none without tensor cores
 
   bool in_integers() const { return storage == StorageType::kI8; }
+  // Those that begin with this one, for tensor cores; null where there are none.
+  const BundledSteps* for_tensor_cores(const ConvDescription* first) const;
 };
 // tensor_cores: whether the device has them. They are not used where the net's input in floats has other readers than
 // convolutions. Integers: the net must be made for them.
@@ -49,7 +51,7 @@ struct OpChoice {
   int pixels = 1;   // a thread owns of another convolution
   FireChoice fire;  // a whole Fire's, or what spoke against it
   MmaChoice mma;    // where it runs on tensor cores
-  bool integers_on_tensor_cores = false;
+  bool on_tensor_cores = false;
   bool padded = false;
   Measured measured;
 };

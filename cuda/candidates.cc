@@ -11,16 +11,9 @@ std::vector<FireChoice> fire_candidates(const Op& op, const Workload& work, cons
                          packs.convs.at(op.convs[0]));
 }
 
-// Of a convolution for tensor cores; null where there is none.
-const BundledSteps* bundles_of(const Op& op, const Packs& packs) {
-  if (packs.on_tensor_cores) return &packs.bundles.at(op.convs[0]);
-  const auto found = packs.quad_bundles.find(op.convs[0]);
-  return found == packs.quad_bundles.end() ? nullptr : &found->second;
-}
-
 bool same_way(const OpChoice& a, const OpChoice& b) {
   return a.tiling == b.tiling && a.pixels == b.pixels && a.fire.splits == b.fire.splits && a.mma == b.mma &&
-         a.integers_on_tensor_cores == b.integers_on_tensor_cores;
+         a.on_tensor_cores == b.on_tensor_cores;
 }
 
 }  // namespace
@@ -45,7 +38,7 @@ std::vector<OpChoice> candidates(const Blueprint& blueprint, size_t k, const Pac
     }
     return all;
   }
-  const BundledSteps* const bundles = bundles_of(op, packs);
+  const BundledSteps* const bundles = packs.for_tensor_cores(op.convs[0]);
   if (bundles != nullptr) {
     for (const MmaChoice& mma : mma_candidates(work, *bundles)) {
       choice.mma = mma;
@@ -54,7 +47,7 @@ std::vector<OpChoice> candidates(const Blueprint& blueprint, size_t k, const Pac
     }
   }
   if (packs.on_tensor_cores) return all;  // the others' activations lie in another order
-  choice.integers_on_tensor_cores = false;
+  choice.on_tensor_cores = false;
   choice.mma = {};
   choice.tiling = {};
   if (op.pooled) {

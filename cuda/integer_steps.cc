@@ -123,7 +123,7 @@ class IntegerStepLauncher {
     task.padded = choice.padded;
     task.pixels = choice.pixels;
     task.tiling = choice.tiling;
-    if (choice.integers_on_tensor_cores) return add_conv_mma(k, task);
+    if (choice.on_tensor_cores) return add_conv_mma(k, task);
     (op.pooled ? kernels_.conv_pooled : kernels_.conv)(task, stream_);
   }
 

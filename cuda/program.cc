@@ -331,9 +331,8 @@ DeviceTaps::DeviceTaps(Runtime& runtime, const Blueprint& blueprint, const Packs
                   halo_rows = (op.pooled ? 2 * tiling.height + 1 : tiling.height) + 2;
     std::vector<Tap> squeeze, convs;
     if (op.kind == OpKind::kConv && packs.in_integers()) {
-      const auto& columns = blueprint.choices[k].integers_on_tensor_cores
-                                ? packs.quad_bundles.at(op.convs[0]).quads
-                                : packs.integers.at(op.convs[0]).columns;
+      const auto& columns = blueprint.choices[k].on_tensor_cores ? packs.quad_bundles.at(op.convs[0]).quads
+                                                                 : packs.integers.at(op.convs[0]).columns;
       convs = taps_of(columns, int64_t{in.height} * in.width, in.width);
     } else if (op.kind == OpKind::kConv && packs.on_tensor_cores) {
       // The net's input is planar in the plan, and in blocks of 4 channels in memory.

@@ -162,7 +162,7 @@ TEST(Candidates, BeginWithTheBlueprintsWayAndHaveNoneTwice) {
         }
         const auto alike = [&](const OpChoice& a, const OpChoice& b) {
           return a.tiling == b.tiling && a.mma == b.mma && a.pixels == b.pixels &&
-                 a.fire.splits == b.fire.splits && a.integers_on_tensor_cores == b.integers_on_tensor_cores;
+                 a.fire.splits == b.fire.splits && a.on_tensor_cores == b.on_tensor_cores;
         };
         ASSERT_FALSE(all.empty());
         EXPECT_TRUE(alike(all[0], blueprint.choices[k]));
