@@ -13,6 +13,7 @@
 #include "support/emulated_kernels.h"
 #include "support/integer_cases.h"
 #include "support/net_builder.h"
+#include "support/on_tensor_cores.h"
 
 namespace squish::cuda {
 namespace {
@@ -334,6 +335,9 @@ const Window kWindows[] = {square(1),
                            {5, 2, 1, 3, 4, 0, 1, 1},
                            {3, 3, 1, 1, 0, 2, 1, 0}};
 
+class CudaIntegerConvMma : public testing::OnTensorCores {};
+class CudaIntegerConvMmaPooled : public testing::OnTensorCores {};
+
 TEST(CudaIntegerConv, IsPlainLoopsForAnyWindow) {
   uint32_t seed = 0;
   for (const Window& window : kWindows) {
@@ -373,7 +377,7 @@ TEST(CudaIntegerConv, IsPlainLoopsAtAnyDensity) {
   }
 }
 
-TEST(CudaIntegerConvMma, IsPlainLoopsForAnyWindow) {
+TEST_F(CudaIntegerConvMma, IsPlainLoopsForAnyWindow) {
   uint32_t seed = 800;
   for (const Window& window : kWindows) {
     for (int width : {1, 2}) {
@@ -394,7 +398,7 @@ void check_drawn(const Window& window, Shape2 in, int in_channels, const std::ve
       .check_conv_mma(width, tiles, 1, warps, random.pick(kAllResults));
 }
 
-TEST(CudaIntegerConvMma, IsPlainLoopsAroundTheTile) {
+TEST_F(CudaIntegerConvMma, IsPlainLoopsAroundTheTile) {
   uint32_t seed = 900;
   for (const Shape2& shape : {Shape2{1, 1}, {1, 15}, {4, 4}, {1, 17}, {3, 11}, {7, 9}, {13, 13}}) {
     for (int warps = 1; warps <= kMaxWarps; ++warps)
@@ -403,7 +407,7 @@ TEST(CudaIntegerConvMma, IsPlainLoopsAroundTheTile) {
 }
 
 // Steps of four quads: none, one, two, three, and more than are under way at once.
-TEST(CudaIntegerConvMma, IsPlainLoopsAtAnyDensity) {
+TEST_F(CudaIntegerConvMma, IsPlainLoopsAtAnyDensity) {
   uint32_t seed = 1000;
   for (double density : {0.0, 0.02, 0.1, 0.5, 1.0}) {
     for (int in_channels : {1, 7, 28, 33, 257}) {
@@ -415,7 +419,7 @@ TEST(CudaIntegerConvMma, IsPlainLoopsAtAnyDensity) {
   }
 }
 
-TEST(CudaIntegerConvMma, AddsUpSlices) {
+TEST_F(CudaIntegerConvMma, AddsUpSlices) {
   uint32_t seed = 1100;
   for (int width : {1, 2}) {
     for (int tiles : {1, 2}) {
@@ -458,7 +462,7 @@ TEST(CudaIntegerConvPooled, IsPlainLoopsInAnyTiles) {
   });
 }
 
-TEST(CudaIntegerConvMmaPooled, IsPlainLoopsInAnyTiles) {
+TEST_F(CudaIntegerConvMmaPooled, IsPlainLoopsInAnyTiles) {
   for_many_pooled(1200, [](ConvCase& conv, Shape2 out, const Tiling& tiling, uint32_t seed) {
     Random random(seed);
     const int width = random.between(1, 2), tiles = random.between(1, 2);
@@ -468,7 +472,7 @@ TEST(CudaIntegerConvMmaPooled, IsPlainLoopsInAnyTiles) {
 }
 
 // 255 pixels of the convolution's output: as many as fit.
-TEST(CudaIntegerConvMmaPooled, IsPlainLoopsInTheLargestTile) {
+TEST_F(CudaIntegerConvMmaPooled, IsPlainLoopsInTheLargestTile) {
   for (Results results : {Results::kBytes, Results::kFloats}) {
     ConvCase conv(square(3, 1, 1), {16, 18}, 6, {40, 20}, 0.8, results == Results::kBytes ? 1300 : 1301);
     conv.check_pooled_mma({7, 8}, {7, 8, 1, 1}, 2, 2, kMaxWarps, results);

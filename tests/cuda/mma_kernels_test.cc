@@ -11,7 +11,7 @@
 #include "support/emulated_kernels.h"
 #include "support/mma_convs.h"
 #include "support/net_builder.h"
-#include "support/test_runtime.h"
+#include "support/on_tensor_cores.h"
 #include "support/thread_orders.h"
 
 namespace squish::cuda {
@@ -203,18 +203,12 @@ class ConvCase : Case<T> {
   MmaConvTask<T> task_{};
 };
 
-class OnTensorCores : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (!testing::make_test_runtime()->properties().tensor_cores) GTEST_SKIP() << "the device has none";
-  }
-};
 template <typename T>
-class CudaConvMma : public OnTensorCores {};
+class CudaConvMma : public testing::OnTensorCores {};
 template <typename T>
-class CudaConvMmaPooled : public OnTensorCores {};
+class CudaConvMmaPooled : public testing::OnTensorCores {};
 template <typename T>
-class CudaFireMma : public OnTensorCores {};
+class CudaFireMma : public testing::OnTensorCores {};
 using Types = ::testing::Types<float, __half>;
 TYPED_TEST_SUITE(CudaConvMma, Types);
 TYPED_TEST_SUITE(CudaConvMmaPooled, Types);

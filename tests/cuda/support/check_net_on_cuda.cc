@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "cuda/cuda_backend.h"
 #include "support/expected.h"
 #include "support/reference_output.h"
@@ -61,7 +63,9 @@ void check_net_on_cuda(const std::shared_ptr<const Model>& model, const Images& 
                        cuda::PlanPolicy policy, emulator::Order order, cuda::StorageType storage,
                        bool tensor_cores) {
   const emulator::ScopedOptions options({order, 1});
-  cuda::CudaBackend backend(model, make_test_runtime(), policy, storage, tensor_cores);
+  auto runtime = make_test_runtime();
+  tensor_cores = tensor_cores && runtime->properties().tensor_cores;
+  cuda::CudaBackend backend(model, std::move(runtime), policy, storage, tensor_cores);
   std::vector<Expected> expected;
   // Without tensor cores the others follow from the batch's being the same as they are alone.
   for (int64_t n = 0; n < (tensor_cores ? images.count() : 1); ++n) {
