@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import gc
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,7 @@ import pytest
 import torch
 from gpu_rivals import Clock, OurRival, TorchRival
 from squishnative import nets
+from squishnative.quantise import quantise
 from squishnative.spec import NetSpec
 
 TOOLS = Path(compare_gpu.__file__).parents[1]
@@ -346,6 +349,51 @@ def test_everybody_is_timed_in_a_precision_of_their_own(
     assert seen == {"f32": {False}, "tf32": {True}}
 
 
+def test_problems_that_would_come_too_late_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(compare_gpu, "rivals_of", lambda *_: [OurRival(on_device=False)])
+    file = tmp_path / "results.json"
+    with pytest.raises(SystemExit) as ended:
+        run_main(monkeypatch, *CONTEST, "--seconds", "0", "--last", "-1", "--json", str(file))
+    assert ended.value.code == 1
+    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    assert report["entries"] == []
+    (left,) = report["left_out"]
+    assert (left["rival"], left["why"]) == ("everybody", "no time left")
+
+
+def test_a_net_of_integers_is_made_once_for_all_batches(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[str] = []
+    def counted(spec: NetSpec, *rest: Any) -> NetSpec:
+        made.append("i8")
+        return quantise(spec, *rest)
+
+    monkeypatch.setattr(gpu_rivals, "quantise", counted)
+    for batch in (1, 3):
+        contest = compare_gpu.Contest(
+            gpu_problems.squeezenet_1_1("dense", batch, 48), "cpu", tmp_path
+        )
+        contest.prepare([OurRival("i8", "i8", on_device=False)], time.monotonic())
+        (entry,) = contest.measure(0)
+        assert (entry.batch, entry.difference) == (batch, 0)
+    assert made == ["i8"]
+
+
+def test_what_takes_seconds_is_tuned_where_it_counts() -> None:
+    def tuned(problem: gpu_problems.Problem, mode: Optional[str] = None) -> list[str]:
+        rivals = compare_gpu.rivals_of(problem, mode)
+        return [r.precision for r in rivals if isinstance(r, OurRival) and r.tune]
+
+    dense = {n: tuned(gpu_problems.squeezenet_1_1("dense", n, 48)) for n in compare_gpu.BATCHES}
+    assert dense == {1: ["f32", "f16", "i8"], 256: ["f32", "f16", "i8"], 64: [], 8: []}
+    assert tuned(gpu_problems.kernelbench_17(2, 48)) == ["f32", "f16"]
+    assert tuned(gpu_problems.squeezenet_1_1("clusters15", 1, 48)) == []
+    assert tuned(gpu_problems.squeezenet_1_1("dense", 1, 48), "max-autotune") == []
+
+
 def test_compiled_rivals_have_passes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = gpu_problems.squeezenet_1_1("dense", 1, 48)
     names = [rival.name for rival in compare_gpu.rivals_of(problem)]
@@ -365,7 +413,7 @@ def test_compiled_rivals_have_passes_of_their_own(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(compare_gpu, "compete", competes)
     options = ["--device", "cpu", "--extent", "48"]
     run_main(monkeypatch, *options, "--compiled")
-    quick, slow = ([(mode, "dense", n) for n in (1, 64, 256)] for mode in gpu_rivals.COMPILED)
+    quick, slow = ([(mode, "dense", n) for n in (1, 256, 64)] for mode in gpu_rivals.COMPILED)
     assert passes == quick + slow  # all of the quick ones first
     passes.clear()
     run_main(monkeypatch, *options, "--compiled", "--modes", "max-autotune")
@@ -381,6 +429,20 @@ def test_without_a_gpu_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         run_main(monkeypatch)
 
 
+def test_the_checks_filters_find_tests() -> None:
+    """GoogleTest passes with a filter that finds none."""
+    sources = (TOOLS.parent / "tests" / "cuda").glob("*.cc")
+    named = re.compile(r"^(?:TYPED_)?TEST(?:_[FP])?\((\w+), (\w+)\)", re.MULTILINE)
+    tests = [f"{s}.{t}" for source in sources for s, t in named.findall(source.read_text("utf-8"))]
+    script = (TOOLS / "gpu_check.sh").read_text("utf-8")
+    filters = re.findall(r"(?:nets|few\+?|gtest_filter)='([^']+)'", script)
+    patterns = [p for found in filters for p in found.strip(":").split(":")]
+    assert len(patterns) > 25
+    for pattern in patterns:
+        plain = pattern.replace("/*.", ".").lstrip("*")  # of types, and of instances
+        assert fnmatch.filter(tests, plain), pattern
+
+
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="for machines without a GPU")
 def test_the_check_needs_a_gpu_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
@@ -391,9 +453,11 @@ def test_the_check_needs_a_gpu_and_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize("parts", ["", "memcheck|^beside max"])
 def test_the_check_says_what_it_has_no_time_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parts: str
 ) -> None:
+    monkeypatch.setenv("PARTS", parts)
     fake = tmp_path / "nvidia-smi"
     fake.write_text("#!/bin/sh\necho 'NVIDIA Nothing'\n", encoding="utf-8")
     fake.chmod(0o755)
@@ -402,8 +466,12 @@ def test_the_check_says_what_it_has_no_time_for(
     results = tmp_path / "results"
     done = subprocess.run([TOOLS / "gpu_check.sh", results], capture_output=True, text=True)
     assert done.returncode == 1
-    name, *parts = (results / "summary.txt").read_text(encoding="utf-8").splitlines()
+    name, *left_out = (results / "summary.txt").read_text(encoding="utf-8").splitlines()
     assert name == "NVIDIA Nothing"
-    for part in ("configure", "kernels and nets", "the package", "memcheck", "beside PyTorch"):
-        assert any(line.startswith(part) and "LEFT OUT: " in line for line in parts), part
-    assert all("LEFT OUT: " in line for line in parts)
+    assert all("LEFT OUT: " in line for line in left_out)
+    some = ["configure", "build", "memcheck", "making of nets", "beside max-autotune"]
+    names = [line.split("LEFT OUT")[0].strip() for line in left_out]
+    if parts:
+        assert names == some
+    else:
+        assert {*some, "kernels and nets", "the package", "beside PyTorch"} < set(names)

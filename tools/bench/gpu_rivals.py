@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Optional
 
 import numpy as np
 import squishnative
@@ -44,7 +44,8 @@ def use_precision(precision: str) -> None:
     A switch of the whole process, which calls look at, not only makers; compiled nets are compiled
     again where it has changed.
     """
-    torch.backends.cudnn.benchmark = True  # its convolutions are chosen by measuring them
+    torch.backends.cudnn.benchmark = True  # its convolutions are chosen by measuring them,
+    torch.backends.cudnn.benchmark_limit = 0  # all that there are
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
@@ -216,9 +217,14 @@ class OurRival:
         return f"squishnative{tuned}{stored}{place}"
 
     def save(self, problem: Problem, folder: Path) -> Path:
-        """The net's file; in integers, one whose activations were measured on noise."""
+        """The net's file, if it is not there already.
+
+        In integers it is one whose activations were measured on noise, which takes seconds.
+        """
         spec = problem.spec
         file = folder / f"{problem.name.replace(' ', '_')}-{self.weights}-{self.precision}.squish"
+        if file.exists():
+            return file
         if self.precision == "i8":
             _, channels, height, width = problem.shape
             rng = np.random.default_rng(0)
@@ -227,8 +233,14 @@ class OurRival:
         spec.save(file, dtype=self.weights)
         return file
 
-    def make(self, problem: Problem, images: torch.Tensor, folder: Path) -> Run:
-        """Ready to run. `folder`: for the net's file."""
+    def make(
+        self,
+        problem: Problem,
+        images: torch.Tensor,
+        folder: Path,
+        logits: Optional[torch.Tensor] = None,
+    ) -> Run:
+        """Ready to run. `folder`: for the net's file. `logits`: to share with others of ours."""
         file = self.save(problem, folder)
         try:
             net = squishnative.load(
@@ -242,16 +254,19 @@ class OurRival:
             return lambda: net.infer(batch, out=out)
         if images.device.type != "cuda":
             raise RivalError("tensors on the device need CUDA")
-        logits = torch.empty(net.infer(images.cpu().numpy()).shape, device=images.device)
+        if logits is None:
+            of_one = net.infer(images[:1].cpu().numpy()).shape[1:]
+            logits = torch.empty((len(images), *of_one), device=images.device)
+        outputs = logits
         stream = torch.cuda.current_stream().cuda_stream
         try:
-            net.infer(images, out=logits, stream=stream)
+            net.infer(images, out=outputs, stream=stream)
         except (TypeError, ValueError) as error:
             raise RivalError(f"no tensors on the device: {error}") from None
 
         def run() -> torch.Tensor:
-            net.infer(images, out=logits, stream=stream)
-            return logits
+            net.infer(images, out=outputs, stream=stream)
+            return outputs
 
         return run
 
