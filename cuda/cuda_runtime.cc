@@ -150,14 +150,17 @@ class CudaGraph final : public Recording {
     if (before != nullptr && overlaps_) add_overlap(before, node);
   }
 
-#if CUDART_VERSION >= 13000
+#if CUDART_VERSION >= 12030
   void add_overlap(cudaGraphNode_t before, cudaGraphNode_t node) {
     cudaGraphEdgeData edge{};
     edge.from_port = cudaGraphKernelNodePortProgrammatic;
     edge.type = cudaGraphDependencyTypeProgrammatic;
+#if CUDART_VERSION < 13000
+    constexpr auto cudaGraphAddDependencies = cudaGraphAddDependencies_v2;  // its name there
+#endif
     check(cudaGraphAddDependencies(graph_, &before, &node, &edge, 1), "cudaGraphAddDependencies");
   }
-#else
+#else  // without an overlap
   void add_overlap(cudaGraphNode_t before, cudaGraphNode_t node) {
     check(cudaGraphAddDependencies(graph_, &before, &node, 1), "cudaGraphAddDependencies");
   }
