@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from evolution import environment, planner, sample, small
 from squishnative.evolve.budget import Budget
 from squishnative.evolve.clusters import genome_of
 from squishnative.evolve.compact import compact
-from squishnative.evolve.offspring import Heredity, bear, draw, genome, mate
+from squishnative.evolve.offspring import Heredity, Sample, bear, draw, genome, gradients, mate
 from squishnative.train.dataset import Dataset
+from squishnative.train.network import Network
+from squishnative.train.run import prepare
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -53,6 +56,33 @@ class TestBirth:
         full = draw({"c": strength}, {"c": urge}, everywhere, {"c": 6}, still, rng)["c"].ravel()
         assert full.sum() == 6
         assert full[[0, 1, 2, 3, 5, 7]].all()
+
+    def test_the_gradient_of_many_images_is_that_of_their_parts(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And they never are in memory at once."""
+        spec = small()
+        rng = np.random.default_rng(0)
+        shape = (64, 3, spec.input.height, spec.input.width)
+        images = torch.from_numpy(rng.standard_normal(shape, np.float32))
+        classes = torch.from_numpy(rng.integers(0, 3, 64))
+        network = prepare(spec, images)
+        wanted = gradients(network, Sample(images, classes), 1)
+        seen: list[int] = []
+        run = Network.forward
+
+        def counted(self: Network, x: torch.Tensor) -> torch.Tensor:
+            seen.append(len(x))
+            return run(self, x)
+
+        monkeypatch.setattr(Network, "forward", counted)
+        twice = Sample(torch.cat([images, images]), torch.cat([classes, classes]))
+        found = gradients(network, twice, 1)
+        assert seen == [64, 64]
+        for name, strengths in wanted.items():
+            largest = strengths.max()
+            assert largest > 0
+            np.testing.assert_allclose(found[name], strengths, rtol=0, atol=1e-4 * largest)
 
     def test_nothing_comes_back_where_it_cannot_be(self) -> None:
         """Of filters that go, and of channels that nobody makes any more."""

@@ -367,6 +367,7 @@ def test_a_net_of_integers_is_made_once_for_all_batches(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     made: list[str] = []
+
     def counted(spec: NetSpec, *rest: Any) -> NetSpec:
         made.append("i8")
         return quantise(spec, *rest)

@@ -27,6 +27,8 @@ from squishnative.spec import NetSpec
 from squishnative.train.network import Network
 from squishnative.train.run import prepare
 
+_IMAGES_AT_ONCE = 64
+
 
 @dataclass(frozen=True)
 class Heredity:
@@ -170,11 +172,17 @@ def magnitudes(network: Network, width: int) -> Strengths:
 
 
 def gradients(network: Network, sample: Sample, width: int) -> Strengths:
-    """Of each cluster, the norm of the loss's gradient (RigL's criterion, Evci et al. 2020)."""
+    """Of each cluster, the norm of the loss's gradient (RigL's criterion, Evci et al. 2020).
+
+    In parts of a training batch's size, each with batch norms of its own: all at once would keep
+    gigabytes of activations.
+    """
     network.train()
     network.zero_grad()
-    loss = F.cross_entropy(network(sample.images), sample.classes)
-    loss.backward()
+    count = len(sample.images)
+    parts = max(1, count // _IMAGES_AT_ONCE)
+    for images, classes in zip(sample.images.chunk(parts), sample.classes.chunk(parts)):
+        (F.cross_entropy(network(images), classes, reduction="sum") / count).backward()
     found = {
         name: np.sqrt(sums(conv.weight.grad.square().numpy(), width))  # type: ignore[union-attr]
         for name, conv in network.named_convs()
