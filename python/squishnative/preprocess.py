@@ -91,6 +91,11 @@ def readable_formats() -> list[str]:
     return [name for name in _FORMATS if name in Image.OPEN]  # an older Pillow lacks some
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is one that systems and editors leave beside images."""
+    return name == "__MACOSX" or (name.startswith(".") and name != "..")
+
+
 def photo_suffixes() -> set[str]:
     """The suffixes of image files that are read: ".jpg" and so on, in small letters."""
     suffixes = Image.registered_extensions()  # loads Pillow's plug-ins

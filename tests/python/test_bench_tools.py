@@ -16,7 +16,8 @@ import pytest
 import squishnative
 from squishnative import nets as shipped
 from squishnative.spec import Conv, FloatArray, NetSpec
-from squishnative.train.dataset import Dataset
+from squishnative.train.dataset import read_dataset
+from squishnative.train.run import read_net
 
 ROOT = Path(__file__).parents[2]
 SHAPES = ROOT / "tools" / "bench" / "shapes" / "small.txt"
@@ -349,12 +350,23 @@ def test_compare_refuses_another_net(net_file: Path, monkeypatch: pytest.MonkeyP
 class TestPhotographs:
     """compare.py --data: what engines say of photographs, beside how fast."""
 
+    @pytest.mark.parametrize("margin", [0, 10])
     def test_right_ones_are_counted(
-        self, ancestor: Path, pictures: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
+        self,
+        ancestor: Path,
+        pictures: Path,
+        margin: int,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        with squishnative.load(ancestor) as net:
+        spec = read_net(str(ancestor))
+        spec.input.resize = spec.input.height + margin
+        file = tmp_path / "net.squish"
+        spec.save(file)
+        data = read_dataset(pictures, spec.input)
+        with squishnative.load(file) as net:
             labels = net.infer(data.val.images).argmax(1)
-        assert data.val.images.shape[1:3] == net.input_shape[1:], "no margin: as the engine sees it"
+        assert data.val.images.shape[1:3] == net.input_shape[1:], "as the engine sees it"
         right = (labels == data.val.classes).mean()
 
         def same_net(task: peers.Task) -> peers.Run:
@@ -364,7 +376,20 @@ class TestPhotographs:
 
         monkeypatch.setattr(compare, "PEERS", {"peer": same_net})
         monkeypatch.setattr(compare, "version", lambda _: "1")
-        result = compare.compare([ancestor], 4, 1, 0, ["peer"], str(pictures))
+        seen: list[FloatArray] = []
+        views = compare._read_photographs
+
+        def watched(*arguments: Any) -> compare.Photographs:
+            found = views(*arguments)
+            seen.append(found.others)
+            return found
+
+        monkeypatch.setattr(compare, "_read_photographs", watched)
+        result = compare.compare([file], 4, 1, 0, ["peer"], str(pictures))
+        (others,) = seen
+        pixels = data.val.images.astype(np.float32).transpose(0, 3, 1, 2) / 255
+        mean, std = (np.reshape(v, (-1, 1, 1)) for v in (spec.input.mean, spec.input.std))
+        np.testing.assert_allclose(others, (pixels - mean) / std, atol=1e-5)
         assert [entry.accuracy for entry in result.entries] == [right] * 2
         assert result.markdown().count(f", {100 * right:.2f} % |") == 2
 

@@ -105,7 +105,10 @@ def test_a_folder_without_photos_is_an_error(net_file: Path, tmp_path: Path) -> 
 
 
 def test_folders_give_photos_only(net_file: Path, photos: Path) -> None:
-    """Not what Pillow reads besides, and no folder that is named like a photo."""
+    """Not what Pillow reads besides or systems leave, and no folder named like a photo."""
+    (photos / "._a.png").write_bytes(b"of a Mac")
+    (photos / "__MACOSX").mkdir()
+    (photos / "__MACOSX" / "a.png").write_bytes(b"of a Mac")
     for name in ("paper.pdf", "drawing.eps", "film.mpg", "data.h5", "scan.fits"):
         (photos / name).write_bytes(b"no photo")
     (photos / "folder.jpg").mkdir()

@@ -140,6 +140,10 @@ def test_zeros_are_not_stored(tmp_path: Path) -> None:
         state[name] = tensor
     torch.save(state, tmp_path / "sparse.pth")
     dense = convert(tmp_path / "dense.pth", tmp_path / "dense.squish").bytes
+    before = (tmp_path / "dense.pth").read_bytes()
+    with pytest.raises(ValueError, match=r"dense\.pth': the name of a checkpoint, wanted one"):
+        convert(tmp_path / "dense.pth", tmp_path / "dense.pth")
+    assert (tmp_path / "dense.pth").read_bytes() == before
     sparse = convert(tmp_path / "sparse.pth", tmp_path / "sparse.squish").bytes
     assert sparse < 0.2 * dense
 

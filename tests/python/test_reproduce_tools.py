@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,6 +58,34 @@ def test_a_run_that_was_begun_is_continued(tmp_path: Path) -> None:
     assert "--resume" not in make.command(experiment, tmp_path, tmp_path)
     (folder / "checkpoint.pt").write_bytes(b"")
     assert "--resume" in make.command(experiment, tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(("status", "family"), [(1, True), (1, False), (2, True)])
+def test_a_family_that_missed_its_budget_does_not_end_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, family: bool
+) -> None:
+    calls: list[list[str]] = []
+
+    def ended(line: list[str]) -> subprocess.CompletedProcess[bytes]:
+        calls.append(line)
+        return subprocess.CompletedProcess(line, status)
+
+    monkeypatch.setattr(subprocess, "run", ended)
+    first, *others = make.chosen("cifar10*")
+    assert others
+    for experiment in (first, *others):
+        (tmp_path / experiment.name / "family").mkdir(parents=True)
+        if family:
+            (tmp_path / experiment.name / "family" / "0.json").write_text("{}", encoding="utf-8")
+    options = [str(tmp_path), "--data", str(tmp_path), "--only", "cifar10*"]
+    monkeypatch.setattr(sys, "argv", ["make.py", *options])
+    if status == 1 and family:
+        make.main()
+        assert len(calls) == 1 + len(others)
+    else:
+        with pytest.raises(SystemExit, match=f"{first.name} failed"):
+            make.main()
+        assert len(calls) == 1
 
 
 @pytest.mark.slow

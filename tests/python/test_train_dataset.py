@@ -335,6 +335,18 @@ class TestRefuses:
         with pytest.raises(DatasetError, match=rf"data\.tar\.{suffix}: "):
             read_dataset(file, SPEC)
 
+    @pytest.mark.parametrize("place", [0.3, 0.6, -8], ids=["early", "late", "checksum"])
+    def test_a_gzip_file_with_a_byte_that_fell_over(
+        self, folder: Path, tmp_path: Path, place: float
+    ) -> None:
+        """Whose tar file may still look whole, but for some images' pixels."""
+        file = tar_of(folder, tmp_path / "data.tar.gz", "w:gz")
+        content = bytearray(file.read_bytes())
+        content[int(place * len(content)) if place > 0 else int(place)] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(DatasetError, match=r"data\.tar\.gz: "):
+            read_dataset(file, SPEC)
+
     def test_a_zstandard_file_that_ends_early(self, folder: Path, tmp_path: Path) -> None:
         zstandard = pytest.importorskip("zstandard")
         whole = zstandard.compress(tar_of(folder, tmp_path / "data.tar", "w").read_bytes())

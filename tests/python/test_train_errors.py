@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from pictures import SIZE
+from squishnative import nets
 from squishnative.cli.main import app
 from squishnative.train import pretrained
 from squishnative.train.architecture import squeezenet
 from squishnative.train.dataset import Dataset
 from squishnative.train.folders import alone_in
 from squishnative.train.recipe import Recipe
-from squishnative.train.run import begin, train
+from squishnative.train.run import begin, initial_net, read_net, train
 from training import settings, trainer_of
 from typer.testing import CliRunner
 
@@ -91,6 +93,19 @@ def test_another_net_than_the_run_began_with(pictures: Path, data: Dataset, tmp_
     squeezenet("1.1", 3, width=0.5).save(init)
     with pytest.raises(ValueError, match=r"--init '.*' is sha256 .*; the run began with sha256"):
         train(run, lambda _: None, data=data)
+
+
+def test_photographs_that_do_not_fill_the_net(pictures: Path) -> None:
+    for resize in (1, SIZE - 1):
+        with pytest.raises(ValueError, match=f"resize: got {resize}, wanted 0 or at least the"):
+            initial_net(replace(settings(pictures), resize=resize))
+    assert initial_net(replace(settings(pictures), resize=0)).input.resize == 0
+
+
+def test_a_net_of_the_package_by_its_name() -> None:
+    (name, *_) = nets.names()
+    assert read_net(name).labels == read_net(nets.path_of(name)).labels
+    assert nets.path_of(name) != name
 
 
 def test_hints_without_a_teacher(pictures: Path) -> None:
@@ -219,6 +234,8 @@ def test_weights_of_torchvision_that_are_others(published: Path) -> None:
         (["--data", "d", "--init", "net.pth", "--width", "2"], "the net of --init has its own"),
         (["--data", "d", "--init", "net.pth", "--version", "1.0"], "the net of --init has its own"),
         (["--data", "d", "--init", "torchvision", "--width", "2"], "--init has its own"),
+        (["--data", "d", "--distillation", "0.9"], "--distillation: is of a --teacher"),
+        (["--data", "d", "--temperature", "7"], "--temperature: is of a --teacher"),
     ],
 )
 def test_options_that_contradict(options: list[str], message: str, tmp_path: Path) -> None:

@@ -214,7 +214,9 @@ class Photographs:
 
 
 def _read_photographs(data: str, net: Path) -> Photographs:
-    from squishnative.train.dataset import read_dataset  # takes seconds, and wants PyTorch
+    import torch  # takes seconds
+    from squishnative.train.augment import normalise
+    from squishnative.train.dataset import read_dataset
     from squishnative.train.geometry import as_input
     from squishnative.train.run import read_net
 
@@ -229,7 +231,7 @@ def _read_photographs(data: str, net: Path) -> Photographs:
     pixels = np.rint((views * std + mean) * 255)
     return Photographs(
         pixels.clip(0, 255).astype(np.uint8),
-        as_input(found.val.images, spec).numpy(),
+        normalise(torch.from_numpy(found.val.images).permute(0, 3, 1, 2).float(), spec).numpy(),
         found.val.classes,
     )
 

@@ -43,8 +43,8 @@ def results(runs: Path, cpu: str) -> str:
         name: timed(runs / name) for name in TITLES if any((runs / name).glob("family/*.json"))
     }
     parts = [
-        f"Latency: one image, one thread of {cpu}, in what the engine's forecast says is faster; "
-        "the median of calls, all nets of a family in turn."
+        f"Latency: one image, one thread of {cpu}, float32 arithmetic; the median of calls, all "
+        "nets of a family in turn."
     ]
     parts += [_against_the_paper(families)]
     for name, summary in families.items():
@@ -68,7 +68,10 @@ def results(runs: Path, cpu: str) -> str:
 def timed(run: Path) -> Summary:
     """The run with latencies that compare, whatever the machine did while it was evolved."""
     summary = summarise(run)
-    nets = {m.individual.name: load(run / f"{m.individual.name}.squish") for m in summary.shown}
+    nets = {
+        m.individual.name: load(run / f"{m.individual.name}.squish", storage="f32")
+        for m in summary.shown
+    }
     images = {
         name: np.zeros((1, *net.input_shape[1:], net.input_shape[0]), np.uint8)
         for name, net in nets.items()

@@ -11,7 +11,9 @@ def demo(
         Path,
         typer.Option("--output", "-o", help="Folder for the nets, the report and some images."),
     ] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of the split and the training.")
+    ] = 0,
 ) -> None:
     """Trains a small net, runs it and evolves it.
 

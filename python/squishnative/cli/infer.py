@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from squishnative.cli.messages import one_line
 from squishnative.cli.parameters import Device, Isa, NetFile, Storage, Threads
 from squishnative.net import Net, load
-from squishnative.preprocess import photo_suffixes
+from squishnative.preprocess import is_hidden, photo_suffixes
 from squishnative.ranking import Prediction
 
 MANY_FILES = 16  # from here on a progress bar is worth its lines
@@ -82,9 +82,10 @@ def infer(
 
 
 def find_photos(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files as they are named; of folders, all below that have the suffix of an image, sorted.
+    """Files as they are named; of folders, all below with the suffix of an image, sorted.
 
-    Raises ValueError on a folder without photos.
+    Without hidden ones, which systems leave beside images. Raises ValueError on a folder that has
+    none.
     """
     suffixes = photo_suffixes()
     for path in paths:
@@ -92,7 +93,8 @@ def find_photos(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
             continue
         below = (file for file in path.rglob("*") if file.suffix.lower() in suffixes)
-        found = sorted(file for file in below if file.is_file())
+        seen = (f for f in below if not any(map(is_hidden, f.relative_to(path).parts)))
+        found = sorted(file for file in seen if file.is_file())
         if not found:
             raise ValueError(f"'{path}': a folder without photos")
         yield from found

@@ -117,6 +117,9 @@ def train(
         for name in ("width",) if fetched or init is None else ("version", "width"):
             if init is not None and given(context, name):
                 raise typer.BadParameter("the net of --init has its own", param_hint=f"--{name}")
+        for name in ("distillation", "temperature"):
+            if teacher is None and given(context, name):
+                raise typer.BadParameter("is of a --teacher", param_hint=f"--{name}")
         if fetched:
             init = pretrained(version)
         recipe = Recipe(

@@ -52,6 +52,8 @@ def convert(
     Raises ConvertError (a ValueError) on a checkpoint that is no such net, ValueError on a bad
     argument, OSError where a file cannot be read or written.
     """
+    if Path(output).suffix.lower() in SUFFIXES:  # it may be this checkpoint
+        raise ValueError(f"'{output}': the name of a checkpoint, wanted one that ends in .squish")
     conversion = read(
         checkpoint,
         labels=labels,

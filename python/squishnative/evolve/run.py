@@ -25,7 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Optional
 
-from squishnative import __version__
+from squishnative import __version__, nets
 from squishnative.evolve.budget import BYTES, Planner
 from squishnative.evolve.clusters import genome_of
 from squishnative.evolve.compact import compact
@@ -125,6 +125,7 @@ def missed(folder: Path) -> list[str]:
             said.append(
                 f"no net takes at most {format_seconds(settings.max_seconds)} an image: the "
                 f"fastest takes {format_seconds(fastest.seconds)} as it was measured, "
+                f"{100 * (fastest.seconds / settings.max_seconds - 1):.2g} % more, "
                 f"{format_seconds(fastest.seconds_predicted)} by the forecast"
             )
     return said
@@ -168,7 +169,7 @@ class _Run:
             raise ValueError(
                 f"the ancestor's classes are {ancestor.labels}, the data's {dataset.labels}"
             )
-        known = {"the ancestor's file is": digest_of_file(settings.ancestor)}
+        known = {"the ancestor's file is": digest_of_file(nets.path_of(settings.ancestor))}
         check_inputs(folder, {**inputs_of(settings.data, dataset), **known})
         train, held_out = hold_out(dataset.train, settings.held_out, settings.seed)
         seen = seen_by_the_engine(held_out.images, ancestor.input)

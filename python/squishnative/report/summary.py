@@ -11,7 +11,7 @@ from squishnative.evolve.clusters import members, sums
 from squishnative.evolve.individual import Individual
 from squishnative.evolve.selection import beats
 from squishnative.evolve.settings import Settings
-from squishnative.spec import Conv, ConvSpec, NetSpec
+from squishnative.spec import ConvSpec, NetSpec
 from squishnative.train.run import read_net
 
 IMAGENET_CLASSES = 1000
@@ -138,9 +138,8 @@ def factors_of(
     individual: Individual, spec: NetSpec, ancestor_bytes: int, ancestor: NetSpec
 ) -> Factors:
     """The whole way from the 1000-class net to this file, cut into steps. spec: what it holds."""
-    head = ancestor.layers[-2]
-    assert isinstance(head, Conv)
-    more = (IMAGENET_CLASSES - head.conv.out_channels) * (head.conv.in_channels + 1)
+    *_, (_, head) = (named for layer in ancestor.layers for named in layer.named_convs())
+    more = (IMAGENET_CLASSES - head.out_channels) * (head.in_channels + 1)
     needed, stored, shipped = 4 * live_weights(spec), individual.bytes["f32"], individual.dtype
     compressed = len(spec.to_bytes(shipped)) / len(spec.to_bytes(shipped, compress=False))
     return Factors(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import sys
 import tarfile
+import zlib
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Optional, Union
+from typing import BinaryIO, Optional, Union, cast
 
-from squishnative.preprocess import photo_suffixes
+from squishnative.preprocess import is_hidden, photo_suffixes
 
 IMAGE_SUFFIXES = frozenset(photo_suffixes())
+_MEBIBYTE = 1 << 20
 VAL_NAMES = ("val", "valid", "validation", "test")
 SPLIT_NAMES = frozenset(("train", *VAL_NAMES))
 
@@ -80,7 +84,7 @@ def _add_files(tree: Tree, folder: Path, parts: Parts, above: frozenset[Path]) -
         raise
     for name in names:
         path, inside = folder / name, (*parts, name)
-        if _is_hidden(name):
+        if is_hidden(name):
             continue
         if os.path.isdir(path):  # Path's raises where it may not look
             tree.add_folder(inside)
@@ -96,14 +100,15 @@ def _add_members(tree: Tree, root: Path) -> None:
     trouble = "neither a folder nor a tar file, or one cut short"
     with root.open("rb") as file:
         try:
-            with tarfile.open(
-                fileobj=_decompressed(file, root), mode="r|*", tarinfo=_Member
-            ) as archive:
+            stream = _decompressed(file, root)
+            with tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Member) as archive:
                 trouble = "the archive is damaged or cut short"
                 for member in archive:
                     parts = _parts(member.name)
                     if parts is not None and not SPLIT_NAMES.isdisjoint(parts):
                         _add_member(tree, archive, member, parts)
+            while stream is not file and stream.read(_MEBIBYTE):
+                pass  # a checksum is at the end
         except _damage() as error:
             raise DatasetError(f"{root}: {trouble}: {error}") from None
 
@@ -143,12 +148,7 @@ class _Member(tarfile.TarInfo):
 def _parts(name: str) -> Optional[Parts]:
     """None of a hidden name."""
     parts = PurePosixPath(name.lstrip("/")).parts
-    return None if any(_is_hidden(part) for part in parts) else parts
-
-
-def _is_hidden(name: str) -> bool:
-    """What systems and editors leave beside images."""
-    return name == "__MACOSX" or (name.startswith(".") and name != "..")
+    return None if any(is_hidden(part) for part in parts) else parts
 
 
 def _suffix(parts: Parts) -> str:
@@ -158,11 +158,13 @@ def _suffix(parts: Parts) -> str:
 def _damage() -> tuple[type[Exception], ...]:
     """What reading a damaged archive raises."""
     zstandard = sys.modules.get("zstandard")
-    errors = (tarfile.TarError, EOFError)
+    errors = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
     return errors if zstandard is None else (*errors, zstandard.ZstdError)
 
 
-def _decompressed(file: BinaryIO, path: Path) -> BinaryIO:
+def _decompressed(file: io.BufferedReader, path: Path) -> BinaryIO:
+    if file.peek(2)[:2] == b"\x1f\x8b":
+        return cast("BinaryIO", gzip.GzipFile(fileobj=file))  # tarfile's own does not check the sum
     if path.suffix.lower() != ".zst":
         return file
     try:

@@ -21,7 +21,7 @@ from typing import Any, Optional
 import numpy as np
 import torch
 
-from squishnative import __version__
+from squishnative import __version__, nets
 from squishnative.convert import read
 from squishnative.convert.checkpoint import default_resize
 from squishnative.net import load
@@ -177,10 +177,14 @@ def _train(
 
 
 def _inputs(settings: Settings, dataset: Dataset) -> dict[str, str]:
-    nets = {"--init": settings.init, "--teacher": settings.teacher}
+    paths = {"--init": settings.init, "--teacher": settings.teacher}
     return {
         **inputs_of(settings.data, dataset),
-        **{f"{what} '{p}' is": digest_of_file(p) for what, p in nets.items() if p is not None},
+        **{
+            f"{what} '{p}' is": digest_of_file(nets.path_of(p))
+            for what, p in paths.items()
+            if p is not None
+        },
     }
 
 
@@ -206,15 +210,20 @@ def initial_net(settings: Settings) -> NetSpec:
     size, resize = settings.size, settings.resize
     if resize is None:
         resize = default_resize(size, size)
+    elif 0 < resize < size:
+        raise ValueError(f"resize: got {resize}, wanted 0 or at least the size, {size}")
     spec.input = replace(spec.input, height=size, width=size, resize=resize)
     return spec
 
 
 def read_net(path: str) -> NetSpec:
-    """A `.squish` file, or what the converter reads. Raises ValueError on what is no net.
+    """A net of the package by its name, a `.squish` file, or what the converter reads.
+
+    Raises ValueError on what is no net.
 
     Without activations: the nets that training and evolution make of it have others.
     """
+    path = nets.path_of(path)
     if path.endswith(".squish"):
         return NetSpec.from_model(load(path).model).in_floats()
     return read(path).net
