@@ -125,9 +125,12 @@ class TestRun:
     def test_a_killed_run_comes_to_the_same_family(
         self, pictures: Path, data: Dataset, ancestor: Path, tmp_path: Path
     ) -> None:
-        begin(tmp_path / "whole", settings(pictures, ancestor))
+        # With what goes along from one individual to the next in memory.
+        recipe = Recipe(epochs=1, batch=12, views=2, hints=1.0)
+        asked = settings(pictures, ancestor, recipe=recipe)
+        begin(tmp_path / "whole", asked)
         shipped = evolve(tmp_path / "whole", lambda _: None, data=data)
-        begin(tmp_path / "killed", settings(pictures, ancestor))
+        begin(tmp_path / "killed", asked)
         # Another machine's times would be another run's: its environment is part of it.
         measured = (tmp_path / "whole" / "environment.json").read_text(encoding="utf-8")
         (tmp_path / "killed" / "environment.json").write_text(measured, encoding="utf-8")

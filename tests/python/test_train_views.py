@@ -56,6 +56,21 @@ def test_views_are_counted_in_a_circle(data: Dataset) -> None:
     assert not torch.equal(first, second)
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["views", "fresh"])
+def test_crops_are_the_same_in_mixed_precision(data: Dataset, kept: bool) -> None:
+    """bfloat16 coordinates moved them by up to half a pixel, and who asked first mattered."""
+
+    def crops() -> torch.Tensor:
+        if kept:
+            return views_of(data, Looker()).take(0, torch.arange(len(data.train)))[0]
+        generator, images = torch.Generator().manual_seed(1), torch.from_numpy(data.train.images)
+        return augment(images, (SIZE, SIZE), Recipe(), generator)
+
+    wanted = crops()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(crops(), wanted)
+
+
 def test_images_are_those_that_were_chosen(data: Dataset) -> None:
     views = views_of(data, Looker())
     everyone, _ = views.take(0, torch.arange(len(data.train)))

@@ -26,7 +26,18 @@ def normalise(pixels: torch.Tensor, spec: InputSpec) -> torch.Tensor:
 def augment(
     images: torch.Tensor, size: tuple[int, int], recipe: Recipe, generator: torch.Generator
 ) -> torch.Tensor:
-    """(N, H, W, C) uint8 -> (N, C, *size) float32 on the scale 0..255, randomly transformed."""
+    """(N, H, W, C) uint8 -> (N, C, *size) float32 on the scale 0..255, randomly transformed.
+
+    In float32 wherever it is called: in autocast `affine_grid` would put bfloat16 pixels where they
+    are not, by up to half a pixel at the border of 200.
+    """
+    with torch.autocast(images.device.type, enabled=False):
+        return _augment(images, size, recipe, generator)
+
+
+def _augment(
+    images: torch.Tensor, size: tuple[int, int], recipe: Recipe, generator: torch.Generator
+) -> torch.Tensor:
     count = len(images)
 
     def uniform(low: float, high: float) -> torch.Tensor:

@@ -62,6 +62,11 @@ class Views:
         return self._eaten(view.crops[chosen]), taught
 
     def _make(self, number: int) -> _View:
+        # Who asks first must not matter, and some who do are in autocast.
+        with torch.autocast(torch.device(self._device).type, enabled=False):
+            return self._cut(number)
+
+    def _cut(self, number: int) -> _View:
         generator = torch.Generator().manual_seed(mix(self._seed, number))
         size = crop_size(self._spec, self._recipe)
         crops, taught = [], []  # type: list[torch.Tensor], list[Taught]
