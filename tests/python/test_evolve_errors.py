@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from evolution import environment, settings
+from squishnative.cli.main import app
 from squishnative.evolve.run import begin, evolve, young
 from squishnative.train.dataset import Dataset
 from squishnative.train.run import read_net
 from test_evolve_run import kill_after_one
+from typer.testing import CliRunner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -158,3 +160,19 @@ class TestRefuses:
         )
         with pytest.raises(ValueError, match="run format 3"):
             evolve(tmp_path, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--cluster-factor", "0.1"], "--cluster-factor: is of --strategy paper"),
+        (["--cluster", "kernel"], "--cluster: is of --strategy paper"),
+        (["--family", "2", "--max-bytes", "50kB"], "--family: not beside several --max-bytes"),
+    ],
+)
+def test_options_that_would_do_nothing(options: list[str], message: str, tmp_path: Path) -> None:
+    wanted = ["--data", "d", "--ancestor", "net.squish", "--max-bytes", "100kB"]
+    done = CliRunner().invoke(app, ["evolve", "-o", str(tmp_path / "run"), *wanted, *options])
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+    assert not (tmp_path / "run").exists()

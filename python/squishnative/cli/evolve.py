@@ -28,7 +28,7 @@ from squishnative.cli.parameters import (
     TorchThreads,
     Views,
 )
-from squishnative.cli.training import Epochs, interruptible, refuse_beside_resume
+from squishnative.cli.training import Epochs, given, interruptible, refuse_beside_resume
 
 _UNITS = {
     "bytes": {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "kib": 1024, "mib": 1024**2},
@@ -177,6 +177,13 @@ def evolve(
                 raise typer.BadParameter("wanted with a new run", param_hint=option)
         if strategy != "paper" and not max_bytes and max_latency is None:
             raise typer.BadParameter("wanted, or --max-latency, or both", param_hint="--max-bytes")
+        for name in ("cluster_factor", "synapse_factor", "cluster", "truncate_below"):
+            if strategy != "paper" and given(context, name):
+                option = "--" + name.replace("_", "-")
+                raise typer.BadParameter("is of --strategy paper", param_hint=option)
+        if len(max_bytes or []) > 1 and given(context, "family"):
+            wanted = "not beside several --max-bytes, which ship a net each"
+            raise typer.BadParameter(wanted, param_hint="--family")
         latency = None
         if max_latency is not None:
             latency = _parse(max_latency, "seconds", "--max-latency")

@@ -1,6 +1,6 @@
 """Labels and preprocessing as the string pairs that ONNX and safetensors files carry.
 
-The exporter writes them and the converter reads them back: nothing is lost on the way out and in.
+The exporter writes them and the converter reads them back.
 """
 
 from __future__ import annotations
