@@ -37,7 +37,7 @@ def test_features_that_never_move_teach_nothing() -> None:
     assert hints(own, taught).item() == pytest.approx(0, abs=1e-6)
 
 
-def taught_trainer(data: Dataset, hints: float) -> Trainer:
+def taught_trainer(data: Dataset, hints: float, seed: int = 1) -> Trainer:
     """One whose teacher knows what the labels say: a net that was trained on them."""
     parent = trainer_of(data)
     for _ in range(4):
@@ -45,7 +45,7 @@ def taught_trainer(data: Dataset, hints: float) -> Trainer:
     trainer = trainer_of(data, seed=1)
     teacher = teacher_of(parent.averaged.to_spec(), "cpu", features=True)
     recipe = Recipe(epochs=6, batch=12, lr=0.02, distillation=1.0, hints=hints, views=2)
-    return Trainer(trainer.network, data.train, recipe, 1, teacher)
+    return Trainer(trainer.network, data.train, recipe, seed, teacher)
 
 
 def missed(trainer: Trainer) -> float:
@@ -59,13 +59,16 @@ def missed(trainer: Trainer) -> float:
 
 
 def test_pull_features_towards_the_teachers(data: Dataset) -> None:
-    without, hinted = taught_trainer(data, 0.0), taught_trainer(data, 3.0)
-    begun = missed(hinted)
-    for _ in range(6):
-        without.run_epoch()
-        hinted.run_epoch()
-    assert missed(hinted) < 0.9 * missed(without)
-    assert missed(hinted) < begun
+    """On the mean of some seeds: of so few steps one may tell little."""
+    seeds = range(4)
+    without, hinted = ([taught_trainer(data, h, seed) for seed in seeds] for h in (0.0, 3.0))
+    begun = [missed(trainer) for trainer in hinted]
+    for trainer in (*without, *hinted):
+        for _ in range(6):
+            trainer.run_epoch()
+    ended = [missed(trainer) for trainer in hinted]
+    assert sum(ended) < 0.9 * sum(missed(trainer) for trainer in without)
+    assert all(after < before for after, before in zip(ended, begun))
 
 
 def test_are_part_of_the_state(data: Dataset) -> None:
