@@ -76,8 +76,9 @@ void print_labels(const std::string& path, const std::vector<float>& logits, con
   std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), size_t{0});
   const auto count = std::min(order.size(), static_cast<size_t>(k));
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
-                    [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  std::partial_sort(
+      order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
+      [&](size_t a, size_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
   const double largest = logits[order[0]];
   double sum = 0;
   for (const float logit : logits) sum += std::exp(logit - largest);
