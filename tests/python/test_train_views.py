@@ -58,7 +58,7 @@ def test_views_are_counted_in_a_circle(data: Dataset) -> None:
 
 @pytest.mark.parametrize("kept", [True, False], ids=["views", "fresh"])
 def test_crops_are_the_same_in_mixed_precision(data: Dataset, kept: bool) -> None:
-    """bfloat16 coordinates moved them by up to half a pixel, and who asked first mattered."""
+    """Coordinates in bfloat16 moved them, and who asked first mattered."""
 
     def crops() -> torch.Tensor:
         if kept:

@@ -29,7 +29,7 @@ def augment(
     """(N, H, W, C) uint8 -> (N, C, *size) float32 on the scale 0..255, randomly transformed.
 
     In float32 wherever it is called: in autocast `affine_grid` would put bfloat16 pixels where they
-    are not, by up to half a pixel at the border of 200.
+    are not, by up to 0.36 of 200.
     """
     with torch.autocast(images.device.type, enabled=False):
         return _augment(images, size, recipe, generator)
