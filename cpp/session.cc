@@ -6,6 +6,7 @@
 
 #include "backend.h"
 #include "cpu/forecast.h"
+#include "float_environment.h"
 #include "squish/error.h"
 
 namespace squish {
@@ -75,9 +76,14 @@ void check_count(int64_t count) {
   if (count < 1) throw InvalidArgument("batch: got " + std::to_string(count) + " images, must be at least 1");
 }
 
-void check_batch(const ImageBatch& input, const float* output) {
+void check_batch(const ImageBatch& input) {
   check_count(input.count);
-  if (input.data == nullptr || output == nullptr) throw InvalidArgument("batch: input or output is null");
+  if (input.data == nullptr) throw InvalidArgument("batch: input is null");
+}
+
+void check_batch(const ImageBatch& input, const float* output) {
+  check_batch(input);
+  if (output == nullptr) throw InvalidArgument("batch: output is null");
 }
 
 }  // namespace
@@ -97,6 +103,7 @@ struct Session::Impl {
 
 Session::Session(std::shared_ptr<const Model> model, const SessionOptions& asked) {
   if (!model) throw InvalidArgument("model: got none");
+  const DefaultFloatEnvironment environment;  // of packed weights and of the threads started here
   SessionOptions options = asked;
   check_device(asked);
   options.storage = storage_of(*model, asked);
@@ -112,12 +119,14 @@ Session& Session::operator=(Session&&) noexcept = default;
 
 void Session::run(const ImageBatch& input, float* output) {
   check_batch(input, output);
+  const DefaultFloatEnvironment environment;
   impl_->backend->prepare(input.height, input.width, input.count);
   impl_->backend->run(input, output, nullptr);
 }
 
 void Session::prepare(int height, int width, int64_t count) {
   check_count(count);
+  const DefaultFloatEnvironment environment;
   impl_->backend->prepare(height, width, count);
 }
 
@@ -126,6 +135,7 @@ std::optional<int> Session::device_number() const { return impl_->backend->devic
 void Session::enqueue(const ImageBatch& input, float* output, void* stream) {
   impl_->check_has_streams("enqueue");
   check_batch(input, output);
+  const DefaultFloatEnvironment environment;
   impl_->backend->enqueue(input, output, stream);
 }
 
@@ -162,10 +172,11 @@ std::vector<StepInfo> Session::profile(const ImageBatch& input, int iterations) 
   if (iterations < 1) {
     throw InvalidArgument("iterations: got " + std::to_string(iterations) + ", must be at least 1");
   }
+  check_batch(input);
+  const DefaultFloatEnvironment environment;
   std::vector<StepInfo> steps = explain(input.height, input.width);
   const Shape out = impl_->model->output_shape(input.height, input.width);
-  std::vector<float> output(static_cast<size_t>(std::max<int64_t>(input.count, 1) * out.elements()));
-  check_batch(input, output.data());
+  std::vector<float> output(static_cast<size_t>(input.count * out.elements()));
   for (StepInfo& step : steps) step.seconds = std::numeric_limits<double>::infinity();
   std::vector<double> seconds(steps.size());
   for (int i = 0; i < iterations; ++i) {

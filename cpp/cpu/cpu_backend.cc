@@ -67,7 +67,10 @@ void CpuBackend::reserve(const BoundPlan& bound) {
   }
 }
 
-void CpuBackend::prepare(int height, int width, int64_t /*count*/) { reserve(bound_plan(height, width)); }
+void CpuBackend::prepare(int height, int width, int64_t /*count*/) {
+  pool_.start_after_fork();
+  reserve(bound_plan(height, width));
+}
 
 int64_t CpuBackend::arena_bytes(int height, int width) {
   return bound_plan(height, width).plan.arena_floats * int64_t{sizeof(float)};

@@ -1,7 +1,18 @@
 #include "cpu/thread_pool.h"
 
+#include <unistd.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
 #include <string>
 #include <system_error>
+#include <thread>
+#include <vector>
 
 #include "squish/error.h"
 
@@ -21,9 +32,75 @@ void pause_cpu() {
 #endif
 }
 
+// Whether each thread may have a core of those that the caller is bound to (taskset, a container's set of CPUs).
+bool have_cores(int threads) {
+#if defined(__linux__)
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0)
+    return threads <= CPU_COUNT(&cores);  // fails beyond 1024
+#endif
+  const unsigned cores_of_machine = std::thread::hardware_concurrency();
+  return cores_of_machine == 0 || threads <= static_cast<int>(cores_of_machine);
+}
+
+}  // namespace
+
+class ThreadPool::Workers {
+ public:
+  explicit Workers(int count);
+  ~Workers() { stop(); }
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+
+  void run(Function function, void* body);
+
+ private:
+  template <typename Ready>
+  bool spin_until(Ready ready) const;
+  bool wait_for_job(uint32_t last_job);
+  void work(int worker);
+  void stop();
+
+  // Who spins on a core that another thread waits for keeps it from the work.
+  const int pauses_;
+  // A job is published by adding 1 to job_; each worker that has done it takes 1 from pending_.
+  Function function_ = nullptr;
+  void* body_ = nullptr;
+  std::atomic<uint32_t> job_{0};
+  std::atomic<int> pending_{0};
+  std::atomic<bool> stopping_{false};
+  // Workers that found nothing to do for a while sleep here.
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::thread> threads_;
+};
+
+ThreadPool::Workers::Workers(int count) : pauses_(have_cores(count + 1) ? kPauses : 0) {
+  try {
+    for (int worker = 1; worker <= count; ++worker) threads_.emplace_back([this, worker] { work(worker); });
+  } catch (const std::system_error& error) {
+    const size_t started = threads_.size() + 1;
+    stop();  // a thread that nobody joins would end the program
+    throw DeviceError("threads: got " + std::to_string(count + 1) + ", the system gives no more than " +
+                      std::to_string(started) + " (" + error.what() + ")");
+  } catch (...) {  // out of memory
+    stop();
+    throw;
+  }
+}
+
+void ThreadPool::Workers::stop() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
 template <typename Ready>
-bool spin_until(Ready ready) {
-  for (int i = 0; i < kPauses; ++i) {
+bool ThreadPool::Workers::spin_until(Ready ready) const {
+  for (int i = 0; i < pauses_; ++i) {
     if (ready()) return true;
     pause_cpu();
   }
@@ -34,38 +111,10 @@ bool spin_until(Ready ready) {
   return ready();
 }
 
-}  // namespace
-
-ThreadPool::ThreadPool(int threads) {
-  try {
-    for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
-  } catch (const std::system_error& error) {
-    const int started = size();
-    stop();  // a thread that nobody joins would end the program
-    throw DeviceError("threads: got " + std::to_string(threads) + ", the system gives no more than " +
-                      std::to_string(started) + " (" + error.what() + ")");
-  } catch (...) {  // out of memory
-    stop();
-    throw;
-  }
-}
-
-ThreadPool::~ThreadPool() { stop(); }
-
-void ThreadPool::stop() {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
-}
-
-void ThreadPool::run(Function function, void* body) {
-  if (workers_.empty()) return function(body, 0);
+void ThreadPool::Workers::run(Function function, void* body) {
   function_ = function;
   body_ = body;
-  pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  pending_.store(static_cast<int>(threads_.size()), std::memory_order_relaxed);
   {
     // The lock makes sure that a worker about to sleep sees the job or hears the notification.
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -79,7 +128,7 @@ void ThreadPool::run(Function function, void* body) {
 }
 
 // Waits until there is a job after last_job (true) or the pool ends (false).
-bool ThreadPool::wait_for_job(uint32_t last_job) {
+bool ThreadPool::Workers::wait_for_job(uint32_t last_job) {
   const auto ready = [&] { return job_.load(std::memory_order_acquire) != last_job || stopping_; };
   if (!spin_until(ready)) {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -88,11 +137,34 @@ bool ThreadPool::wait_for_job(uint32_t last_job) {
   return job_.load(std::memory_order_acquire) != last_job;
 }
 
-void ThreadPool::work(int worker) {
+void ThreadPool::Workers::work(int worker) {
   for (uint32_t job = 0; wait_for_job(job); ++job) {
     function_(body_, worker);
     pending_.fetch_sub(1, std::memory_order_release);
   }
+}
+
+ThreadPool::ThreadPool(int threads)
+    : size_(threads),
+      process_(::getpid()),
+      workers_(threads > 1 ? std::make_unique<Workers>(threads - 1) : nullptr) {}
+
+// Joining threads that are not there, or locking what one of them held, would wait for ever.
+ThreadPool::~ThreadPool() {
+  if (process_ != ::getpid()) static_cast<void>(workers_.release());
+}
+
+void ThreadPool::start_after_fork() {
+  if (size_ == 1 || process_ == ::getpid()) return;
+  auto own = std::make_unique<Workers>(size_ - 1);
+  static_cast<void>(workers_.release());
+  workers_ = std::move(own);
+  process_ = ::getpid();
+}
+
+void ThreadPool::run(Function function, void* body) {
+  if (size_ == 1) return function(body, 0);
+  workers_->run(function, body);
 }
 
 }  // namespace squish

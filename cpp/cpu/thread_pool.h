@@ -1,13 +1,10 @@
 // A session's own threads. Exactly as many as were asked for, the calling one included.
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
-#include <cstdint>
-#include <mutex>
-#include <thread>
+#include <sys/types.h>
+
+#include <memory>
 #include <type_traits>
-#include <vector>
 
 namespace squish {
 
@@ -15,11 +12,16 @@ class ThreadPool {
  public:
   // Throws DeviceError where the system does not give as many.
   explicit ThreadPool(int threads);
+  // In a child of fork() that did not call start_after_fork(), what its parent's threads used is left as it is.
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int size() const { return static_cast<int>(workers_.size()) + 1; }
+  int size() const { return size_; }
+
+  // fork() copies the pool but none of its threads: starts them in a child, and does nothing where they are. Throws as
+  // the constructor does.
+  void start_after_fork();
 
   // Calls task(worker) once on each thread, worker = 0 (the caller) .. size() - 1, and returns when all have ended.
   // Allocates nothing. The task must not throw. One thread at a time calls each().
@@ -32,22 +34,13 @@ class ThreadPool {
 
  private:
   using Function = void (*)(void*, int);
+  class Workers;
 
   void run(Function function, void* body);
-  void work(int worker);
-  void stop();
-  bool wait_for_job(uint32_t last_job);
 
-  // A job is published by adding 1 to job_; each worker that has done it takes 1 from pending_.
-  Function function_ = nullptr;
-  void* body_ = nullptr;
-  std::atomic<uint32_t> job_{0};
-  std::atomic<int> pending_{0};
-  std::atomic<bool> stopping_{false};
-  // Workers that found nothing to do for a while sleep here.
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<std::thread> workers_;
+  int size_;
+  pid_t process_;
+  std::unique_ptr<Workers> workers_;  // all but the caller
 };
 
 }  // namespace squish

@@ -145,11 +145,11 @@ TEST(Session, RejectsBadBatches) {
   };
   EXPECT_TRUE(throws<InvalidArgument>(running(empty, output.data()), "batch: got 0 images"));
   EXPECT_TRUE(throws<InvalidArgument>(running(negative, output.data()), "batch: got -1 images"));
-  EXPECT_TRUE(throws<InvalidArgument>(running(null, output.data()), "input or output is null"));
-  EXPECT_TRUE(throws<InvalidArgument>(running(input.batch(), nullptr), "input or output is null"));
+  EXPECT_TRUE(throws<InvalidArgument>(running(null, output.data()), "batch: input is null"));
+  EXPECT_TRUE(throws<InvalidArgument>(running(input.batch(), nullptr), "batch: output is null"));
   EXPECT_TRUE(throws<InvalidArgument>([&] { session.profile(input.batch(), 0); }, "iterations: got 0"));
   EXPECT_TRUE(throws<InvalidArgument>([&] { session.profile(empty, 1); }, "batch: got 0 images"));
-  EXPECT_TRUE(throws<InvalidArgument>([&] { session.profile(null, 1); }, "input or output is null"));
+  EXPECT_TRUE(throws<InvalidArgument>([&] { session.profile(null, 1); }, "batch: input is null"));
 }
 
 TEST(Session, RejectsSizesThatTheNetDoesNotAdmit) {

@@ -2,13 +2,16 @@
 
 #include <gtest/gtest.h>
 #if defined(__linux__)
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #endif
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <new>
 #include <string>
 #include <thread>
@@ -71,6 +74,39 @@ TEST(ThreadPool, WaitsForSlowWorkers) {
   });
   EXPECT_TRUE(done);
 }
+
+#if defined(__linux__)
+void bind_to(const cpu_set_t& cores) { ASSERT_EQ(sched_setaffinity(0, sizeof cores, &cores), 0); }
+
+// The fastest of a few, of jobs that do nothing.
+double seconds_a_job(ThreadPool& pool) {
+  constexpr int kRounds = 10, kJobs = 20;
+  double fastest = std::numeric_limits<double>::infinity();
+  for (int round = 0; round < kRounds; ++round) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int job = 0; job < kJobs; ++job) pool.each([](int) {});
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    fastest = std::min(fastest, took.count() / kJobs);
+  }
+  return fastest;
+}
+
+// Threads that share a core must give it away, not spin on it until the kernel takes it.
+TEST(ThreadPool, DoesNotSpinOnCoresThatItsThreadsWaitFor) {
+  cpu_set_t all, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+  if (CPU_COUNT(&all) < 2) GTEST_SKIP() << "needs two cores";
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  ThreadPool unaware(2);
+  unaware.each([&](int) { bind_to(one); });
+  const double spins = seconds_a_job(unaware);
+  ThreadPool aware(2);
+  const double yields = seconds_a_job(aware);
+  bind_to(all);
+  EXPECT_LT(yields, spins / 2);
+}
+#endif
 
 TEST(ThreadPool, EndsAtOnceAndWhileItsWorkersSleep) {
   for (int round = 0; round < 100; ++round) {

@@ -1,4 +1,5 @@
-// Runs a Model. One thread at a time calls a session; sessions side by side share nothing but the model.
+// Runs a Model. One thread at a time calls a session; sessions side by side share nothing but the model. The caller's way
+// of rounding and of treating denormal values changes no result.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,9 @@ struct SessionOptions {
   // in builds with CUDA, "cuda" and "cuda:1", ... Throws DeviceError where there is no such device.
   std::string device = "cpu";
   // Threads that compute, the calling one included; obeyed exactly. At least 1, and 1 on the other devices, which have
-  // no use for more. Results do not depend on it.
+  // no use for more. Results do not depend on it. More than the cores that the session's maker is bound to are slower than
+  // one. A child of fork() starts its own in its first run() or prepare(), provided that no thread was in a call of the
+  // session meanwhile.
   int threads = 1;
   // CPU instruction set: "avx512", "avx2", "neon", "scalar"; empty: $SQUISH_FORCE_ISA if set, else the best here.
   // Throws DeviceError when it is absent, InvalidArgument on other devices, which have none: nothing falls back in
@@ -145,7 +148,8 @@ class Session {
   const SessionOptions& options() const;
   const std::string& isa() const;  // "avx512", ...; "" on devices without one
 
-  // The plan for images of this size, one entry a step.
+  // The plan for images of this size, one entry a step. As run(), these three plan a size that is not one of those used
+  // last, which then is one.
   std::vector<StepInfo> explain(int height, int width);
   // The same with the time that each step took: the minimum over `iterations` runs of the batch.
   std::vector<StepInfo> profile(const ImageBatch& input, int iterations);
