@@ -16,11 +16,22 @@
 namespace squish {
 namespace {
 
-// What a chain of symbolic links ends at, there or not.
+// N of "/dev/fd/N", -1 of other paths.
+int named_descriptor(const std::string& path) {
+  constexpr size_t kMaxDigits = 9;
+  for (const std::string& folder : {std::string("/dev/fd/"), std::string("/proc/self/fd/")}) {
+    const std::string name = path.compare(0, folder.size(), folder) == 0 ? path.substr(folder.size()) : "";
+    const bool is_number = name.find_first_not_of("0123456789") == std::string::npos;
+    if (is_number && !name.empty() && name.size() <= kMaxDigits) return std::stoi(name);
+  }
+  return -1;
+}
+
+// What a chain of symbolic links ends at, there or not; or an open descriptor, whose link leads to words like "pipe:[7]".
 std::string followed(std::string path) {
   constexpr int kMaxLinks = 40;  // as Linux; a longer chain is a circle
   char target[PATH_MAX];
-  for (int k = 0; k < kMaxLinks; ++k) {
+  for (int k = 0; k < kMaxLinks && named_descriptor(path) < 0; ++k) {
     const ssize_t length = ::readlink(path.c_str(), target, sizeof target);
     if (length < 0) break;  // no link
     const std::string next(target, static_cast<size_t>(length));
@@ -50,17 +61,22 @@ bool write_and_close(int descriptor, const void* bytes, size_t size) {
 
 // A new file beside `path`, whose name no other thread and no other process has. -1 with errno set where there is none.
 int create_beside(const std::string& path, mode_t mode, std::string& beside) {
+  constexpr size_t kLongName = 200;  // of the 255 bytes that a name may have
   static std::atomic<unsigned> count{0};
+  const size_t folder = path.rfind('/') + 1;  // npos + 1 is 0
+  const std::string begin = path.size() - folder > kLongName ? path.substr(0, folder) + "squish" : path;
   int descriptor = -1;
   do {
-    beside = path + "." + std::to_string(::getpid()) + "-" + std::to_string(++count) + ".tmp";
+    beside = begin + "." + std::to_string(::getpid()) + "-" + std::to_string(++count) + ".tmp";
     descriptor = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   } while (descriptor < 0 && errno == EEXIST);  // left by a process of this number that died
   return descriptor;
 }
 
+// To what is no file; and to an open one at the place where its other writers are.
 bool write_in_place(const std::string& path, const void* bytes, size_t size) {
-  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  const int open_one = named_descriptor(path);
+  const int descriptor = open_one >= 0 ? ::dup(open_one) : ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   return descriptor >= 0 && write_and_close(descriptor, bytes, size);
 }
 
@@ -82,9 +98,10 @@ void replace_file(const std::string& path, const void* bytes, size_t size) {
   const std::string target = followed(path);
   struct stat old{};
   const bool exists = ::stat(target.c_str(), &old) == 0;
+  const bool in_place = named_descriptor(target) >= 0 || (exists && !S_ISREG(old.st_mode));
   const mode_t mode = exists ? old.st_mode & kPermissions : kNewFile;
-  const bool written = exists && !S_ISREG(old.st_mode) ? write_in_place(target, bytes, size)
-                                                       : write_and_rename(target, mode, bytes, size);
+  const bool written =
+      in_place ? write_in_place(target, bytes, size) : write_and_rename(target, mode, bytes, size);
   if (!written) throw IoError("write", path, errno);
 }
 

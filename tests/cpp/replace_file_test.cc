@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -100,6 +101,40 @@ TEST_F(ReplaceFile, WritesIntoPipes) {
   reader.join();
   EXPECT_EQ(got, text);
   EXPECT_TRUE(fs::is_fifo(at("pipe")));
+}
+
+// "/dev/stdout" of a program whose output goes to a file, too.
+TEST_F(ReplaceFile, WritesToOpenDescriptorsWhereTheyAre) {
+  FILE* file = std::fopen(at("net").c_str(), "w");
+  std::fputs("before, ", file);
+  std::fflush(file);
+  const std::string number = std::to_string(fileno(file));
+  fs::create_symlink("/dev/fd/" + number, at("link"));
+  replace("/dev/fd/" + number, "text");
+  replace(at("link"), ", by a link");
+  std::fputs(", after", file);
+  std::fclose(file);
+  EXPECT_EQ(content(at("net")), "before, text, by a link, after");
+  EXPECT_EQ(failure_of("/dev/fd/" + number), EBADF);
+}
+
+TEST_F(ReplaceFile, WritesToAShellsPipe) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  replace("/dev/fd/" + std::to_string(ends[1]), "text");
+  char got[5] = {};
+  EXPECT_EQ(::read(ends[0], got, sizeof got), 4);
+  EXPECT_STREQ(got, "text");
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST_F(ReplaceFile, TakesTheLongestNames) {
+  const std::string name(255, 'n');
+  replace(at(name.c_str()), "text");
+  EXPECT_EQ(content(at(name.c_str())), "text");
+  EXPECT_EQ(failure_of(at((name + "n").c_str())), ENAMETOOLONG);
+  EXPECT_EQ(files(), 1);
 }
 
 TEST_F(ReplaceFile, ThreadsDoNotMixTheirFiles) {
