@@ -22,9 +22,11 @@ def as_array(batch: Any) -> npt.NDArray[Any]:
     """The same memory as a C-contiguous array; a copy where it is not contiguous and aligned.
 
     batch: a NumPy array, a torch CPU tensor, or anything with `__dlpack__`, `__array_interface__`
-    or `__array__`. Raises TypeError for anything else, ValueError where the memory is a device's.
+    or `__array__`. Raises TypeError for anything else and for masked arrays, ValueError where the memory is a device's.
     """
     array = batch if isinstance(batch, np.ndarray) else _from_protocol(batch)
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("batch: got a masked array, wanted one without: .filled(value) makes it")
     if array.flags.c_contiguous and array.flags.aligned:
         return array
     return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"])

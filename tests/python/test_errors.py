@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,14 @@ def test_other_bytes_are_a_format_error_with_the_path(tmp_path: Path) -> None:
     path.write_text("not a net, but long enough to hold the header of one", encoding="utf-8")
     with pytest.raises(squishnative.FormatError, match=r"text\.squish"):
         squishnative.load(path)
+
+
+def test_a_name_that_is_not_utf8_is_in_the_message(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.squish")
+    Path(path).write_bytes(bytes(100))
+    with pytest.raises(squishnative.FormatError) as caught:
+        squishnative.load(path)
+    assert path in str(caught.value)
 
 
 def test_a_later_version_is_refused_naming_both(net_file: Path, tmp_path: Path) -> None:

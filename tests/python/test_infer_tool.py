@@ -95,6 +95,18 @@ def test_as_is_takes_images_as_they_are(squish_infer: Path, tmp_path: Path) -> N
     assert (got == pixels).all()
 
 
+def test_refuses_nets_of_huge_images_before_it_makes_one(
+    squish_infer: Path, tmp_path: Path
+) -> None:
+    image = InputSpec(3, 65535, 65535, (0.0,) * 3, (1.0,) * 3, 0, "bilinear")
+    conv = ConvSpec(np.ones((1, 3, 1, 1), np.float32), np.zeros(1, np.float32), relu=False)
+    NetSpec(image, [Conv("only", INPUT, conv)]).save(tmp_path / "net.squish")
+    random_image(1).save(tmp_path / "image.ppm")
+    done = run(squish_infer, tmp_path / "net.squish", tmp_path / "image.ppm")
+    assert done.returncode == 2
+    assert "its input has 65535x65535 pixels" in done.stderr
+
+
 def test_takes_folders_and_standard_input(squish_infer: Path, tmp_path: Path) -> None:
     net_file = save_identity(tmp_path / "net.squish")
     folder = tmp_path / "images"

@@ -115,6 +115,11 @@ def test_torch_tensors_with_the_negative_bit_keep_their_sign(net: Net) -> None:
     np.testing.assert_array_equal(net.infer(negative), net.infer(batch))
 
 
+def test_masked_arrays_are_refused(net: Net) -> None:
+    with pytest.raises(TypeError, match="got a masked array"):
+        net.infer(np.ma.masked_greater(floats(1), 0))
+
+
 def test_contiguous_input_is_not_copied(net: Net) -> None:
     batch, out = floats(64), np.empty((64, CLASSES), np.float32)
     assert as_array(batch) is batch

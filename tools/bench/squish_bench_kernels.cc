@@ -23,7 +23,8 @@ namespace squish::bench {
 namespace {
 
 constexpr const char* kAbout =
-    "Measures each convolution kernel on the shapes of a file, at densities of 16x1 clusters, on one thread. "
+    "Measures each kernel of float convolutions on the shapes of a file, at densities of 16x1 clusters, on "
+    "one thread. "
     "A kernel\n"
     "whose result is out of the bounds of a plain loop in double precision ends the program. In turn with "
     "each\n"

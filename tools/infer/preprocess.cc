@@ -170,6 +170,10 @@ Image resize(const Image& image, int height, int width, Interpolation interpolat
 }
 
 Image preprocess(const Image& image, const InputDescription& input) {
+  if (int64_t{input.height} * input.width > kMaxPixels) {
+    throw InvalidArgument("net: its input has " + std::to_string(input.height) + "x" +
+                          std::to_string(input.width) + " pixels, at most 2^28 are read from an image");
+  }
   const Image source = with_channels(image, input.channels);
   if (input.resize == 0) return resize(source, input.height, input.width, input.interpolation);
   return crop_centre(resize_shorter_side(source, input.resize, input.interpolation), input.height,

@@ -9,7 +9,7 @@
 namespace squish::infer {
 
 // Resized, cut to the centre and in the net's channels. Throws squish::InvalidArgument where the net takes no grey or
-// RGB images, or where a long narrow image would be resized to more than 2^28 pixels.
+// RGB images, where its input has more than 2^28 pixels, or where a long narrow image would be resized to as many.
 Image preprocess(const Image& image, const InputDescription& input);
 
 // Antialiased: where the image shrinks, a filter is as much wider.
