@@ -31,7 +31,11 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 # Left to itself a compiler fuses a * b + c where it likes, and results change with it. Kernels that want a
 # fused multiply-add write one. (CUDA's fuses where it can, which the tests' bounds allow for.)
-add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
+# -ffast-math in a project's flags would do so, and take out the checks for what is not finite.
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-fno-fast-math;-ffp-contract=off>")
+
+# Kernels of an instruction set are compiled with flags of their own, and files name what is theirs alone as they like.
+set(CMAKE_UNITY_BUILD OFF)
 
 if(SQUISH_SANITIZE)
   add_compile_options(
