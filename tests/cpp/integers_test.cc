@@ -110,6 +110,16 @@ TEST(Integers, ConvolutionAndPoolForASum) {
   check_integer_net(net, 20, 25);
 }
 
+// In floats, where a byte's range does not do what the ReLU of the sum must.
+TEST(Integers, SumForTheCaller) {
+  for (const bool relu : {false, true}) {
+    NetBuilder net(14, 3);
+    const int stem = net.conv(-1, 20, square(3), kI8);
+    net.add(net.conv(stem, 20, square(1), kI8NoRelu), net.conv(stem, 20, square(1), kI8NoRelu), relu);
+    check_integer_net(net, 9, 11);
+  }
+}
+
 TEST(Integers, PoolBeforeEverything) {
   NetBuilder net(5, 3);
   net.fire(net.max_pool(-1, square(3, 2), true), {6, 17, 18}, kI8);
@@ -231,6 +241,48 @@ TEST(Integers, RefusesNetsThatAreNotMadeForThem) {
   NetBuilder without(13, 3);
   without.max_pool(-1, square(2));
   EXPECT_NE(refusal(without).find(": it has no convolutions"), std::string::npos);
+}
+
+// Of a net whose second convolution is this filter.
+std::string refusal_of_filter(const ConvSource& filter, float scale_of_result) {
+  NetBuilder net(15, 1);
+  net.conv(net.conv(net.conv(-1, filter.in_channels, square(1), kI8), 1, square(1), kI8), 1, square(1), kI8);
+  net.hold_in_bytes();
+  auto& layers = net.net().layers;
+  const EncodedConv encoded = encode(filter);
+  layers[1].convs[0] = encoded.description;
+  layers[1].convs[0].activation = {0x1p-20f, 0};
+  layers[2].convs[0].activation = {scale_of_result, 0};
+  return refusal(net);
+}
+
+TEST(Integers, RefusesSumsThatMayOverflow) {
+  const std::string too_large =
+      "storage: got 'i8', the file is not made for integer arithmetic: layer 1 'conv1': its sums may be too "
+      "large for "
+      "32 bits";
+  constexpr int kFits = INT32_MAX / (255 * 127);
+  ConvSource filter;
+  filter.out_channels = 1;
+  filter.in_channels = 1400;
+  filter.window = square(7);
+  filter.type = WeightType::kI8;
+  filter.weight.resize(1400 * 7 * 7);
+  filter.bias = {0};
+  std::fill_n(filter.weight.begin(), kFits, 127.0f);
+  EXPECT_EQ(refusal_of_filter(filter, 1), "");
+  filter.weight[kFits] = -127;
+  EXPECT_EQ(refusal_of_filter(filter, 1), too_large);
+
+  ConvSource offset;
+  offset.out_channels = offset.in_channels = 1;
+  offset.type = WeightType::kI8;
+  offset.weight = {127};
+  for (const float sign : {-1.0f, 1.0f}) {
+    offset.bias = {sign * 0x1p15f};
+    EXPECT_EQ(refusal_of_filter(offset, 0x1p-14f), "");
+    EXPECT_EQ(refusal_of_filter(offset, 0x1p-15f), too_large);
+  }
 }
 
 // A hand-computed net of one weight: 3 * (q - 10) * 0.5 * 0.25 - 1, held in bytes of 0.125 with zero 5.

@@ -83,6 +83,18 @@ TEST(Net, DenseFiresInTilesAndPooled) {
   for (int extent : {25, 26, 27, 28}) check_net(net.model(), extent, extent + 3);
 }
 
+// Their outputs' borders lie where memory holds what an earlier op left.
+TEST(Net, TilesReadByAPaddedConvolution) {
+  for (const bool pooled : {false, true}) {
+    NetBuilder net(16, 3);
+    const int squeezed = net.conv(net.conv(-1, 64, square(3, 1, 1)), 32, square(1));
+    int tiles = net.conv(squeezed, 48, square(3, 1, 1));
+    if (pooled) tiles = net.max_pool(tiles, square(3, 2));
+    net.conv(net.conv(tiles, 20, square(3, 1, 1)), 5, square(5, 2, 2));
+    check_net(net.model(), 23, 31);
+  }
+}
+
 TEST(Net, WeightsThatAreAllZero) {
   NetBuilder net(9, 3);
   const ConvStyle dead{true, 0};

@@ -7,6 +7,7 @@
 #include "support/net_builder.h"
 #include "support/planes.h"
 #include "support/thread_orders.h"
+#include "support/windows.h"
 
 namespace squish::cuda {
 namespace {
@@ -19,6 +20,7 @@ using testing::ExpectedImage;
 using testing::GuardedPlanes;
 using testing::kEdges;
 using testing::kThreadOrders;
+using testing::kWindows;
 using testing::Random;
 using testing::square;
 using testing::Storage;
@@ -95,17 +97,6 @@ class ConvCase {
   ClusterList<T> list_;
   ConvTask<T> task_{};
 };
-
-const Window kWindows[] = {square(1),
-                           square(3),
-                           square(3, 1, 1),
-                           square(3, 2),
-                           square(7, 2, 3),
-                           square(1, 2),
-                           square(2),
-                           {1, 7, 1, 1, 0, 3, 0, 3},
-                           {5, 2, 1, 3, 4, 0, 1, 1},
-                           {3, 3, 1, 1, 0, 2, 1, 0}};
 
 TEST(CudaConv, AgreesWithPlainLoopsForAnyWindow) {
   uint32_t seed = 0;

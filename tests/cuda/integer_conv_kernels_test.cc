@@ -14,6 +14,7 @@
 #include "support/integer_cases.h"
 #include "support/net_builder.h"
 #include "support/on_tensor_cores.h"
+#include "support/windows.h"
 
 namespace squish::cuda {
 namespace {
@@ -26,6 +27,7 @@ using testing::in_every_order;
 using testing::kAllResults;
 using testing::kEdges;
 using testing::kInFloats;
+using testing::kWindows;
 using testing::Random;
 using testing::Results;
 using testing::square;
@@ -323,17 +325,6 @@ class ConvCase {
   std::unique_ptr<Guarded<ByteQuad>> guarded_bundle_weights_;
   IntegerMmaTask mma_task_{};
 };
-
-const Window kWindows[] = {square(1),
-                           square(3),
-                           square(3, 1, 1),
-                           square(3, 2),
-                           square(7, 2, 3),
-                           square(1, 2),
-                           square(2),
-                           {1, 7, 1, 1, 0, 3, 0, 3},
-                           {5, 2, 1, 3, 4, 0, 1, 1},
-                           {3, 3, 1, 1, 0, 2, 1, 0}};
 
 class CudaIntegerConvMma : public testing::OnTensorCores {};
 class CudaIntegerConvMmaPooled : public testing::OnTensorCores {};

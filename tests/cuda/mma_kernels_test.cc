@@ -13,6 +13,7 @@
 #include "support/net_builder.h"
 #include "support/on_tensor_cores.h"
 #include "support/thread_orders.h"
+#include "support/windows.h"
 
 namespace squish::cuda {
 namespace {
@@ -26,6 +27,7 @@ using testing::FireWidths;
 using testing::GuardedPlanes;
 using testing::kEdges;
 using testing::kThreadOrders;
+using testing::kWindows;
 using testing::MmaConvs;
 using testing::NetBuilder;
 using testing::Random;
@@ -213,17 +215,6 @@ using Types = ::testing::Types<float, __half>;
 TYPED_TEST_SUITE(CudaConvMma, Types);
 TYPED_TEST_SUITE(CudaConvMmaPooled, Types);
 TYPED_TEST_SUITE(CudaFireMma, Types);
-
-const Window kWindows[] = {square(1),
-                           square(3),
-                           square(3, 1, 1),
-                           square(3, 2),
-                           square(7, 2),
-                           square(7, 2, 3),
-                           square(1, 2),
-                           {1, 7, 1, 1, 0, 3, 0, 3},
-                           {5, 2, 1, 3, 4, 0, 1, 1},
-                           {3, 3, 1, 1, 0, 2, 1, 0}};
 
 TYPED_TEST(CudaConvMma, AgreesWithPlainLoopsForAnyWindow) {
   uint32_t seed = 0;

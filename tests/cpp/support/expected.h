@@ -37,7 +37,8 @@ inline Expected at_least(double floor, Expected e) { return {std::max(floor, e.w
 inline constexpr float kCanary = -12345.678f;
 inline constexpr Expected kUntouched = {kCanary, 0};
 
-// Whether every got[i] is within expected[i]; if not, names the worst. NaN is never within.
+// Whether every got[i] is within expected[i]; if not, names the worst. NaN is never within, nothing is within a
+// bound that is not finite.
 ::testing::AssertionResult all_within(const float* got, const std::vector<Expected>& expected);
 
 // Whether they are the same, bit for bit.
