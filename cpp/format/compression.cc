@@ -45,7 +45,7 @@ void code_int4(Coder& coder, uint8_t* values, uint64_t count) {
   AdaptiveNumber<4> model;
   for (uint64_t k = 0; k < count; ++k) {
     uint8_t& byte = values[k / 2];
-    const unsigned shift = k % 2 * 4;
+    const unsigned shift = k % 2 == 0 ? 0 : 4;
     unsigned number = (byte >> shift & 0xFu) ^ 0x8u;
     model.code(coder, number);
     byte = static_cast<uint8_t>((byte & ~(0xFu << shift)) | (number ^ 0x8u) << shift);

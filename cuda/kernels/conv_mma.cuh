@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(kMaxWarps* kLanes, kTiles) conv_mma(MmaConvTas
 // images).
 template <typename T, int kTiles, int kWidth>
 __global__ void __launch_bounds__(kMaxWarps* kLanes, kTiles) conv_mma_pooled(MmaConvTask<T> task) {
-  constexpr int kPixels = kTiles * kTilePixels, kRow = KeptRow<kWidth, sizeof(T)>::kValues;
+  constexpr int kPixels = kTiles * kTilePixels, kRow = KeptRow<kWidth, static_cast<int>(sizeof(T))>::kValues;
   constexpr bool kOneLoop = sizeof(T) == 4;  // for two of floats not every architecture has the registers
   SQUISH_DYNAMIC_SHARED(T, kept);            // [pixels of the tile, in whole kPixels][kRow]
   const Bundle bundle = task.convs.bundles[blockIdx.y];

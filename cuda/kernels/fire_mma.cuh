@@ -42,7 +42,7 @@ template <bool kPooled, int kWidth, typename T>
 __device__ inline void expand_squeezed(const MmaFireTask<T>& task, const Tile& tile, const T* squeezed,
                                        T* kept) {
   using Sums = TileSums<kFireEights, kWidth>;
-  constexpr int kRow = KeptRow<kWidth, sizeof(T)>::kValues;
+  constexpr int kRow = KeptRow<kWidth, static_cast<int>(sizeof(T))>::kValues;
   const int image = static_cast<int>(blockIdx.z), bundles = task.expands.bundle_count;
   const RectanglePixels pixels(task.tile_row_pixels, tile.height, image, tile.top, tile.left, task.in.height,
                                task.in.width);

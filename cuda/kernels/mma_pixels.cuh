@@ -152,7 +152,7 @@ __device__ inline void sum_pixels(const MmaConvTask<T>& task, const Bundle& bund
 template <typename T, int kEights, int kWidth>
 __device__ inline void keep_results(const Bundles<T>& convs, const TileSums<kEights, kWidth>& sums,
                                     T* pixels) {
-  constexpr int kRow = KeptRow<kWidth, sizeof(T)>::kValues;
+  constexpr int kRow = KeptRow<kWidth, static_cast<int>(sizeof(T))>::kValues;
   sums.each_pixel([&](uint32_t place, const typename TileSums<kEights, kWidth>::OfPixel& pixel_sums) {
     pixel_sums.each_block([&](int n, float first, float second) {
       *reinterpret_cast<Pair<T>*>(pixels + place * kRow + pair_channel(n)) =

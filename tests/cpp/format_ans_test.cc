@@ -44,7 +44,7 @@ double entropy(double p) { return p <= 0 || p >= 1 ? 0 : -p * std::log2(p) - (1 
 
 TEST(Ans, BitsComeBackInAboutTheirEntropy) {
   for (double ones : {0.0, 0.001, 0.03, 0.2, 0.5, 0.9, 0.999, 1.0}) {
-    for (size_t count : {0, 1, 2, 7, 100, 4096, 100000}) {
+    for (size_t count : {0u, 1u, 2u, 7u, 100u, 4096u, 100000u}) {
       SCOPED_TRACE(::testing::Message() << count << " bits, " << ones << " of them ones");
       const std::vector<bool> bits = random_bits(count, ones);
       const Bytes stream = encode_bits(bits);

@@ -14,6 +14,8 @@
 namespace squish {
 namespace {
 
+constexpr float kDenormal = std::numeric_limits<float>::denorm_min();
+
 constexpr WeightType kTypes[] = {WeightType::kF32, WeightType::kF16, WeightType::kI8, WeightType::kI4};
 
 // An integer type, its name and its largest value.
@@ -147,12 +149,12 @@ TEST_P(EncodeIntegers, TheScaleIsTheSmallestHalfThatReachesTheLargest) {
       ASSERT_EQ(scale_of(type_, std::nextafter(exact, FLT_MAX)), half + 1);
     }
   }
-  EXPECT_EQ(scale_of(type_, FLT_TRUE_MIN), 1);
+  EXPECT_EQ(scale_of(type_, kDenormal), 1);
   EXPECT_EQ(scale_of(type_, 0), 0);
 }
 
 TEST_P(EncodeIntegers, AreWithinHalfAScaleInEveryEncodingAtEveryMagnitude) {
-  for (float magnitude : {1.0f, 1e-3f, largest_ * 65504.0f, 1e-4f, 1e-6f, 1e-30f, FLT_MIN, FLT_TRUE_MIN}) {
+  for (float magnitude : {1.0f, 1e-3f, largest_ * 65504.0f, 1e-4f, 1e-6f, 1e-30f, FLT_MIN, kDenormal}) {
     for (EncodingChoice encoding : kChoices) {
       ConvSource source = random_conv(19, 6, 3, {0.5, 16, 1}, magnitude);
       source.encoding = encoding;

@@ -247,8 +247,8 @@ TEST_P(IntegerConvKernels, AddUpTheLargestProducts) {
   constexpr int kMany = INT32_MAX / (255 * 127) / kInputs;
   const auto check = [&](int activation, int8_t weight) {
     std::vector<uint8_t> input(kLanes, byte_of(kernels(), activation));
-    std::vector<int8_t> weights(size_t{kMany} * kLanes * kInputs, weight);
-    std::vector<uint8_t> packed(size_t{kMany} * static_cast<size_t>(kernels().cluster_bytes) + 64);
+    std::vector<int8_t> weights(static_cast<size_t>(kMany) * kLanes * kInputs, weight);
+    std::vector<uint8_t> packed(static_cast<size_t>(kMany * kernels().cluster_bytes) + 64);
     kernels().pack(weights.data(), kMany, packed.data());
     const std::vector<int32_t> offsets(kMany);
     const std::vector<int32_t> start(kLanes, kernels().activation_offset * weight * kInputs * kMany);

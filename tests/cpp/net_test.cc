@@ -14,7 +14,7 @@ using testing::Images;
 using testing::NetBuilder;
 using testing::square;
 
-constexpr ConvStyle kNoRelu{false};
+constexpr ConvStyle kNoRelu{false, 1};
 
 class RandomNets : public ::testing::TestWithParam<uint32_t> {};
 

@@ -25,7 +25,7 @@ struct FloatConv {
 template <int kRows, int kPixels, int kStep, int kBlocks>
 void FloatConv::tile(const ConvTask& task, const float* input, float* output) {
   constexpr int kTile = kRows * kPixels;
-  const ptrdiff_t step = kStep ? kStep : task.input_step;
+  ptrdiff_t step = kStep ? kStep : task.input_step;  // GCC 7 fails on a const one in the lambdas
   Vec sum[kTile][kBlocks][kVecs];
   unroll<kBlocks * kVecs>([&](auto i) SQUISH_LAMBDA_INLINE {
     const Vec bias = load(task.bias + i * kLanes);

@@ -28,7 +28,7 @@ template <int kRows, int kPixels, int kStep, int kBlocks>
 void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output) {
   constexpr int kTile = kRows * kPixels;
   constexpr ptrdiff_t kLanesOfBlock = kClusterOutputs;
-  const ptrdiff_t step = kStep ? kStep : task.input_step;
+  ptrdiff_t step = kStep ? kStep : task.input_step;  // GCC 7 fails on a const one in the lambdas
   Sums sum[kTile][kBlocks];
   unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE {
     const Sums start = load_sums(task.start + b * kLanesOfBlock);

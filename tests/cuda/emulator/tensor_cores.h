@@ -68,7 +68,7 @@ inline void load_if(bool there, const void* at, uint32_t (&to)[2]) {
   if (there) std::memcpy(to, at, sizeof to);
 }
 
-template <int kCount>
+template <size_t kCount>
 struct alignas(kCount * sizeof(uint32_t)) Words {
   uint32_t words[kCount];
 };
