@@ -5,8 +5,9 @@
 #     sudo tools/old_compilers.sh FOLDER [9] [7]
 #
 # Needs, on Debian or Ubuntu:
-#     apt install debootstrap ubuntu-keyring qemu-user-static googletest
-# and the .venv that `make lint` makes, for its CMake. The systems stay in FOLDER, 2 GB each: a later call compiles only what
+#     apt install debootstrap qemu-user-static googletest
+# and the .venv that `make lint` makes, for its CMake; and ubuntu-keyring, where there is one, or signatures of packages are not
+# checked. The systems stay in FOLDER, 2 GB each: a later call compiles only what
 # has changed.
 set -euo pipefail
 

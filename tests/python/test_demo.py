@@ -39,6 +39,13 @@ def test_demo_leaves_nets_that_run_and_a_report(
     assert "generation-03" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_anothers_report_is_left_alone_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("mine", encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"no earlier report's page"):
+        demo.run(tmp_path, seed=0)
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
 def test_held_out_digits_are_not_trained_on() -> None:
     digits = load_digits(seed=0)
     assert len(digits.val) == HELD_OUT

@@ -16,7 +16,7 @@ from squishnative import reference
 from squishnative.demo.digits import LABELS, SIZE, load_digits
 from squishnative.evolve import run as evolution
 from squishnative.net import Net, load
-from squishnative.report.page import write_report
+from squishnative.report.page import check_output, write_report
 from squishnative.spec import FloatArray, InputSpec
 from squishnative.tables import format_table, percent
 from squishnative.timing import format_seconds, time_interleaved
@@ -43,11 +43,13 @@ RECIPE = Recipe(epochs=EPOCHS, lr=0.1, crop=0.8, mirror=False)
 def run(folder: Path, seed: int) -> None:
     """Trains, evolves, infers, compares; leaves `digits.squish`, a family, a report and images.
 
-    What an earlier demo left in the folder is replaced. Raises FileExistsError where another run is
-    there, RuntimeError where the engine's logits are further from the exact ones than rounding
+    What an earlier demo left in the folder is replaced. Raises FileExistsError where another run or
+    another's report.html is there, RuntimeError where the engine's logits are further from the exact ones than rounding
     explains.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    report = folder / "report.html"
+    check_output(report)
     _remove_earlier([folder / "dense", folder / "family"])
     digits = load_digits(seed)
     print(f"data      {len(digits.train)} handwritten digits to train with, ", end="")
@@ -63,7 +65,7 @@ def run(folder: Path, seed: int) -> None:
         _evolve(folder / "family", file, digits, seed)
     finally:
         torch.set_num_threads(threads)
-    report, _ = write_report([folder / "family"], folder / "report.html")
+    write_report([folder / "family"], report)
     images = _save_images(digits, folder / "images")
     print(f"\nThe dense net is {file}, its family in {folder / 'family'}, and about it: {report}")
     for command in (f"infer {file} {images}", f"inspect {file} --plan", f"bench {file}"):

@@ -29,17 +29,23 @@ def write_report(folders: Sequence[Path], output: Path) -> list[Path]:
     neither is written. Raises ValueError and OSError as `summarise`, ValueError on an output that
     ends in .json.
     """
-    if output.suffix == ".json":
-        raise ValueError(f"'{output}': the page's name, its figures go into a .json beside it")
-    _check_replaceable(output, _is_page, "page")
-    beside = output.with_suffix(".json")
-    _check_replaceable(beside, _is_figures, "figures, which go beside its page")
+    beside = check_output(output)
     summaries = [summarise(folder) for folder in folders]
     figures = {"squishnative": __version__, "runs": [s.to_dict() for s in summaries]}
     page = render(summaries)
     write_atomically(beside, lambda file: file.write(json.dumps(figures, indent=1).encode()))
     write_atomically(output, lambda file: file.write(page.encode()))
     return [output, beside]
+
+
+def check_output(output: Path) -> Path:
+    """Raises what `write_report` would on this name; returns that of the figures."""
+    if output.suffix == ".json":
+        raise ValueError(f"'{output}': the page's name, its figures go into a .json beside it")
+    _check_replaceable(output, _is_page, "page")
+    beside = output.with_suffix(".json")
+    _check_replaceable(beside, _is_figures, "figures, which go beside its page")
+    return beside
 
 
 def render(summaries: Sequence[Summary]) -> str:
