@@ -10,7 +10,7 @@ from pictures import SIZE
 from squishnative.evolve.clusters import members, sums
 from squishnative.evolve.compact import compact
 from squishnative.evolve.filters import importance, keep_blocks, sort_filters
-from squishnative.spec import Fire, NetSpec
+from squishnative.spec import Add, Fire, NetSpec
 from squishnative.train.dataset import Dataset
 from squishnative.train.run import prepare
 
@@ -19,6 +19,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def widths(spec: NetSpec) -> int:
     return sum(conv.out_channels for layer in spec.layers for _, conv in layer.named_convs())
+
+
+def has_sum(spec: NetSpec) -> bool:
+    return any(isinstance(layer, Add) for layer in spec.layers)
 
 
 class TestFilters:
@@ -32,6 +36,16 @@ class TestFilters:
         again = importance(prepare(ordered, x.images), x.images, x.classes)
         for name, values in again.items():
             assert (np.diff(values) <= 1e-3 * values.max()).all(), name
+
+    def test_nets_with_a_sum_keep_their_order(self) -> None:
+        spec, _ = random_net(next(k for k in range(99) if has_sum(random_net(k)[0])))
+        rng = np.random.default_rng(0)
+        worth = {
+            name: rng.random(conv.out_channels)
+            for layer in spec.layers
+            for name, conv in layer.named_convs()
+        }
+        assert sort_filters(spec, worth).to_bytes() == spec.to_bytes()
 
     def test_importance_is_what_the_loss_says(self, data: Dataset) -> None:
         """A filter that nothing reads has none."""

@@ -82,6 +82,18 @@ def test_mixup(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == pytest.approx(share * own + (1 - share) * others, rel=1e-6)
 
 
+@pytest.mark.parametrize("annealed", [True, False])
+def test_the_rate_rises_and_falls_unless_others_continue(data: Dataset, annealed: bool) -> None:
+    trainer = trainer_of(data, epochs=4, warmup=1.0, annealed=annealed, lr=0.5)
+    steps = trainer.steps_per_epoch
+    rates = [trainer.lr_of(step) for step in range(4 * steps)]
+    assert rates[0] == pytest.approx(0.5 / steps)
+    assert rates == sorted(rates[:steps]) + sorted(rates[steps:], reverse=True)
+    half = rates[2 * steps]
+    assert half == pytest.approx(0.25 if annealed else 0.5)
+    assert rates[-1] < 0.05 if annealed else rates[-1] == 0.5
+
+
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_kernels_decay_and_nothing_else(data: Dataset, optimiser: str) -> None:
     trainer = trainer_of(data, optimiser=optimiser)

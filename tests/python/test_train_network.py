@@ -198,6 +198,27 @@ def test_without_crop_jitter_and_mirror_only_the_aspect_changes() -> None:
     assert 16 < int(rising) < 48
 
 
+def test_jitter_scales_brightness_and_contrast_of_each_image() -> None:
+    recipe = Recipe(crop=1.0, mirror=False, jitter=0.25)
+    halves = torch.full((400, 20, 20, 3), 100, dtype=torch.uint8)
+    halves[:, :, 10:] = 140
+    crops = augment(halves, (40, 40), recipe, torch.Generator().manual_seed(0))
+    low, high = (crops[:, 0, 0, column] for column in (0, -1))
+    contrast = (high - low) / 40
+    # Both are uniform in 0.75 .. 1.25, of deviation 0.144. The middle of the two values is the mean
+    # where the halves are as wide, and that is only so on average.
+    assert 0.74 < float(contrast.min()) < 0.78
+    assert 1.22 < float(contrast.max()) < 1.26
+    assert abs(float(contrast.std()) - 0.144) < 0.02
+    middle = (high + low) / 240
+    assert abs(float(middle.mean()) - 1) < 0.03
+    assert abs(float(middle.std()) - 0.144) < 0.02
+    assert abs(float(torch.corrcoef(torch.stack([contrast, middle]))[0, 1])) < 0.15
+    white = augment(torch.full_like(halves, 240), (4, 4), recipe, torch.Generator().manual_seed(0))
+    assert 179 < float(white.min()) < 190
+    assert float(white.max()) == 255
+
+
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_squeezenets_have_the_published_numbers_of_weights(version: str) -> None:
     spec = squeezenet(version, 1000)
