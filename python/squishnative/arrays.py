@@ -22,7 +22,8 @@ def as_array(batch: Any) -> npt.NDArray[Any]:
     """The same memory as a C-contiguous array; a copy where it is not contiguous and aligned.
 
     batch: a NumPy array, a torch CPU tensor, or anything with `__dlpack__`, `__array_interface__`
-    or `__array__`. Raises TypeError for anything else and for masked arrays, ValueError where the memory is a device's.
+    or `__array__`. Raises TypeError for anything else and for masked arrays, ValueError where the
+    memory is a device's.
     """
     array = batch if isinstance(batch, np.ndarray) else _from_protocol(batch)
     if isinstance(array, np.ma.MaskedArray):

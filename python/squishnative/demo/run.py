@@ -44,8 +44,8 @@ def run(folder: Path, seed: int) -> None:
     """Trains, evolves, infers, compares; leaves `digits.squish`, a family, a report and images.
 
     What an earlier demo left in the folder is replaced. Raises FileExistsError where another run or
-    another's report.html is there, RuntimeError where the engine's logits are further from the exact ones than rounding
-    explains.
+    another's report.html is there, RuntimeError where the engine's logits are further from the
+    exact ones than rounding explains.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report = folder / "report.html"
