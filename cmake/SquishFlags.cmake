@@ -3,7 +3,7 @@
 # Xcode counts its own versions; its 14 is the first after LLVM's 14.
 set(SQUISH_OLDEST_GNU 9)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
-  set(SQUISH_OLDEST_GNU 7)  # JetPack 4's, which was not at hand to be tried
+  set(SQUISH_OLDEST_GNU 7)  # JetPack 4's
 endif()
 set(SQUISH_OLDEST_Clang 14)
 set(SQUISH_OLDEST_AppleClang 14)
@@ -31,8 +31,9 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 # Left to itself a compiler fuses a * b + c where it likes, and results change with it. Kernels that want a
 # fused multiply-add write one. (CUDA's fuses where it can, which the tests' bounds allow for.)
-# -ffast-math in a project's flags would do so, and take out the checks for what is not finite.
-add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-fno-fast-math;-ffp-contract=off>")
+# -ffast-math in a project's flags would do so, and take out the checks for what is not finite. (Clang warns where it is
+# taken back while contraction is still on.)
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-ffp-contract=off -fno-fast-math -ffp-contract=off>")
 
 # Kernels of an instruction set are compiled with flags of their own, and files name what is theirs alone as they like.
 set(CMAKE_UNITY_BUILD OFF)

@@ -76,7 +76,8 @@ int create_beside(const std::string& path, mode_t mode, std::string& beside) {
 // To what is no file; and to an open one at the place where its other writers are.
 bool write_in_place(const std::string& path, const void* bytes, size_t size) {
   const int open_one = named_descriptor(path);
-  const int descriptor = open_one >= 0 ? ::dup(open_one) : ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  const int descriptor =
+      open_one >= 0 ? ::fcntl(open_one, F_DUPFD_CLOEXEC, 0) : ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   return descriptor >= 0 && write_and_close(descriptor, bytes, size);
 }
 
@@ -95,10 +96,11 @@ bool write_and_rename(const std::string& path, mode_t mode, const void* bytes, s
 
 void replace_file(const std::string& path, const void* bytes, size_t size) {
   constexpr mode_t kNewFile = 0666, kPermissions = 0777;  // less the umask
-  const std::string target = followed(path);
   struct stat old{};
+  const bool is_other = ::stat(path.c_str(), &old) == 0 && !S_ISREG(old.st_mode);
+  const std::string target = is_other ? path : followed(path);
   const bool exists = ::stat(target.c_str(), &old) == 0;
-  const bool in_place = named_descriptor(target) >= 0 || (exists && !S_ISREG(old.st_mode));
+  const bool in_place = is_other || named_descriptor(target) >= 0;
   const mode_t mode = exists ? old.st_mode & kPermissions : kNewFile;
   const bool written =
       in_place ? write_in_place(target, bytes, size) : write_and_rename(target, mode, bytes, size);

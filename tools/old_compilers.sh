@@ -6,9 +6,8 @@
 #
 # Needs, on Debian or Ubuntu:
 #     apt install debootstrap qemu-user-static googletest
-# and the .venv that `make lint` makes, for its CMake; and ubuntu-keyring, where there is one, or signatures of packages are not
-# checked. The systems stay in FOLDER, 2 GB each: a later call compiles only what
-# has changed.
+# and the .venv that `make lint` makes, for its CMake; and ubuntu-keyring where there is one, as without it nobody checks the
+# signatures of what is installed. The systems stay in FOLDER, 2 GB each: a later call compiles only what has changed.
 set -euo pipefail
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -18,21 +17,23 @@ shift
 # make_system RELEASE PACKAGE: Ubuntu in $root with a compiler, CMake, GoogleTest's source and the project.
 make_system() {
   root=$folder/$1
-  if [ ! -e "$root/complete" ]; then
+  local new=$root.incomplete
+  if [ ! -d "$root" ]; then
+    rm -rf --one-file-system "$new"
     mkdir -p "$folder"
-    debootstrap --variant=minbase --components=main,universe --include="$2" "$1" "$root"
-    cp -r "$("$project/.venv/bin/python" -c 'import cmake; print(cmake.CMAKE_DATA)')" "$root/opt/cmake"
-    cp "$project/.venv/bin/ninja" "$(command -v qemu-aarch64-static)" "$root/usr/bin/"
-    cp -r /usr/src/googletest "$root/usr/src/"
-    git clone --quiet "$project" "$root/project"
-    touch "$root/complete"
+    debootstrap --variant=minbase --components=main,universe --include="$2" "$1" "$new"
+    cp -r "$("$project/.venv/bin/python" -c 'import cmake; print(cmake.CMAKE_DATA)')" "$new/opt/cmake"
+    cp "$project/.venv/bin/ninja" "$(command -v qemu-aarch64-static)" "$new/usr/bin/"
+    cp -r /usr/src/googletest "$new/usr/src/"
+    git clone --quiet "$project" "$new/project"
+    mv "$new" "$root"
   fi
   git -C "$root/project" fetch --quiet origin HEAD
   git -C "$root/project" checkout --quiet --force FETCH_HEAD
 }
 
-# test_preset PRESET VERSION PREFIX FOLDER: with PREFIXgcc-VERSION, which gets the name that the preset asks for and builds
-# GoogleTest into FOLDER.
+# test_preset PRESET VERSION PREFIX FOLDER OPTION...: with PREFIXgcc-VERSION, which gets the name that the preset asks for
+# and builds GoogleTest into FOLDER; options are CMake's.
 test_preset() {
   unshare --mount chroot "$root" bash -euc "
     mount -t proc proc /proc
@@ -45,7 +46,7 @@ test_preset() {
       ninja -C /tmp/googletest install
     fi
     cd /project
-    cmake --preset $1 -DSQUISH_CUDA=OFF -DSQUISH_WERROR=OFF
+    cmake --preset $1 -DSQUISH_CUDA=OFF ${*:5}
     cmake --build --preset $1
     ctest --preset $1 --parallel $(nproc)"
 }
@@ -53,8 +54,14 @@ test_preset() {
 [ $# -gt 0 ] || set -- 9 7
 for version in "$@"; do
   case $version in
-    9) make_system focal g++-9 && test_preset dev 9 "" /usr ;;
-    7) make_system bionic g++-7-aarch64-linux-gnu && test_preset aarch64 7 aarch64-linux-gnu- /usr/aarch64-linux-gnu ;;
+    9)
+      make_system focal g++-9
+      test_preset dev 9 "" /usr
+      ;;
+    7) # warns of names and conversions that later ones find right
+      make_system bionic g++-7-aarch64-linux-gnu
+      test_preset aarch64 7 aarch64-linux-gnu- /usr/aarch64-linux-gnu -DSQUISH_WERROR=OFF
+      ;;
     *) echo "got GCC $version, wanted 9 or 7" >&2 && exit 2 ;;
   esac
 done

@@ -16,7 +16,8 @@ void make_class(py::module_& m, const char* name, PyObject* base) {
   py::exception<Exception>(m, name, base).attr("__module__") = "squishnative";
 }
 
-// Messages name files, whose names may have any bytes: what is not UTF-8 becomes what os.fsdecode() makes of it.
+// Messages name files, whose names may have any bytes: what is not UTF-8 becomes the
+// surrogates that os.fsencode() turns back.
 void set_error(py::handle type, const std::exception& error) {
   const char* message = error.what();
   const auto text = py::reinterpret_steal<py::object>(

@@ -32,15 +32,26 @@ void pause_cpu() {
 #endif
 }
 
-// Whether each thread may have a core of those that the caller is bound to (taskset, a container's set of CPUs).
-bool have_cores(int threads) {
 #if defined(__linux__)
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof cores, &cores) == 0)
-    return threads <= CPU_COUNT(&cores);  // fails beyond 1024
+// Those that the caller is bound to (taskset, a container's set of CPUs); 0: unknown.
+int usable_cores() {
+  constexpr int kMost = 1 << 20;
+  for (int most = 1024; most <= kMost; most *= 2) {  // fails where the kernel knows more
+    const std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> cores(CPU_ALLOC(static_cast<size_t>(most)),
+                                                                 [](cpu_set_t* set) { CPU_FREE(set); });
+    const size_t bytes = CPU_ALLOC_SIZE(static_cast<size_t>(most));
+    if (cores == nullptr) break;
+    if (sched_getaffinity(0, bytes, cores.get()) == 0) return CPU_COUNT_S(bytes, cores.get());
+  }
+  return 0;
+}
+#else
+int usable_cores() { return static_cast<int>(std::thread::hardware_concurrency()); }
 #endif
-  const unsigned cores_of_machine = std::thread::hardware_concurrency();
-  return cores_of_machine == 0 || threads <= static_cast<int>(cores_of_machine);
+
+bool have_cores(int threads) {
+  const int cores = usable_cores();
+  return cores == 0 || threads <= cores;
 }
 
 }  // namespace
@@ -52,6 +63,7 @@ class ThreadPool::Workers {
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
+  bool spins() const { return pauses_ > 0; }
   void run(Function function, void* body);
 
  private:
@@ -161,6 +173,8 @@ void ThreadPool::start_after_fork() {
   workers_ = std::move(own);
   process_ = ::getpid();
 }
+
+bool ThreadPool::spins() const { return workers_ != nullptr && workers_->spins(); }
 
 void ThreadPool::run(Function function, void* body) {
   if (size_ == 1) return function(body, 0);

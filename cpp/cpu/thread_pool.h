@@ -18,6 +18,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const { return size_; }
+  // Whether threads that wait for each other spin: where each may have a core of those that the pool's maker is bound to.
+  bool spins() const;
 
   // fork() copies the pool but none of its threads: starts them in a child, and does nothing where they are. Throws as
   // the constructor does.

@@ -2,6 +2,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "float_environment.h"
 #include "format/byte_writer.h"
 #include "format/cluster.h"
 #include "format/compression.h"
@@ -244,6 +245,7 @@ EncodedConv encode_smallest(const ConvSource& source, const ConvDescription& con
 }  // namespace
 
 EncodedConv encode(const ConvSource& source) {
+  const DefaultFloatEnvironment environment;
   const ConvDescription conv = describe(source);
   check_sizes(source, conv);
   check_finite("weight", source.weight);

@@ -1,5 +1,5 @@
-// Left out where there is no <filesystem>, in GCC 7.
-#if __has_include(<filesystem>)
+// Left out where there is no <filesystem> without another library, in GCC 7 and 8.
+#if __has_include(<filesystem>) && (!defined(__GLIBCXX__) || _GLIBCXX_RELEASE >= 9)
 #include "replace_file.h"
 
 #include <gtest/gtest.h>

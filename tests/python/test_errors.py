@@ -44,7 +44,10 @@ def test_other_bytes_are_a_format_error_with_the_path(tmp_path: Path) -> None:
 
 def test_a_name_that_is_not_utf8_is_in_the_message(tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.squish")
-    Path(path).write_bytes(bytes(100))
+    try:
+        Path(path).write_bytes(bytes(100))
+    except OSError:
+        pytest.skip("file systems of macOS have no such names")
     with pytest.raises(squishnative.FormatError) as caught:
         squishnative.load(path)
     assert path in str(caught.value)

@@ -18,7 +18,7 @@ struct SessionOptions {
   std::string device = "cpu";
   // Threads that compute, the calling one included; obeyed exactly. At least 1, and 1 on the other devices, which have
   // no use for more. Results do not depend on it. More than the cores that the session's maker is bound to are slower than
-  // one. A child of fork() starts its own in its first run() or prepare(), provided that no thread was in a call of the
+  // as many. A child of fork() starts its own in its first run() or prepare(), provided that no thread was in a call of the
   // session meanwhile.
   int threads = 1;
   // CPU instruction set: "avx512", "avx2", "neon", "scalar"; empty: $SQUISH_FORCE_ISA if set, else the best here.

@@ -1,0 +1,45 @@
+#include "float_environment.h"
+
+namespace squish {
+namespace {
+
+#if defined(__x86_64__)
+
+constexpr uint64_t kDefault = 0x1f80;  // of MXCSR: all exceptions masked
+constexpr uint32_t kFlags = 0x3f;      // what has happened, not what shall
+
+uint64_t read() { return __builtin_ia32_stmxcsr() & ~kFlags; }
+void write(uint64_t control) {
+  __builtin_ia32_ldmxcsr(static_cast<uint32_t>(control) | (__builtin_ia32_stmxcsr() & kFlags));
+}
+
+#elif defined(__aarch64__)
+
+constexpr uint64_t kDefault = 0;  // of FPCR, which has no flags
+
+uint64_t read() {
+  uint64_t control;
+  asm volatile("mrs %0, fpcr" : "=r"(control));
+  return control;
+}
+void write(uint64_t control) { asm volatile("msr fpcr, %0" : : "r"(control)); }
+
+#else
+
+constexpr uint64_t kDefault = 0;
+uint64_t read() { return kDefault; }
+void write(uint64_t /*control*/) {}
+
+#endif
+
+}  // namespace
+
+DefaultFloatEnvironment::DefaultFloatEnvironment() : saved_(read()) {
+  if (saved_ != kDefault) write(kDefault);  // writing may wait for all that computes
+}
+
+DefaultFloatEnvironment::~DefaultFloatEnvironment() {
+  if (saved_ != kDefault) write(saved_);
+}
+
+}  // namespace squish
