@@ -12,6 +12,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "squish/error.h"
@@ -161,15 +162,17 @@ ThreadPool::ThreadPool(int threads)
       process_(::getpid()),
       workers_(threads > 1 ? std::make_unique<Workers>(threads - 1) : nullptr) {}
 
-// Joining threads that are not there, or locking what one of them held, would wait for ever.
 ThreadPool::~ThreadPool() {
-  if (process_ != ::getpid()) static_cast<void>(workers_.release());
+  if (process_ != ::getpid()) leave_workers();
 }
+
+// Joining threads that are not there, or locking what one of them held, would wait for ever.
+void ThreadPool::leave_workers() { [[maybe_unused]] const Workers* leaked = workers_.release(); }
 
 void ThreadPool::start_after_fork() {
   if (size_ == 1 || process_ == ::getpid()) return;
   auto own = std::make_unique<Workers>(size_ - 1);
-  static_cast<void>(workers_.release());
+  leave_workers();
   workers_ = std::move(own);
   process_ = ::getpid();
 }

@@ -39,6 +39,7 @@ class ThreadPool {
   class Workers;
 
   void run(Function function, void* body);
+  void leave_workers();
 
   int size_;
   pid_t process_;
