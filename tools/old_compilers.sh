@@ -5,9 +5,10 @@
 #     sudo tools/old_compilers.sh FOLDER [9] [7]
 #
 # Needs, on Debian or Ubuntu:
-#     apt install debootstrap qemu-user-static googletest
-# and the .venv that `make lint` makes, for its CMake; and ubuntu-keyring where there is one, as without it nobody checks the
-# signatures of what is installed. The systems stay in FOLDER, 2 GB each: a later call compiles only what has changed.
+#     apt install debootstrap ubuntu-keyring qemu-user-static googletest
+# and the .venv that `make lint` makes, for its CMake. Where there is no ubuntu-keyring, UBUNTU_MIRROR must name a mirror,
+# and nobody checks the signatures of what comes from it. The systems stay in FOLDER, 2 GB each: a later call compiles only
+# what has changed.
 set -euo pipefail
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -21,7 +22,9 @@ make_system() {
   if [ ! -d "$root" ]; then
     rm -rf --one-file-system "$new"
     mkdir -p "$folder"
-    debootstrap --variant=minbase --components=main,universe --include="$2" "$1" "$new"
+    [ -e /usr/share/keyrings/ubuntu-archive-keyring.gpg ] ||
+      : "${UBUNTU_MIRROR:?"no ubuntu-keyring: wanted a mirror, whose packages nobody checks"}"
+    debootstrap --variant=minbase --components=main,universe --include="$2" "$1" "$new" ${UBUNTU_MIRROR:+"$UBUNTU_MIRROR"}
     cp -r "$("$project/.venv/bin/python" -c 'import cmake; print(cmake.CMAKE_DATA)')" "$new/opt/cmake"
     cp "$project/.venv/bin/ninja" "$(command -v qemu-aarch64-static)" "$new/usr/bin/"
     cp -r /usr/src/googletest "$new/usr/src/"
