@@ -24,6 +24,47 @@ struct IntegerConv {
   static void tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output);
 };
 
+// What becomes of the sums of a tile: sums_of(p, b) has those of pixel p and block b.
+template <int kRows, int kPixels, int kBlocks, typename SumsOf>
+SQUISH_ALWAYS_INLINE void store_results(const IntegerConvTask& task, uint8_t* output, const SumsOf& sums_of) {
+  constexpr ptrdiff_t kLanesOfBlock = kClusterOutputs;
+  const auto to = [&](auto p, auto b, ptrdiff_t value_bytes) SQUISH_LAMBDA_INLINE {
+    return output + (p / kPixels) * task.output_row + (p % kPixels) * kClusterOutputs * value_bytes +
+           b * task.output_block;
+  };
+  unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE {
+    const float *factor = task.factor + b * kLanesOfBlock, *term = task.term + b * kLanesOfBlock;
+    if (!task.to_bytes) {
+      unroll<kRows * kPixels>([&](auto p) SQUISH_LAMBDA_INLINE {
+        store_floats(to(p, b, sizeof(float)), sums_of(p, b), factor, term, task.floor);
+      });
+      return;
+    }
+    const auto put = [&](uint8_t* at, auto bytes) SQUISH_LAMBDA_INLINE {
+      store_bytes(at, task.running_max ? max_bytes(bytes, at) : bytes);
+    };
+    constexpr int kAtOnce = kPixels / kPixelsAtOnce, kAlone = kPixels % kPixelsAtOnce;
+    if constexpr (kPixelsAtOnce == 4) {
+      unroll<kRows * kAtOnce>([&](auto i) SQUISH_LAMBDA_INLINE {
+        constexpr int kFirst = i / kAtOnce * kPixels + i % kAtOnce * 4;
+        put(to(Index<kFirst>(), b, 1), to_bytes(sums_of(Index<kFirst>(), b), sums_of(Index<kFirst + 1>(), b),
+                                                sums_of(Index<kFirst + 2>(), b),
+                                                sums_of(Index<kFirst + 3>(), b), factor, term, task.low));
+      });
+    } else {
+      unroll<kRows * kAtOnce>([&](auto p) SQUISH_LAMBDA_INLINE {
+        put(to(p, b, 1), to_bytes(sums_of(p, b), factor, term, task.low));
+      });
+    }
+    if constexpr (kAlone > 0) {
+      unroll<kRows * kAlone>([&](auto i) SQUISH_LAMBDA_INLINE {
+        constexpr int kAt = i / kAlone * kPixels + kAtOnce * kPixelsAtOnce + i % kAlone;
+        put(to(Index<kAt>(), b, 1), to_bytes(sums_of(Index<kAt>(), b), factor, term, task.low));
+      });
+    }
+  });
+}
+
 template <int kRows, int kPixels, int kStep, int kBlocks>
 void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output) {
   constexpr int kTile = kRows * kPixels;
@@ -45,40 +86,8 @@ void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_
       unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE { sum[p][b] = dot(sum[p][b], cluster[b], quad); });
     });
   }
-  const auto to = [&](auto p, auto b, ptrdiff_t value_bytes) SQUISH_LAMBDA_INLINE {
-    return output + (p / kPixels) * task.output_row + (p % kPixels) * kClusterOutputs * value_bytes +
-           b * task.output_block;
-  };
-  unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE {
-    const float *factor = task.factor + b * kLanesOfBlock, *term = task.term + b * kLanesOfBlock;
-    if (!task.to_bytes) {
-      unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
-        store_floats(to(p, b, sizeof(float)), sum[p][b], factor, term, task.floor);
-      });
-      return;
-    }
-    const auto put = [&](uint8_t* at, auto bytes) SQUISH_LAMBDA_INLINE {
-      store_bytes(at, task.running_max ? max_bytes(bytes, at) : bytes);
-    };
-    constexpr int kAtOnce = kPixels / kPixelsAtOnce, kAlone = kPixels % kPixelsAtOnce;
-    if constexpr (kPixelsAtOnce == 4) {
-      unroll<kRows * kAtOnce>([&](auto i) SQUISH_LAMBDA_INLINE {
-        constexpr int kFirst = i / kAtOnce * kPixels + i % kAtOnce * 4;
-        put(to(Index<kFirst>(), b, 1), to_bytes(sum[kFirst][b], sum[kFirst + 1][b], sum[kFirst + 2][b],
-                                                sum[kFirst + 3][b], factor, term, task.low));
-      });
-    } else {
-      unroll<kRows * kAtOnce>([&](auto p) SQUISH_LAMBDA_INLINE {
-        put(to(p, b, 1), to_bytes(sum[p][b], factor, term, task.low));
-      });
-    }
-    if constexpr (kAlone > 0) {
-      unroll<kRows * kAlone>([&](auto i) SQUISH_LAMBDA_INLINE {
-        constexpr int kAt = i / kAlone * kPixels + kAtOnce * kPixelsAtOnce + i % kAlone;
-        put(to(Index<kAt>(), b, 1), to_bytes(sum[kAt][b], factor, term, task.low));
-      });
-    }
-  });
+  store_results<kRows, kPixels, kBlocks>(task, output,
+                                         [&](auto p, auto b) SQUISH_LAMBDA_INLINE { return sum[p][b]; });
 }
 
 // Or null where the instruction set takes no groups of two.

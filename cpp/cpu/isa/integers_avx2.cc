@@ -81,22 +81,8 @@ void IntegerConvInRuns::tile(const IntegerConvTask& task, const uint8_t* input, 
     run.weights += run.columns * kClusterBytes;
     run.offsets += run.columns;
   }
-  const auto to = [&](auto p, ptrdiff_t value_bytes) SQUISH_LAMBDA_INLINE {
-    return output + (p / kPixels) * task.output_row + (p % kPixels) * kClusterOutputs * value_bytes;
-  };
-  const auto bytes_of = [&](auto p) SQUISH_LAMBDA_INLINE {
-    return to_bytes(sum[p], task.factor, task.term, task.low);
-  };
-  if (!task.to_bytes) {
-    unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE {
-      store_floats(to(p, sizeof(float)), sum[p], task.factor, task.term, task.floor);
-    });
-  } else if (task.running_max) {
-    unroll<kTile>([&](auto p)
-                      SQUISH_LAMBDA_INLINE { store_bytes(to(p, 1), max_bytes(bytes_of(p), to(p, 1))); });
-  } else {
-    unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE { store_bytes(to(p, 1), bytes_of(p)); });
-  }
+  store_results<kRows, kPixels, kBlocks>(task, output,
+                                         [&](auto p, auto) SQUISH_LAMBDA_INLINE { return sum[p]; });
 }
 
 constexpr IntegerKernels in_runs(IntegerKernels kernels) {
