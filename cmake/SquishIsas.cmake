@@ -32,6 +32,15 @@ elseif(SQUISH_ARCHITECTURE MATCHES "^(aarch64|arm64)$")
   check_cxx_compiler_flag(${SQUISH_ISA_FLAGS_neondot} SQUISH_COMPILES_NEONDOT)  # GCC from 8 on
   if(SQUISH_COMPILES_NEONDOT)
     list(APPEND SQUISH_INTEGER_ISAS neondot)
+    set(SQUISH_ISA_FLAGS_neoni8mm -march=armv8.2-a+dotprod+i8mm)
+    check_cxx_compiler_flag(${SQUISH_ISA_FLAGS_neoni8mm} SQUISH_COMPILES_NEONI8MM)  # GCC from 10 on
+    if(SQUISH_COMPILES_NEONI8MM)
+      list(APPEND SQUISH_INTEGER_ISAS neoni8mm)
+    endif()
+    # GCC would read all weights of a pair of columns before their products, and has no registers for them.
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      list(APPEND SQUISH_ISA_FLAGS_neoni8mm -fno-schedule-insns)
+    endif()
   endif()
 endif()
 set(SQUISH_ISA_FLAGS_avx2 -mavx2 -mfma)

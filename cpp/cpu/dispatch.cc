@@ -38,14 +38,31 @@ bool cpu_has_avxvnni() {
 }
 #endif
 #if defined(SQUISH_HAVE_INTEGERS_NEONDOT)
-bool cpu_has_dotprod() {
 #if defined(__APPLE__)
+bool mac_has(const char* feature) {
   int has = 0;
   size_t bytes = sizeof has;
-  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &bytes, nullptr, 0) == 0 && has != 0;
+  return sysctlbyname(feature, &has, &bytes, nullptr, 0) == 0 && has != 0;
+}
+#endif
+bool cpu_has_dotprod() {
+#if defined(__APPLE__)
+  return mac_has("hw.optional.arm.FEAT_DotProd");
 #elif defined(__linux__)
   constexpr unsigned long kDotProducts = 1UL << 20;  // HWCAP_ASIMDDP, which older headers lack
   return (getauxval(AT_HWCAP) & kDotProducts) != 0;
+#else
+  return false;
+#endif
+}
+#endif
+#if defined(SQUISH_HAVE_INTEGERS_NEONI8MM)
+bool cpu_has_i8mm() {
+#if defined(__APPLE__)
+  return cpu_has_dotprod() && mac_has("hw.optional.arm.FEAT_I8MM");
+#elif defined(__linux__)
+  constexpr unsigned long kMatrixProducts = 1UL << 13;  // HWCAP2_I8MM, which older headers lack
+  return cpu_has_dotprod() && (getauxval(AT_HWCAP2) & kMatrixProducts) != 0;
 #else
   return false;
 #endif

@@ -82,7 +82,9 @@ struct IntegerKernels {
   int max_group;          // most blocks in a group
   int activation_offset;  // 0 or 128: see IntegerConvTask
   int cluster_bytes;
-  // Lays clusters, int8 [16 outputs][4 inputs] each and at least one, in the kernels' order.
+  bool
+      column_pairs;  // they are fastest where columns, two by two from the first on, lie side by side in the input
+  // Lays the clusters of a group, int8 [16 outputs][4 inputs] each and at least one, in the kernels' order.
   void (*pack)(const int8_t* clusters, ptrdiff_t count, uint8_t* packed);
   IntegerConvKernel conv[kQuadSteps][kMaxIntegerBlocks];  // [step][blocks - 1]
   IntegerConvKernel conv_any_step[kMaxIntegerBlocks];     // [blocks - 1]
@@ -97,6 +99,7 @@ extern const IntegerKernels kAvxvnniIntegers;
 extern const IntegerKernels kAvx512vnniIntegers;
 extern const IntegerKernels kNeonIntegers;
 extern const IntegerKernels kNeondotIntegers;
+extern const IntegerKernels kNeoni8mmIntegers;
 // NOLINTEND(readability-identifier-naming)
 
 }  // namespace squish

@@ -11,8 +11,32 @@ bool same_columns(const Block& a, const Block& b) {
   return std::equal(a.columns, a.columns + a.count, b.columns, b.columns + b.count);
 }
 
+// Whether b's activations follow those of a, in an input in blocks of `block` channels.
+bool side_by_side(const QuadColumn& a, const QuadColumn& b, int block) {
+  if (a.dy != b.dy) return false;
+  if (block == kQuadBlock) return a.quad == b.quad && a.dx + 1 == b.dx;
+  return a.dx == b.dx && a.quad + 1 == b.quad && b.quad % (block / kQuadBlock) != 0;
+}
+
+// The columns of a block as the kernels like them: in their order, or pairs that lie side by side before all others.
+std::vector<size_t> column_order(const Block& block, int input_block, bool pairs_first) {
+  std::vector<size_t> order, others;
+  for (size_t k = 0; k < block.count; ++k) {
+    if (pairs_first && k + 1 < block.count &&
+        side_by_side(block.columns[k], block.columns[k + 1], input_block)) {
+      order.insert(order.end(), {k, k + 1});
+      ++k;
+    } else {
+      others.push_back(k);
+    }
+  }
+  order.insert(order.end(), others.begin(), others.end());
+  return order;
+}
+
 // Appends groups: two blocks where their clusters lie in the same places.
-void add_groups(PackedIntegerConv& packed, const std::vector<Block>& blocks, const IntegerKernels& kernels) {
+void add_groups(PackedIntegerConv& packed, const std::vector<Block>& blocks, int input_block,
+                const IntegerKernels& kernels) {
   std::vector<int8_t> weights;
   for (size_t b = 0; b < blocks.size();) {
     const bool pair =
@@ -24,8 +48,8 @@ void add_groups(PackedIntegerConv& packed, const std::vector<Block>& blocks, con
     group.columns = static_cast<int64_t>(blocks[b].count);
     group.weights_at =
         static_cast<int64_t>(weights.size() / QuadClusterWeights().size()) * kernels.cluster_bytes;
-    packed.columns.insert(packed.columns.end(), blocks[b].columns, blocks[b].columns + blocks[b].count);
-    for (size_t k = 0; k < blocks[b].count; ++k) {
+    for (size_t k : column_order(blocks[b], input_block, kernels.column_pairs)) {
+      packed.columns.push_back(blocks[b].columns[k]);
       for (size_t of = b; of < b + static_cast<size_t>(group.blocks); ++of)
         weights.insert(weights.end(), blocks[of].weights[k].begin(), blocks[of].weights[k].end());
     }
@@ -34,7 +58,12 @@ void add_groups(PackedIntegerConv& packed, const std::vector<Block>& blocks, con
   }
   const size_t clusters = weights.size() / QuadClusterWeights().size();
   packed.weights = AlignedArray<uint8_t>(clusters * static_cast<size_t>(kernels.cluster_bytes));
-  if (clusters > 0) kernels.pack(weights.data(), static_cast<ptrdiff_t>(clusters), packed.weights.data());
+  const int8_t* unpacked = weights.data();
+  for (const BlockGroup& group : packed.groups) {
+    const int64_t count = group.columns * group.blocks;
+    if (count > 0) kernels.pack(unpacked, count, packed.weights.data() + group.weights_at);
+    unpacked += count * static_cast<int64_t>(QuadClusterWeights().size());
+  }
 }
 
 template <typename T>
@@ -65,7 +94,7 @@ PackedIntegerConv pack_integers(const Op& op, const Layout& input, const Quantis
     for (int b = 0; b < conv.blocks(); ++b) blocks.push_back(conv.block(b));
   }
   packed.blocks = static_cast<int>(blocks.size());
-  add_groups(packed, blocks, kernels);
+  add_groups(packed, blocks, input.block, kernels);
   ResultConstants constants;
   for (const ConvDescription* conv : op.convs)
     add_result_constants(*conv, output, kernels.activation_offset, constants);

@@ -81,7 +81,11 @@ TEST(Dispatch, OffersNeonOnEveryArm) {
 
 #if defined(__linux__)
 TEST(Dispatch, OffersDotProductsThatTheCpuHas) {
-  EXPECT_EQ(has_integers("neondot"), (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0);
+  const bool dot_products = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  EXPECT_EQ(has_integers("neondot"), dot_products);
+#if defined(SQUISH_TEST_NEONI8MM)  // the compiler knows it
+  EXPECT_EQ(has_integers("neoni8mm"), dot_products && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0);
+#endif
 }
 #endif
 #endif
@@ -99,6 +103,7 @@ TEST(Dispatch, TakesTheBestIntegersThatGoWithTheFloats) {
     if (isa == "avx2") wanted = narrow;
     if (isa == "avx512") wanted = has_integers("avx512vnni") ? "avx512vnni" : narrow;
     if (isa == "neon" && has_integers("neondot")) wanted = "neondot";
+    if (isa == "neon" && has_integers("neoni8mm")) wanted = "neoni8mm";
     EXPECT_EQ(choose_integer_kernels(choose_kernels(isa)).isa, wanted) << isa;
   }
 }

@@ -31,7 +31,7 @@ constexpr uint8_t kCanary = 0xA5;
 constexpr int kWidths[] = {1,  2,  3,  4,  5,  6,  7,  8,  11, 12, 13, 14,
                            15, 23, 24, 25, 27, 28, 29, 42, 55, 56, 59};
 constexpr int kRows[] = {1, 2, 3, 5, 7};
-constexpr int kColumns[] = {0, 1, kAllColumns / 10, kAllColumns / 2, kAllColumns};
+constexpr int kColumns[] = {0, 1, kAllColumns / 10, kAllColumns * 2 / 3, kAllColumns - 1};
 
 struct Geometry {
   int channel_step, stride;
@@ -147,10 +147,14 @@ class KernelCall {
   int channel_blocks() const { return kChannels / geometry_.channel_step; }
   int block_bytes() const { return row_ * lines_; }
 
+  // Quad by quad, or position by position.
   void choose_columns(int columns) {
+    constexpr int kArea = kKernel * kKernel;
+    const bool quad_by_quad = random_.chance(0.5);
     for (int k = 0; k < columns; ++k) {
-      const int column = k * kAllColumns / columns, position = column % (kKernel * kKernel);
-      const int channel = column / (kKernel * kKernel) * kInputs, step = geometry_.channel_step;
+      const int column = k * kAllColumns / columns, step = geometry_.channel_step;
+      const int position = quad_by_quad ? column % kArea : column / kQuads;
+      const int channel = kInputs * (quad_by_quad ? column / kArea : column % kQuads);
       const int dy = position / kKernel - 1, dx = position % kKernel - 1;
       offsets_[static_cast<size_t>(k)] =
           channel / step * block_bytes() + channel % step + dy * row_ + dx * step;

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 import shutil
 
 import model_kernels
@@ -51,10 +50,18 @@ def test_finds_the_longest_loop_of_each_tile() -> None:
 @pytest.mark.parametrize("name", KERNELS)
 def test_no_kernel_keeps_sums_in_memory(name: str) -> None:
     loops = list(tile_loops(compile_kernels(COMPILER, name)))
-    assert [loop.pixels for loop in loops] == [1, 2, 3, 4, 5]
+    if name == "integers_neoni8mm":  # a loop for columns side by side, one for others
+        assert [loop.pixels for loop in loops] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
+    else:
+        assert [loop.pixels for loop in loops] == [1, 2, 3, 4, 5]
     for loop in loops:
-        multiplied = sum(bool(re.match("fmla|sdot|smlal|smull", i)) for i in loop.instructions)
-        assert multiplied == {"integers_neon": 8}.get(name, 4) * loop.pixels
+        products = {
+            "kernels_neon": 4 * loop.pixels,
+            "integers_neon": 8 * loop.pixels,
+            "integers_neondot": 4 * loop.pixels,
+            "integers_neoni8mm": 8 * ((loop.pixels + 1) // 2),  # of pairs of pixels
+        }
+        assert loop.products == products[name]
         assert loop.in_memory == 0
 
 
@@ -73,6 +80,18 @@ def test_the_widest_tiles_multiply_in_every_cycle(name: str, cpu: str, bound: in
     *_, widest = tile_loops(compile_kernels(COMPILER, name))
     taken = cycles("llvm-mca-19", cpu, widest) / widest.pixels
     assert bound <= taken < 1.03 * bound
+
+
+@pytest.mark.skipif(shutil.which("llvm-mca-19") is None, reason="no llvm-mca-19")
+@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no {COMPILER}")
+@pytest.mark.parametrize(("cpu", "products"), [("neoverse-v1", 4), ("neoverse-n2", 2)])
+def test_matrix_products_wait_only_for_pixels_to_be_joined(cpu: str, products: int) -> None:
+    """Of a pair of pixels: 8 products and one instruction that joins activations, or three."""
+    *_, side_by_side, others = tile_loops(compile_kernels(COMPILER, "integers_neoni8mm"))
+    assert side_by_side.pixels == others.pixels == 6
+    for loop, joined in (side_by_side, 1), (others, 3):
+        bound = 3 * (8 + joined) / products
+        assert bound <= cycles("llvm-mca-19", cpu, loop) < 1.03 * bound
 
 
 def test_says_which_tool_is_missing() -> None:

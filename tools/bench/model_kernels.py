@@ -5,7 +5,8 @@
 NOT a measurement: llvm-mca issues the instructions that the compiler made as the processor's
 description in LLVM says, with every load in the first cache. For processors that are not at hand:
 of two ways to write a loop it tells which one fills the multipliers better, and what a cluster
-costs beside another one. Needs a compiler for the processor and llvm-mca (Debian:
+costs beside another one. Matrix products (integers_neoni8mm) have two loops, the shorter one for
+columns that lie side by side. Needs a compiler for the processor and llvm-mca (Debian:
 g++-aarch64-linux-gnu, llvm-19). Cortex-A57 and A72 share a description; that of Cortex-A76 is
 neoverse-n1.
 """
@@ -28,14 +29,18 @@ ROOT = Path(__file__).parents[2]
 ISA = ROOT / "cpp" / "cpu" / "isa"
 ITERATIONS = 200
 
-FLAGS = {"integers_neondot": ["-march=armv8.2-a+dotprod"]}  # beside those of all files
-KERNELS = ("kernels_neon", "integers_neon", "integers_neondot")
+FLAGS = {  # beside those of all files
+    "integers_neondot": ["-march=armv8.2-a+dotprod"],
+    "integers_neoni8mm": ["-march=armv8.2-a+dotprod+i8mm", "-fno-schedule-insns"],
+}
+KERNELS = ("kernels_neon", "integers_neon", "integers_neondot", "integers_neoni8mm")
 
 # A kernel: rows, pixels, values from one to the next, blocks.
-TILE = re.compile(r"(?:Float|Integer)Conv4tileILi(\d+)ELi(\d+)ELi(\d+)ELi(\d+)E")
+TILE = re.compile(r"(?:Float|Integer)Conv(?:InPairs)?4tileILi(\d+)ELi(\d+)ELi(\d+)ELi(\d+)E")
 FUNCTION = re.compile(r"^([A-Za-z_]\w*):")
 LABEL = re.compile(r"^(\.L\w+):")
 BRANCH = re.compile(r"\t(?:b\.?[a-z]{2}|cbn?z|tbn?z)\t(?:.*,\s*)?(\.L\w+)$")
+PRODUCT = re.compile(r"fmla|sdot|smmla|smlal|smull")
 CYCLES = re.compile(r"Total Cycles:\s+(\d+)")
 
 
@@ -45,10 +50,20 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Loop:
-    """The inner loop of a tile: one turn is a cluster of 16 outputs at each of its pixels."""
+    """An inner loop of a tile: a turn is a cluster of 16 outputs, or two, at each of its pixels."""
 
     pixels: int
     instructions: tuple[str, ...]
+
+    @property
+    def products(self) -> int:
+        """Instructions that multiply."""
+        return sum(bool(PRODUCT.match(line)) for line in self.instructions)
+
+    @property
+    def clusters(self) -> int:
+        """Of a turn: matrix products take columns in pairs."""
+        return 2 if any(line.startswith("smmla") for line in self.instructions) else 1
 
     @property
     def in_memory(self) -> int:
@@ -57,11 +72,11 @@ class Loop:
 
 
 def tile_loops(assembly: str, step: int = 16) -> Iterator[Loop]:
-    """The longest loop of each tile of one row and one block, by its pixels.
+    """The loops of each tile of one row and one block that multiply, by pixels and length.
 
     `step`: values from a pixel to the next one, which name the kernel.
     """
-    longest: dict[int, Loop] = {}
+    longest: dict[tuple[int, str], Loop] = {}  # of those that begin at the same label
     lines = assembly.splitlines()
     pixels, labels = 0, dict[str, int]()
     for at, line in enumerate(lines):
@@ -75,9 +90,11 @@ def tile_loops(assembly: str, step: int = 16) -> Iterator[Loop]:
             body = tuple(
                 text.strip() for text in lines[labels[branch[1]] : at] if re.match(r"\t[^.]", text)
             )
-            if pixels not in longest or len(body) > len(longest[pixels].instructions):
-                longest[pixels] = Loop(pixels, body)
-    return iter(sorted(longest.values(), key=lambda loop: loop.pixels))
+            known = longest.get((pixels, branch[1]))
+            if known is None or len(body) > len(known.instructions):
+                longest[pixels, branch[1]] = Loop(pixels, body)
+    loops = (loop for loop in longest.values() if loop.products > 0)
+    return iter(sorted(loops, key=lambda loop: (loop.pixels, len(loop.instructions))))
 
 
 def compile_kernels(compiler: str, name: str) -> str:
@@ -92,7 +109,7 @@ def cycles(mca: str, cpu: str, loop: Loop) -> float:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "loop.s"
         source.write_text("\n".join(loop.instructions) + "\n")
-        options = [f"-mcpu={cpu}", "-mattr=+dotprod", f"-iterations={ITERATIONS}"]
+        options = [f"-mcpu={cpu}", "-mattr=+dotprod,+i8mm", f"-iterations={ITERATIONS}"]
         said = _output([mca, "-mtriple=aarch64", *options, str(source)])
     found = CYCLES.search(said)
     if found is None:
@@ -132,7 +149,8 @@ def main() -> None:
             if not loops:
                 raise ModelError(f"{name}: has no loops for pixels {options.step} values apart")
             for loop in loops:
-                each = [cycles(options.mca, cpu, loop) / loop.pixels for cpu in options.cpu]
+                clusters = loop.clusters * loop.pixels
+                each = [cycles(options.mca, cpu, loop) / clusters for cpu in options.cpu]
                 counts = (loop.pixels, len(loop.instructions), loop.in_memory)
                 rows.append([name, *map(str, counts), *(f"{count:.2f}" for count in each)])
     except ModelError as error:

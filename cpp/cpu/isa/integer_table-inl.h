@@ -25,6 +25,7 @@ constexpr IntegerKernels make_integer_kernels(const char* isa) {
           kMaxIntegerGroup,
           kActivationOffset,
           kClusterBytes,
+          false,
           &pack_clusters,
           {{integer_conv_kernel<4, 1>(), integer_conv_kernel<4, 2>()},
            {integer_conv_kernel<8, 1>(), integer_conv_kernel<8, 2>()},

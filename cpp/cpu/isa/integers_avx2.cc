@@ -70,8 +70,8 @@ void IntegerConvInRuns::tile(const IntegerConvTask& task, const uint8_t* input, 
   unroll<kTile>([&](auto p) SQUISH_LAMBDA_INLINE { sum[p] = start; });
   Run run{input, task.weights, task.offsets, 0, task.input_row, task.input_step};
   for (ptrdiff_t left = task.columns; left > 0; left -= run.columns) {
-    const ptrdiff_t columns = load_run(run.weights), magnitude = columns > 0 ? columns : -columns;
-    run.columns = magnitude < left ? magnitude : left;
+    const ptrdiff_t columns = load_run(run.weights);
+    run.columns = columns > 0 ? columns : -columns;
     if (columns > 0) {
       add_narrow_run<kRows, kPixels, kStep>(run, sum);
     } else {
