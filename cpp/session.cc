@@ -7,6 +7,7 @@
 #include "backend.h"
 #include "cpu/forecast.h"
 #include "float_environment.h"
+#include "memory_size.h"
 #include "squish/error.h"
 
 namespace squish {
@@ -176,7 +177,7 @@ std::vector<StepInfo> Session::profile(const ImageBatch& input, int iterations) 
   const DefaultFloatEnvironment environment;
   std::vector<StepInfo> steps = explain(input.height, input.width);
   const Shape out = impl_->model->output_shape(input.height, input.width);
-  std::vector<float> output(static_cast<size_t>(input.count * out.elements()));
+  std::vector<float> output(memory_size<float>(input.count * out.elements()));
   for (StepInfo& step : steps) step.seconds = std::numeric_limits<double>::infinity();
   std::vector<double> seconds(steps.size());
   for (int i = 0; i < iterations; ++i) {

@@ -28,7 +28,7 @@ template <typename GroupConv, typename Task, typename T>
 void conv_pooled(GroupConv& group_conv, const BlockGroup& group, Shape conv_output,
                  void (*max_pool)(const Task&), Task task, View<T> out, T* scratch, Range pooled_rows) {
   const int height = conv_output.height;
-  const int64_t row_values = int64_t{conv_output.width} * kChannelBlock;
+  const ptrdiff_t row_values = ptrdiff_t{conv_output.width} * kChannelBlock;
   T *upper = scratch, *lower = scratch + group.blocks * row_values;  // [blocks][width][16]
   for (int r = pooled_rows.begin; r < pooled_rows.end; ++r) {
     const int top = r * 2, rows = std::min(3, height - top);

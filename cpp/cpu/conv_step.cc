@@ -30,7 +30,7 @@ class GroupConv {
   GroupConv(const KernelTable& kernels, const BoundConv& conv, const BlockGroup& group, ConstView in)
       : in_(in), stride_h_(conv.packed->stride_h) {
     const PackedConv& packed = *conv.packed;
-    task_.input_row = stride_h_ * in.layout->row_values();
+    task_.input_row = stride_h_ * in.row_step();
     task_.input_step = ptrdiff_t{packed.stride_w} * in.layout->channel_step();
     task_.weights = packed.weights.data() + group.weights_at;
     task_.offsets = conv.offsets.data() + group.columns_at;
@@ -66,7 +66,7 @@ class GroupConv {
 void conv_averaged(const KernelTable& kernels, const BoundConv& conv, const BlockGroup& group, ConstView in,
                    MutableView out, float* scratch) {
   const int height = conv.conv_output.height, width = conv.conv_output.width;
-  const int64_t row_values = int64_t{width} * kChannelBlock, block_values = height * row_values;
+  const ptrdiff_t row_values = ptrdiff_t{width} * kChannelBlock, block_values = height * row_values;
   GroupConv(kernels, conv, group, in).rows({0, height}, {scratch, row_values, block_values});
   for (int b = 0; b < group.blocks; ++b) {
     kernels.average(
@@ -95,8 +95,8 @@ void run_conv(const KernelTable& kernels, const Op& op, const BoundConv& conv, C
         } else if (op.averaged) {
           conv_averaged(kernels, conv, group, in, out, scratch);
         } else {
-          const FloatTarget target{out.pixel(group.first_block, rows.begin, 0), out.layout->row_values(),
-                                   out.layout->block_values()};
+          const FloatTarget target{out.pixel(group.first_block, rows.begin, 0), out.row_step(),
+                                   out.block_step()};
           GroupConv(kernels, conv, group, in).rows(rows, target);
         }
       });

@@ -8,6 +8,7 @@
 #include "cpu/float_arithmetic.h"
 #include "cpu/integer_arithmetic.h"
 #include "finite.h"
+#include "memory_size.h"
 #include "model/graph.h"
 
 namespace squish {
@@ -59,8 +60,8 @@ const BoundPlan& CpuBackend::bound_plan(int height, int width) {
 }
 
 void CpuBackend::reserve(const BoundPlan& bound) {
-  const auto arena = static_cast<size_t>(bound.plan.arena_floats),
-             scratch = static_cast<size_t>(bound.scratch_floats);
+  const size_t arena = memory_size<float>(bound.plan.arena_floats),
+               scratch = memory_size<float>(bound.scratch_floats);
   for (Workspace& workspace : workspaces_) {
     if (workspace.arena.size() < arena) workspace.arena = AlignedArray<float>(arena);
     if (workspace.scratch.size() < scratch) workspace.scratch = AlignedArray<float>(scratch);

@@ -15,7 +15,7 @@ namespace {
 // Clusters of 16x4, as QuadClusters has them where channels lie in their order.
 int64_t count_live_quads(const ConvDescription& conv) {
   const int64_t area = conv.kernel_area(), quads = (conv.in_channels + kClusterInputs - 1) / kClusterInputs;
-  RankedBits live(static_cast<size_t>(blocks_of(conv.out_channels) * quads * area));
+  RankedBits live(blocks_of(conv.out_channels) * quads * area);
   for_each_integer_weight(conv, [&](const IntegerWeight& w) {
     const int64_t block_and_quad = w.o / kClusterOutputs * quads + w.i / kClusterInputs;
     const int64_t position = int64_t{w.y} * conv.window.kernel_w + w.x;

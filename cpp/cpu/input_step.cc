@@ -13,8 +13,8 @@ void fill_planar(const KernelTable& kernels, const ImageBatch& batch, const uint
   const int channels = layout.channels(), width = layout.width;
   if (batch.format == PixelFormat::kU8Nhwc) {
     const uint8_t* row = image + int64_t{y} * width * channels;
-    kernels.pixels({row, width, channels, norm.scale.data(), norm.shift.data(), out.pixel(0, y, 0),
-                    layout.block_values()});
+    kernels.pixels(
+        {row, width, channels, norm.scale.data(), norm.shift.data(), out.pixel(0, y, 0), out.block_step()});
     return;
   }
   const auto* planes = reinterpret_cast<const float*>(image);

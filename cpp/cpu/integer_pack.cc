@@ -44,10 +44,10 @@ void add_groups(PackedIntegerConv& packed, const std::vector<Block>& blocks, int
     BlockGroup group;
     group.first_block = static_cast<int>(b);
     group.blocks = pair ? 2 : 1;
-    group.columns_at = static_cast<int64_t>(packed.columns.size());
-    group.columns = static_cast<int64_t>(blocks[b].count);
+    group.columns_at = static_cast<ptrdiff_t>(packed.columns.size());
+    group.columns = static_cast<ptrdiff_t>(blocks[b].count);
     group.weights_at =
-        static_cast<int64_t>(weights.size() / QuadClusterWeights().size()) * kernels.cluster_bytes;
+        static_cast<ptrdiff_t>(weights.size() / QuadClusterWeights().size()) * kernels.cluster_bytes;
     for (size_t k : column_order(blocks[b], input_block, kernels.column_pairs)) {
       packed.columns.push_back(blocks[b].columns[k]);
       for (size_t of = b; of < b + static_cast<size_t>(group.blocks); ++of)
@@ -60,9 +60,9 @@ void add_groups(PackedIntegerConv& packed, const std::vector<Block>& blocks, int
   packed.weights = AlignedArray<uint8_t>(clusters * static_cast<size_t>(kernels.cluster_bytes));
   const int8_t* unpacked = weights.data();
   for (const BlockGroup& group : packed.groups) {
-    const int64_t count = group.columns * group.blocks;
+    const ptrdiff_t count = group.columns * group.blocks;
     if (count > 0) kernels.pack(unpacked, count, packed.weights.data() + group.weights_at);
-    unpacked += count * static_cast<int64_t>(QuadClusterWeights().size());
+    unpacked += count * static_cast<ptrdiff_t>(QuadClusterWeights().size());
   }
 }
 

@@ -77,7 +77,7 @@ class IntegerGroupConv {
       : in_(in), stride_h_(conv.packed->stride_h) {
     const PackedIntegerConv& packed = *conv.packed;
     const ptrdiff_t lane = ptrdiff_t{group.first_block} * kChannelBlock;
-    task_.input_row = stride_h_ * in.layout->row_values();
+    task_.input_row = stride_h_ * in.row_step();
     task_.input_step = ptrdiff_t{packed.stride_w} * in.layout->channel_step();
     task_.weights = packed.weights.data() + group.weights_at;
     task_.offsets = conv.offsets.data() + group.columns_at;
@@ -119,7 +119,7 @@ class IntegerGroupConv {
 void conv_pooled_floats(const MixedKernels& kernels, const Op& op, IntegerGroupConv& group_conv,
                         const BlockGroup& group, Shape conv_output, MutableView out, float* scratch,
                         Range pooled_rows) {
-  const int64_t row_values = int64_t{conv_output.width} * kChannelBlock, block_values = 3 * row_values;
+  const ptrdiff_t row_values = ptrdiff_t{conv_output.width} * kChannelBlock, block_values = 3 * row_values;
   auto task = pool_task<PoolTask>(op, conv_output.width, *out.layout);
   task.input_row = row_values;
   for (int r = pooled_rows.begin; r < pooled_rows.end; ++r) {
@@ -137,7 +137,7 @@ void conv_pooled_floats(const MixedKernels& kernels, const Op& op, IntegerGroupC
 void conv_averaged(const MixedKernels& kernels, const BoundIntegerConv& conv, const BlockGroup& group,
                    IntegerGroupConv& group_conv, MixedView out, float* scratch) {
   const int height = conv.conv_output.height, width = conv.conv_output.width;
-  const int64_t row_values = int64_t{width} * kChannelBlock, block_values = height * row_values;
+  const ptrdiff_t row_values = ptrdiff_t{width} * kChannelBlock, block_values = height * row_values;
   group_conv.rows({0, height}, Target<float>{scratch, row_values, block_values});
   for (int b = 0; b < group.blocks; ++b) {
     float mean[kChannelBlock];
@@ -171,11 +171,13 @@ void run_conv(const MixedKernels& kernels, const Op& op, const BoundIntegerConv&
     } else if (op.pooled) {
       conv_pooled_floats(kernels, op, group_conv, group, conv.conv_output, out.floats(), scratch, rows);
     } else if (out.is_bytes()) {
-      uint8_t* first = out.bytes().pixel(group.first_block, rows.begin, 0);
-      group_conv.rows(rows, Target<uint8_t>{first, layout.row_values(), layout.block_values()});
+      const ByteView to = out.bytes();
+      uint8_t* first = to.pixel(group.first_block, rows.begin, 0);
+      group_conv.rows(rows, Target<uint8_t>{first, to.row_step(), to.block_step()});
     } else {
-      float* first = out.floats().pixel(group.first_block, rows.begin, 0);
-      group_conv.rows(rows, Target<float>{first, layout.row_values(), layout.block_values()});
+      const MutableView to = out.floats();
+      float* first = to.pixel(group.first_block, rows.begin, 0);
+      group_conv.rows(rows, Target<float>{first, to.row_step(), to.block_step()});
     }
   });
 }
@@ -186,7 +188,7 @@ void run_max_pool(const MixedKernels& kernels, const Op& op, MixedView in, Mixed
     return run_max_pool(kernels.floats, op, {from.layout, from.data}, out.floats(), share);
   }
   auto task = pool_task<BytePoolTask>(op, in.layout->width, *out.layout);
-  task.input_row = in.layout->row_values();
+  task.input_row = in.bytes().row_step();
   for_each_band(out.layout->blocks(), out.layout->height, share, [&](int block, Range rows) {
     clear_border(out, block, rows);
     for (int r = rows.begin; r < rows.end; ++r) {

@@ -1,6 +1,7 @@
 // Weights in the order the convolution kernels read them. Packed once a session, for every image size.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -15,8 +16,8 @@ namespace squish {
 // One or two adjacent output blocks that a kernel computes together.
 struct BlockGroup {
   int first_block = 0, blocks = 1;
-  int64_t columns_at = 0, columns = 0;
-  int64_t weights_at = 0;  // floats, or bytes of integer_pack.h
+  ptrdiff_t columns_at = 0, columns = 0;
+  ptrdiff_t weights_at = 0;  // floats, or bytes of integer_pack.h
 };
 
 struct PackedConv {

@@ -43,7 +43,7 @@ void add_by_channel(bool relu, ConstView a, ConstView b, MutableView out, int bl
 
 void run_max_pool(const KernelTable& kernels, const Op& op, ConstView in, MutableView out, Share share) {
   auto task = pool_task<PoolTask>(op, in.layout->width, *out.layout);
-  task.input_row = in.layout->row_values();
+  task.input_row = in.row_step();
   for_each_band(out.layout->blocks(), out.layout->height, share, [&](int block, Range rows) {
     clear_border(out, block, rows);
     for (int r = rows.begin; r < rows.end; ++r) {
@@ -59,8 +59,8 @@ void run_max_pool(const KernelTable& kernels, const Op& op, ConstView in, Mutabl
 void run_average(const KernelTable& kernels, ConstView in, MutableView out, Share share) {
   for_each_band(out.layout->blocks(), 1, share, [&](int block, Range rows) {
     clear_border(out, block, rows);
-    kernels.average({in.pixel(block, 0, 0), in.layout->row_values(), in.layout->height, in.layout->width,
-                     out.pixel(block, 0, 0)});
+    kernels.average(
+        {in.pixel(block, 0, 0), in.row_step(), in.layout->height, in.layout->width, out.pixel(block, 0, 0)});
   });
 }
 
@@ -74,9 +74,9 @@ void run_add(const KernelTable& kernels, const Op& op, ConstView a, ConstView b,
     task.a = a.pixel(block, rows.begin, 0);
     task.b = b.pixel(block, rows.begin, 0);
     task.output = out.pixel(block, rows.begin, 0);
-    task.a_row = a.layout->row_values();
-    task.b_row = b.layout->row_values();
-    task.output_row = out.layout->row_values();
+    task.a_row = a.row_step();
+    task.b_row = b.row_step();
+    task.output_row = out.row_step();
     task.floats = ptrdiff_t{out.layout->width} * kChannelBlock;
     task.rows = rows.size();
     task.floor = floor_for(op.relu);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "plan/layout.h"
@@ -23,6 +24,9 @@ struct View {
     return data + layout->origin() + block * layout->block_values() + y * layout->row_values() +
            int64_t{x} * layout->channel_step();
   }
+  // Within what is in memory, whatever pointers are.
+  ptrdiff_t row_step() const { return static_cast<ptrdiff_t>(layout->row_values()); }
+  ptrdiff_t block_step() const { return static_cast<ptrdiff_t>(layout->block_values()); }
 };
 using ConstView = View<const float>;
 using MutableView = View<float>;

@@ -38,7 +38,7 @@ class TiledConv {
   void load(Range tile_rows) {
     tile_rows_ = tile_rows;
     WinogradInputTask task{};
-    task.input_row = in_.layout->row_values();
+    task.input_row = in_.row_step();
     task.tiles = conv_.tiles.columns;
     task.frequency = in_.layout->blocks() * block_values();
     for (int block = 0; block < in_.layout->blocks(); ++block) {
@@ -90,7 +90,7 @@ class TiledConv {
   }
 
  private:
-  int64_t block_values() const { return int64_t{conv_.tiles.band_tiles()} * kChannelBlock; }
+  ptrdiff_t block_values() const { return ptrdiff_t{conv_.tiles.band_tiles()} * kChannelBlock; }
   int64_t tile_at(int tile_row) const { return int64_t{tile_row - tile_rows_.begin} * conv_.tiles.columns; }
 
   const KernelTable& kernels_;
@@ -116,7 +116,7 @@ void run_bands(TiledConv& tiled, const BoundConv& conv, MutableView out, Share s
         clear_border(out, block,
                      {tiled.rows_of(tile_rows.begin).begin, tiled.rows_of(tile_rows.end - 1).end});
         for (int r = tile_rows.begin; r < tile_rows.end; ++r) {
-          tiled.write(group, b, r, out.pixel(block, 2 * r, 0), out.layout->row_values(), false);
+          tiled.write(group, b, r, out.pixel(block, 2 * r, 0), out.row_step(), false);
         }
       }
     }

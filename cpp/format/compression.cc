@@ -2,6 +2,7 @@
 
 #include "format/ans.h"
 #include "format/cluster.h"
+#include "memory_size.h"
 
 namespace squish {
 namespace {
@@ -96,7 +97,7 @@ std::vector<uint8_t> decompress_payload(ByteSpan compressed, const ConvDescripti
   const uint64_t scale_at = aligned(halves), occupancy_at = 2 * scale_at;
   const uint64_t values_at = occupancy_at + aligned((clusters + 7) / 8);
   check_size(values_at);
-  std::vector<uint8_t> plain(static_cast<size_t>(values_at));
+  std::vector<uint8_t> plain(memory_size<uint8_t>(values_at));
   AnsDecoder coder(compressed);
   code_halves(coder, plain.data(), static_cast<size_t>(halves));
   code_halves(coder, plain.data() + scale_at, static_cast<size_t>(halves));
@@ -106,7 +107,7 @@ std::vector<uint8_t> decompress_payload(ByteSpan compressed, const ConvDescripti
   occupied.occupancy = {plain.data() + occupancy_at, static_cast<size_t>((clusters + 7) / 8)};
   const auto count = static_cast<uint64_t>(stored_weights(occupied));
   check_size(values_at + values_bytes(conv.type, count));
-  plain.resize(static_cast<size_t>(values_at + values_bytes(conv.type, count)));
+  plain.resize(memory_size<uint8_t>(values_at + values_bytes(conv.type, count)));
   code_values(coder, conv.type, plain.data() + values_at, count);
   if (!coder.finished()) payload.fail("compressed payload is not one that a writer makes");
   return plain;

@@ -47,7 +47,7 @@ void check_int4(const ByteReader& payload, ByteSpan bytes, uint64_t count) {
   const size_t begin = payload.position() - bytes.size;
   for (uint64_t k = 0; k < count; ++k) {
     if (load_int4(bytes.data, static_cast<int64_t>(k)) != -8) continue;
-    payload.fail_at(begin + k / 2, concat("value ", k, " is -8, must be -7 to 7"));
+    payload.fail_at(begin + static_cast<size_t>(k / 2), concat("value ", k, " is -8, must be -7 to 7"));
   }
   if (count % 2 != 0 && bytes.data[bytes.size - 1] >> 4 != 0) {
     payload.fail_at(begin + bytes.size - 1,

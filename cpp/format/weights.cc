@@ -1,5 +1,7 @@
 #include "format/weights.h"
 
+#include "memory_size.h"
+
 namespace squish {
 namespace {
 
@@ -25,7 +27,7 @@ std::vector<float> decode_scale(const ConvDescription& conv) {
 }
 
 std::vector<float> decode_dense(const ConvDescription& conv) {
-  std::vector<float> dense(static_cast<size_t>(conv.weight_count()));
+  std::vector<float> dense(memory_size<float>(conv.weight_count()));
   const Window& window = conv.window;
   for_each_weight(conv, [&](const Weight& w) {
     const int64_t row = (int64_t{w.o} * conv.in_channels + w.i) * window.kernel_h + w.y;
@@ -42,7 +44,7 @@ int64_t count_live_weights(const ConvDescription& conv) {
 
 int64_t count_live_clusters(const ConvDescription& conv) {
   // At most a few bytes for each byte of the occupancy: a bit there is at most four of these.
-  std::vector<bool> live(static_cast<size_t>(count_clusters(conv)));
+  std::vector<bool> live(memory_size<uint8_t>(count_clusters(conv)));
   int64_t count = 0;
   for_each_weight(conv, [&](const Weight& w) {
     const int64_t position = int64_t{w.y} * conv.window.kernel_w + w.x;

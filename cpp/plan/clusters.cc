@@ -14,7 +14,7 @@ class LiveColumns {
   explicit LiveColumns(const ConvDescription& conv)
       : window_(conv.window),
         columns_(blocks_of(conv.in_channels) * conv.kernel_area() * kChannelBlock),
-        live_(static_cast<size_t>(blocks_of(conv.out_channels) * columns_)) {
+        live_(blocks_of(conv.out_channels) * columns_) {
     for_each_weight(conv, [&](const Weight& w) {
       if (w.value != 0) live_.insert(number(w));
     });

@@ -7,7 +7,7 @@ QuadClusters::QuadClusters(const ConvDescription& conv, const Layout& input)
       quads_of_block_(input.block / kQuadBlock),
       blocks_(blocks_of(conv.out_channels)),
       all_columns_(int64_t{input.blocks()} * conv.kernel_area() * quads_of_block_),
-      live_(static_cast<size_t>(all())) {
+      live_(all()) {
   const Layout pixel{input.segments, 1, 1, {}, input.block};  // where channels lie, seen from a pixel's first
   for (int c = 0; c < conv.in_channels; ++c) slots_.push_back(static_cast<int>(pixel.channel_offset(c)));
   for_each_integer_weight(conv, [&](const IntegerWeight& w) {

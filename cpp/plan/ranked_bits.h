@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "memory_size.h"
+
 namespace squish {
 
 // Of numbers below `size`: two bits each in memory.
 class RankedBits {
  public:
-  explicit RankedBits(size_t size) : words_((size + 63) / 64) {}
+  explicit RankedBits(int64_t size) : words_((memory_size<uint8_t>(size) + 63) / 64) {}
 
   void insert(size_t number) { words_[number / 64] |= uint64_t{1} << (number % 64); }
   // After the last insert(), before the first rank().

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "memory_size.h"
 #include "squish/model.h"
 
 namespace squish::reference {
@@ -35,7 +36,7 @@ struct Activation {
 
 // An activation of zeros.
 inline Activation make_activation(Shape shape, bool track_variance) {
-  const auto n = static_cast<size_t>(shape.elements());
+  const auto n = memory_size<double>(shape.elements());
   return {shape, std::vector<double>(n), std::vector<double>(track_variance ? n : 0)};
 }
 

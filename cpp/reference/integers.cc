@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "format/weights.h"
+#include "memory_size.h"
 #include "model/quantisation.h"
 
 namespace squish::reference {
@@ -46,7 +47,7 @@ int64_t dot(const IntegerActivation& in, const ConvDescription& conv, const int*
 }
 
 std::vector<int> integer_weights(const ConvDescription& conv) {
-  std::vector<int> dense(static_cast<size_t>(conv.weight_count()));  // [O][I][H][W]
+  std::vector<int> dense(memory_size<int>(conv.weight_count()));  // [O][I][H][W]
   for_each_integer_weight(conv, [&](const IntegerWeight& w) {
     const int64_t row = (int64_t{w.o} * conv.in_channels + w.i) * conv.window.kernel_h + w.y;
     dense[static_cast<size_t>(row * conv.window.kernel_w + w.x)] = w.value;
@@ -201,7 +202,7 @@ std::vector<float> run_in_integers(const Graph& graph, const float* image, int h
                                 shapes[static_cast<size_t>(k)], held.output_of(k)));
   }
   const IntegerActivation& last = outputs.back();
-  std::vector<float> output(static_cast<size_t>(last.shape.elements()));
+  std::vector<float> output(memory_size<float>(last.shape.elements()));
   for (size_t k = 0; k < output.size(); ++k) output[k] = last.value(k);
   return output;
 }

@@ -123,8 +123,8 @@ TEST(FormatConvs, RejectsPayloadsOffTheirPlace) {
 
 TEST(FormatConvs, RejectsPayloadsBeyondTheirSection) {
   FileParts file(golden_file());
-  const size_t left = file[SectionKind::kWeights].size() - file.conv<uint64_t>(kLast, kOffsetAt);
-  for (uint64_t bytes : {uint64_t{left} + 1, uint64_t{1} << 40, ~uint64_t{0}}) {
+  const uint64_t left = file[SectionKind::kWeights].size() - file.conv<uint64_t>(kLast, kOffsetAt);
+  for (uint64_t bytes : {left + 1, uint64_t{1} << 40, ~uint64_t{0}}) {
     EXPECT_TRUE(rejects(golden_with(kLast, kBytesAt, bytes),
                         "layer 9 'conv7': conv 0 (conv): payload needs " + std::to_string(bytes) +
                             " bytes, section kWeights has " + std::to_string(left) + " left"));

@@ -20,8 +20,8 @@ void align(Bytes& bytes, size_t alignment) {
 
 FileParts::FileParts(const Bytes& file) {
   for (size_t k = 0; k < get<uint32_t>(file, kSectionCountAt); ++k) {
-    const auto begin = file.begin() + get<int64_t>(file, entry_at(k) + 8);
-    const auto size = get<int64_t>(file, entry_at(k) + 16);
+    const auto begin = file.begin() + static_cast<ptrdiff_t>(get<int64_t>(file, entry_at(k) + 8));
+    const auto size = static_cast<ptrdiff_t>(get<int64_t>(file, entry_at(k) + 16));
     sections.push_back({get<uint32_t>(file, entry_at(k)), Bytes(begin, begin + size)});
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "memory_size.h"
 #include "support/random.h"
 
 namespace squish {
@@ -81,6 +82,14 @@ TEST(Memory, LastStepOfOneIsNotFreeForAnother) {
 TEST(Memory, NothingNeedsNothing) {
   std::vector<BufferLife> none;
   EXPECT_EQ(place_buffers(none), 0);
+}
+
+TEST(MemorySize, IsRefusedWhereNoMemoryHoldsAsMany) {
+  constexpr uint64_t kMost = PTRDIFF_MAX / sizeof(float);
+  EXPECT_EQ(memory_size<float>(int64_t{0}), 0u);
+  EXPECT_EQ(memory_size<float>(kMost), kMost);
+  EXPECT_THROW(memory_size<float>(kMost + 1), std::bad_alloc);
+  EXPECT_THROW(memory_size<uint8_t>(~uint64_t{0}), std::bad_alloc);
 }
 
 }  // namespace
