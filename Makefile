@@ -11,21 +11,24 @@ BIN := $(CURDIR)/$(VENV)/bin
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 PACKAGE := pyproject.toml CMakeLists.txt $(shell find cmake cpp cuda python -type f ! -name '*.pyc')
 CXX_FILES := $(shell find cpp cuda tests tools -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-ARM_TOOLS := aarch64-linux-gnu-g++ qemu-aarch64-static
-MISSING_ARM_TOOLS := $(strip $(foreach tool,$(ARM_TOOLS),$(if $(shell command -v $(tool) 2>/dev/null),,$(tool))))
+AARCH64_TOOLS := aarch64-linux-gnu-g++ qemu-aarch64-static
+ARMHF_TOOLS := arm-linux-gnueabihf-g++ qemu-arm-static
 
 export PATH := $(BIN):$(PATH)
 
 # $(call test_preset,NAME): builds a preset of CMakePresets.json and runs its C++ tests.
 test_preset = cmake --preset $(1) && cmake --build --preset $(1) && ctest --preset $(1) --parallel $(JOBS)
 
-.PHONY: demo test test-cpp test-sanitized test-aarch64 test-python bench lint lint-cpp lint-python format clean
+# $(call missing,TOOL TOOL): those that are not installed.
+missing = $(strip $(foreach tool,$(1),$(if $(shell command -v $(tool) 2>/dev/null),,$(tool))))
+
+.PHONY: demo test test-cpp test-sanitized test-aarch64 test-armhf test-python bench lint lint-cpp lint-python format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
 	squish demo
 
-test: test-cpp test-sanitized test-aarch64 test-python
+test: test-cpp test-sanitized test-aarch64 test-armhf test-python
 
 test-cpp: $(VENV)/dev.stamp
 	$(call test_preset,dev)
@@ -36,13 +39,22 @@ test-sanitized: $(VENV)/dev.stamp
 	$(call test_preset,tsan)
 
 test-aarch64: $(VENV)/dev.stamp
-ifeq ($(MISSING_ARM_TOOLS),)
+ifeq ($(call missing,$(AARCH64_TOOLS)),)
 	@if [ -d build/cross-cuda ] || python tools/cuda/cross_toolkit.py build/cross-cuda; \
 	then $(call test_preset,aarch64-cuda); \
 	else echo "aarch64 is tested without the device cuda"; $(call test_preset,aarch64); fi
 else
-	@echo "aarch64 tests left out, no $(MISSING_ARM_TOOLS):" \
+	@echo "aarch64 tests left out, no $(call missing,$(AARCH64_TOOLS)):" \
 	  "apt install g++-aarch64-linux-gnu qemu-user-static libgtest-dev"
+endif
+
+# 32 bits.
+test-armhf: $(VENV)/dev.stamp
+ifeq ($(call missing,$(ARMHF_TOOLS)),)
+	$(call test_preset,armhf)
+else
+	@echo "armhf tests left out, no $(call missing,$(ARMHF_TOOLS)):" \
+	  "apt install g++-arm-linux-gnueabihf qemu-user-static libgtest-dev"
 endif
 
 # Each process imports PyTorch: more than four would want memory.

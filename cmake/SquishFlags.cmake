@@ -13,9 +13,9 @@ if(NOT oldest OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS oldest)
                       "got ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
 endif()
 
-if(CMAKE_SIZEOF_VOID_P LESS 8)
-  message(FATAL_ERROR "squishnative needs a 64-bit target: sizes in files, of weights and of activations have 64 bits "
-                      "and would be cut to ${CMAKE_SIZEOF_VOID_P} bytes")
+if(CMAKE_SIZEOF_VOID_P LESS 8 AND NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(arm|aarch64)")
+  message(FATAL_ERROR "squishnative needs a 64-bit target, or 32-bit Arm: others of "
+                      "${CMAKE_SIZEOF_VOID_P} bytes a pointer have not been tested")
 endif()
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
@@ -37,6 +37,11 @@ add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-ffp-contract=off -fno-fast
 
 # Kernels of an instruction set are compiled with flags of their own, and files name what is theirs alone as they like.
 set(CMAKE_UNITY_BUILD OFF)
+
+# GCC tells of every parameter that is passed as in GCC 7.1 and later, which all that build us are.
+if(CMAKE_SIZEOF_VOID_P LESS 8 AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-Wno-psabi)
+endif()
 
 if(SQUISH_SANITIZE)
   add_compile_options(

@@ -24,6 +24,21 @@ uint64_t read() {
 }
 void write(uint64_t control) { asm volatile("msr fpcr, %0" : : "r"(control)); }
 
+#elif defined(__arm__) && defined(__ARM_FP)
+
+constexpr uint64_t kDefault = 0;          // of FPSCR
+constexpr uint32_t kFlags = 0xf800'009f;  // what has happened
+
+uint32_t read_all() {
+  uint32_t control;
+  asm volatile("vmrs %0, fpscr" : "=r"(control));
+  return control;
+}
+uint64_t read() { return read_all() & ~kFlags; }
+void write(uint64_t control) {
+  asm volatile("vmsr fpscr, %0" : : "r"(static_cast<uint32_t>(control) | (read_all() & kFlags)));
+}
+
 #else
 
 constexpr uint64_t kDefault = 0;

@@ -5,7 +5,7 @@
 #if defined(SQUISH_HAVE_INTEGERS_AVXVNNI)
 #include <cpuid.h>
 #endif
-#if defined(SQUISH_HAVE_INTEGERS_NEONDOT)
+#if defined(SQUISH_HAVE_NEON)
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
 #elif defined(__linux__)
@@ -35,6 +35,19 @@ bool cpu_has_avxvnni() {
   constexpr unsigned kAvxVnni = 1U << 4;
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return cpu_has_avx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & kAvxVnni) != 0;
+}
+#endif
+#if defined(SQUISH_HAVE_NEON)
+// Part of every 64-bit Arm. The kernels fuse multiplications and additions.
+bool cpu_has_neon() {
+#if defined(__aarch64__)
+  return true;
+#elif defined(__linux__)
+  constexpr unsigned long kNeon = 1UL << 12, kFused = 1UL << 16;  // HWCAP_NEON and HWCAP_VFPv4
+  return (getauxval(AT_HWCAP) & kNeon) != 0 && (getauxval(AT_HWCAP) & kFused) != 0;
+#else
+  return false;
+#endif
 }
 #endif
 #if defined(SQUISH_HAVE_INTEGERS_NEONDOT)

@@ -12,6 +12,10 @@ namespace squish {
 constexpr int kClusterOutputs = 16, kClusterInputs = 4;
 constexpr int kMaxIntegerBlocks = 2;  // of a group
 
+// 1.5 * 2^23: added to it a float from 0 to 255 has no place for a fraction, which is rounded away, to even; the lowest byte of
+// the sum is the result.
+constexpr float kNoFraction = 0x1.8p23f;
+
 // A group of 1 or 2 adjacent output blocks (16 channels each) over a band of output rows. Activations are blocked, [block][row]
 // [column][16], or, the net's input, in quads, [row][column][4]. All strides are in bytes.
 //

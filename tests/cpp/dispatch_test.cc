@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#if defined(__linux__) && defined(__aarch64__)
+#if defined(__linux__) && (defined(__aarch64__) || defined(__arm__))
 #include <sys/auxv.h>
 #endif
 
@@ -88,6 +88,15 @@ TEST(Dispatch, OffersDotProductsThatTheCpuHas) {
 #endif
 }
 #endif
+#endif
+
+#if defined(__linux__) && defined(__arm__)
+TEST(Dispatch, OffersNeonThatTheCpuHas) {
+  const bool fused =
+      (getauxval(AT_HWCAP) & HWCAP_ARM_NEON) != 0 && (getauxval(AT_HWCAP) & HWCAP_ARM_VFPv4) != 0;
+  EXPECT_EQ(is_available("neon"), fused);
+  EXPECT_EQ(has_integers("neon"), fused);
+}
 #endif
 
 TEST(Dispatch, TakesTheBestUnlessTold) {

@@ -170,9 +170,14 @@ void flush_denormals(bool flush) {
   const uint64_t control = flush ? uint64_t{1} << 24 : 0;
   asm volatile("msr fpcr, %0" : : "r"(control));
 }
+#elif defined(__arm__)
+void flush_denormals(bool flush) {
+  const uint32_t control = flush ? uint32_t{1} << 24 : 0;
+  asm volatile("vmsr fpscr, %0" : : "r"(control));
+}
 #endif
 
-#if defined(__x86_64__) || defined(__aarch64__)
+#if defined(__x86_64__) || defined(__aarch64__) || defined(__arm__)
 TEST(FloatEnvironment, KeepsDenormalsWhereTheCallerFlushesThem) {
   flush_denormals(true);
   const float before = multiply(1e-20f, 1e-20f);

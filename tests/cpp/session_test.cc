@@ -132,6 +132,15 @@ TEST(Session, PreparesForBatches) {
   EXPECT_TRUE(throws<InvalidArgument>([&] { session.prepare(24, 24, 0); }, "batch: got 0 images"));
 }
 
+TEST(Session, HasNoMemoryForImagesThatPointersDoNotReach) {
+  if (sizeof(void*) > 4) GTEST_SKIP() << "pointers of 64 bits reach them";
+  NetBuilder net(1, 3);
+  net.conv(-1, 64, square(1));
+  Session session(net.model());
+  EXPECT_THROW(session.prepare(4000, 4000), std::bad_alloc);
+  EXPECT_NO_THROW(session.prepare(24, 24));
+}
+
 TEST(Session, RejectsBadBatches) {
   Session session(varied_model());
   const Images input = images(24, 24);

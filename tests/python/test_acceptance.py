@@ -38,13 +38,13 @@ from test_convert_onnx import export as torch_export
 pytestmark = pytest.mark.slow
 
 PHOTOGRAPHS = 40
-# Of the preset that `make test-aarch64` could build: with the device cuda or without.
-ARM_BINARIES = [
-    Path(__file__).parents[2] / "build" / preset / "tools" / "infer" / "squish-infer"
-    for preset in ("aarch64-cuda", "aarch64")
-]
-ARM_BINARY = next((file for file in ARM_BINARIES if file.is_file()), None)
-ARM_RUN = ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"]
+BUILD = Path(__file__).parents[2] / "build"
+# By architecture: presets of which `make test` builds one, and what runs it here.
+ARM_PRESETS = {"aarch64": ["aarch64-cuda", "aarch64"], "armhf": ["armhf"]}
+ARM_RUN = {
+    "aarch64": ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"],
+    "armhf": ["qemu-arm-static", "-L", "/usr/arm-linux-gnueabihf"],
+}
 
 
 @dataclass
@@ -130,18 +130,24 @@ def test_photographs_through_onnx(
 
 
 @needs_shared_data
-@pytest.mark.skipif(
-    ARM_BINARY is None or shutil.which(ARM_RUN[0]) is None,
-    reason="needs `make test-aarch64` and qemu-aarch64-static",
+@pytest.mark.parametrize(
+    ("architecture", "cpu"),
+    [("aarch64", "cortex-a57"), ("aarch64", "max"), ("armhf", "cortex-a7")],
 )
-@pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
 @pytest.mark.parametrize("isa", ["neon", "scalar"])
-def test_photograph_on_aarch64(pretrained: Pretrained, tmp_path: Path, cpu: str, isa: str) -> None:
+def test_photograph_on_arm(
+    pretrained: Pretrained, tmp_path: Path, architecture: str, cpu: str, isa: str
+) -> None:
+    files = [BUILD / preset / "tools/infer/squish-infer" for preset in ARM_PRESETS[architecture]]
+    binary = next((file for file in files if file.is_file()), None)
+    emulator = ARM_RUN[architecture]
+    if binary is None or shutil.which(emulator[0]) is None:
+        pytest.skip(f"needs `make test-{architecture}` and {emulator[0]}")
     photo = sorted((FOLDER / "photos").iterdir())[0]
     with squishnative.load(pretrained.net) as net:
         pixels = net.preprocess(photo)
     Image.fromarray(pixels).save(tmp_path / "photo.ppm")
-    command = [*ARM_RUN, "-cpu", cpu, str(ARM_BINARY), str(pretrained.net)]
+    command = [*emulator, "-cpu", cpu, str(binary), str(pretrained.net)]
     options = [str(tmp_path / "photo.ppm"), "--as-is", "--isa", isa, "--logits"]
     done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
     got = np.array([float(line) for line in done.stdout.split()])

@@ -1,4 +1,4 @@
-// What the integer arithmetics of 64-bit Arm share: all but the product of a cluster and a quad, and how results become bytes.
+// What the integer arithmetics of Arm share: all but the product of a cluster and a quad, and how results become bytes.
 #pragma once
 
 #include <stddef.h>
@@ -61,7 +61,14 @@ inline Bytes max_bytes(Bytes a, Bytes b) { return {vmaxq_s8(a.v, b.v)}; }
 inline Bytes max_bytes(Bytes a, const uint8_t* p) { return max_bytes(a, load_bytes(p)); }
 
 // A byte in the low end of each lane's 32 bits.
-inline uint32x4_t round_to_byte(Vec a) { return vminq_u32(vcvtnq_u32_f32(a.v), vdupq_n_u32(255)); }
+inline uint32x4_t round_to_byte(Vec a) {
+#if defined(__aarch64__)
+  return vminq_u32(vcvtnq_u32_f32(a.v), vdupq_n_u32(255));
+#else
+  const float32x4_t value = vminq_f32(vmaxq_f32(a.v, vdupq_n_f32(0)), vdupq_n_f32(255));
+  return vandq_u32(vreinterpretq_u32_f32(vaddq_f32(value, vdupq_n_f32(kNoFraction))), vdupq_n_u32(255));
+#endif
+}
 inline void store_quads(uint8_t* p, uint32x4_t a, uint32x4_t b, uint32x4_t c) {
   const uint32x4_t quads = vsliq_n_u32(vsliq_n_u32(a, b, 8), c, 16);
   store_bytes(p, {less_128(vreinterpretq_u8_u32(quads))});

@@ -28,11 +28,11 @@ inline Sums dot(Sums sums, Cluster weights, Quad quad) {
            vdotq_lane_s32(sums.v[3], weights.v[3], quad.v, 0)}};
 }
 
-// Beside 1.5 * 2^23 a float from 0 to 255 has no place for a fraction: it is rounded away, to even, and the lowest byte is the
-// result; 128 less, it is the signed one. Cores with dot products have one pipe for conversions, but two that add.
+// Rounded by an addition (kNoFraction); 128 less, the lowest byte is the signed one. Cores with dot products have one pipe for
+// conversions, but two that add.
 inline Bytes to_bytes(Sums sums, const float* factor, const float* term, int low) {
   const float32x4_t lowest = vdupq_n_f32(static_cast<float>(low)), highest = vdupq_n_f32(255);
-  const float32x4_t no_fraction = vdupq_n_f32(12582912.0f - 128);
+  const float32x4_t no_fraction = vdupq_n_f32(kNoFraction - 128);
   const auto rounded = [&](ptrdiff_t quarter) {
     const float32x4_t value = scaled(sums.v[quarter], factor + 4 * quarter, term + 4 * quarter);
     return vreinterpretq_s16_f32(vaddq_f32(vminq_f32(vmaxq_f32(value, lowest), highest), no_fraction));

@@ -48,9 +48,7 @@ inline Sums dot(Sums sums, Cluster weights, Quad quad) {
   return sums;
 }
 
-// What is from `low` to 255 has no place for a fraction beside 1.5 * 2^23: it is rounded away, to even.
 inline uint8_t round_to_byte(float value, float low) {
-  constexpr float kNoFraction = 12582912.0f;
   value = value > low ? value : low;
   value = value < 255 ? value : 255;
   const float rounded = value + kNoFraction;

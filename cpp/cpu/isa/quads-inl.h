@@ -7,9 +7,8 @@
 namespace squish {
 namespace {
 
-// Any number of pixels, plainly. x + 1.5 * 2^23 has no place for a fraction, and rounds it away to even.
+// Any number of pixels, plainly.
 void quads_plainly(const QuadTask& task, ptrdiff_t begin, ptrdiff_t end) {
-  constexpr float kNoFraction = 12582912.0f;
   for (ptrdiff_t x = begin; x < end; ++x) {
     for (int c = 0; c < kClusterInputs; ++c) {
       float value = 0;

@@ -1,4 +1,5 @@
-// The small vector type of the kernels: NEON of 64-bit Arm. 16 channels are four registers.
+// The small vector type of the kernels: NEON of 64-bit Arm, and of 32-bit Arm with fused multiply-adds (VFPv4), which flushes
+// denormals whatever FPSCR says. 16 channels are four registers.
 #pragma once
 
 #include <arm_neon.h>
@@ -8,9 +9,13 @@ namespace squish {
 namespace {
 
 constexpr int kVecs = 4;
+#if defined(__aarch64__)
 // 20 accumulators, 4 weights and 5 activations of the 32 registers: GCC reads all activations of a column before their
 // products, which cores that work in order need; with 6 pixels it kept three accumulators in memory.
 constexpr int kMaxTile = 5;
+#else
+constexpr int kMaxTile = 2;  // 8 accumulators, 4 weights and 2 activations of the 16 registers
+#endif
 constexpr int kMaxGroup = 1;
 constexpr double kClusterCost = 2;  // as those of integers_neon*.h have it
 
