@@ -34,7 +34,8 @@ class Backend {
   virtual void order(void* /*stream*/, void* /*earlier*/) {}
 
   virtual std::vector<StepInfo> explain(int height, int width) = 0;
-  virtual int64_t arena_bytes(int height, int width) = 0;
+  // Session adds what the model takes.
+  virtual MemoryUse memory(int height, int width) = 0;
   virtual std::string isa() const { return {}; }
 };
 

@@ -190,7 +190,11 @@ std::vector<StepInfo> Session::profile(const ImageBatch& input, int iterations) 
   return steps;
 }
 
-int64_t Session::arena_bytes(int height, int width) { return impl_->backend->arena_bytes(height, width); }
+MemoryUse Session::memory(int height, int width) {
+  MemoryUse use = impl_->backend->memory(height, width);
+  use.model = static_cast<int64_t>(impl_->model->memory_bytes());
+  return use;
+}
 
 const char* version() { return SQUISH_VERSION; }
 

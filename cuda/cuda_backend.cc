@@ -195,8 +195,13 @@ void CudaBackend::prepare(int height, int width, int64_t count) {
   if (count % slice != 0) bound_plan(height, width, count % slice);
 }
 
-int64_t CudaBackend::arena_bytes(int height, int width) {
-  return blueprint_for(height, width, 1).plan.arena_floats * value_bytes(storage_);
+MemoryUse CudaBackend::memory(int height, int width) {
+  const Blueprint of_one = blueprint_for(height, width, 1);
+  MemoryUse use;
+  use.weights = static_cast<int64_t>(weights_.bytes());
+  use.activations = of_one.plan.arena_floats * value_bytes(storage_);
+  use.scratch = static_cast<int64_t>(Arena::bytes(of_one)) - use.activations;
+  return use;
 }
 
 std::vector<StepInfo> CudaBackend::explain(int height, int width) {

@@ -33,7 +33,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<DeviceBuffer> allocate(size_t bytes) override;
   void order(Stream stream, Stream earlier) override;
   std::vector<StepInfo> explain(int height, int width) override;
-  int64_t arena_bytes(int height, int width) override;
+  MemoryUse memory(int height, int width) override;
 
  private:
   // A recorded run, and where it reads and writes.

@@ -14,6 +14,7 @@ namespace squish::cuda {
 class DeviceWeights {
  public:
   DeviceWeights(Runtime& runtime, const Packs& packs, StorageType storage);
+  size_t bytes() const { return memory_.bytes(); }
   // T: of the storage that was asked for.
   template <typename T>
   Clusters<T> clusters(const ConvDescription* first, const Tap* taps) const {

@@ -151,6 +151,12 @@ std::vector<StepInfo> profile(GuardedSession& session, const py::array& batch, i
 }
 
 void register_step_info(py::module_& m) {
+  py::class_<MemoryUse>(m, "MemoryUse", "Bytes of memory; see squish/session.h.")
+      .def_readonly("model", &MemoryUse::model)
+      .def_readonly("weights", &MemoryUse::weights)
+      .def_readonly("activations", &MemoryUse::activations)
+      .def_readonly("scratch", &MemoryUse::scratch)
+      .def_property_readonly("total", &MemoryUse::total);
   py::class_<StepInfo>(m, "StepInfo", "One step of a plan.")
       .def_readonly("layer", &StepInfo::layer)
       .def_readonly("kernel", &StepInfo::kernel)
@@ -220,9 +226,9 @@ void register_session(py::module_& m) {
           py::arg("height"), py::arg("width"))
       .def("profile", &profile, py::arg("batch"), py::arg("iterations"))
       .def(
-          "arena_bytes",
+          "memory",
           [](GuardedSession& session, int height, int width) {
-            return session.call([&](Session& s) { return s.arena_bytes(height, width); });
+            return session.call([&](Session& s) { return s.memory(height, width); });
           },
           py::arg("height"), py::arg("width"));
 }

@@ -31,10 +31,16 @@ struct ImageRun {
   float* arena;
 };
 
+// A packed column, and its offset in images of one size.
+template <typename Column>
+inline constexpr size_t kColumnBytes = sizeof(Column) + sizeof(int32_t);
+
 class Arithmetic {
  public:
   virtual ~Arithmetic() = default;
 
+  // As they are packed, with where their columns lie.
+  virtual int64_t weight_bytes() const = 0;
   virtual std::unique_ptr<BoundPlan> bind(int height, int width) const = 0;
   // A share of a step: 0 is the input, 1 .. the plan's steps, the last the output. False where it is the input and a value
   // is not finite. `scratch` is the thread's own.

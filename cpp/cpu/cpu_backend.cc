@@ -73,8 +73,14 @@ void CpuBackend::prepare(int height, int width, int64_t /*count*/) {
   reserve(bound_plan(height, width));
 }
 
-int64_t CpuBackend::arena_bytes(int height, int width) {
-  return bound_plan(height, width).plan.arena_floats * int64_t{sizeof(float)};
+MemoryUse CpuBackend::memory(int height, int width) {
+  const BoundPlan& bound = bound_plan(height, width);
+  const int64_t bytes = pool_.size() * int64_t{sizeof(float)};
+  MemoryUse use;
+  use.weights = arithmetic_->weight_bytes();
+  use.activations = bound.plan.arena_floats * bytes;
+  use.scratch = bound.scratch_floats * bytes;
+  return use;
 }
 
 std::vector<StepInfo> CpuBackend::explain(int height, int width) {

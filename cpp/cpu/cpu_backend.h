@@ -22,7 +22,7 @@ class CpuBackend final : public Backend {
   void prepare(int height, int width, int64_t count) override;
   void run(const ImageBatch& input, float* output, double* seconds) override;
   std::vector<StepInfo> explain(int height, int width) override;
-  int64_t arena_bytes(int height, int width) override;
+  MemoryUse memory(int height, int width) override;
   std::string isa() const override { return kernels_.isa; }
 
  private:
@@ -32,7 +32,7 @@ class CpuBackend final : public Backend {
     AlignedArray<float> scratch;
   };
 
-  // Plans only: explain() and arena_bytes() need no memory for activations.
+  // Plans only: explain() and memory() take none for activations.
   const BoundPlan& bound_plan(int height, int width);
   void reserve(const BoundPlan& bound);
   ImageRun image_run(const ImageBatch& input, float* output, int64_t n, int worker);

@@ -28,6 +28,13 @@ FloatArithmetic::FloatArithmetic(const Graph& graph, const KernelTable& kernels,
   }
 }
 
+int64_t FloatArithmetic::weight_bytes() const {
+  size_t bytes = 0;
+  for (const PackedConv& conv : packed_)
+    bytes += conv.weights.bytes() + conv.bias.bytes() + conv.columns.size() * kColumnBytes<Column>;
+  return static_cast<int64_t>(bytes);
+}
+
 std::unique_ptr<BoundPlan> FloatArithmetic::bind(int height, int width) const {
   auto bound = std::make_unique<Bound>(make_plan(graph_, ops_, height, width));
   for (size_t k = 0; k < ops_.size(); ++k) {

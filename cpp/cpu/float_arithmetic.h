@@ -17,6 +17,7 @@ class FloatArithmetic final : public Arithmetic {
  public:
   FloatArithmetic(const Graph& graph, const KernelTable& kernels, bool winograd);
 
+  int64_t weight_bytes() const override;
   std::unique_ptr<BoundPlan> bind(int height, int width) const override;
   bool run_step(const ImageRun& run, int step, float* scratch, Share share) const override;
   std::vector<StepInfo> explain(const BoundPlan& bound) const override;

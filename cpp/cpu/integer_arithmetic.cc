@@ -26,6 +26,15 @@ IntegerArithmetic::IntegerArithmetic(const Graph& graph, const MixedKernels& ker
   }
 }
 
+int64_t IntegerArithmetic::weight_bytes() const {
+  size_t bytes = 0;
+  for (const PackedIntegerConv& conv : packed_) {
+    bytes += conv.weights.bytes() + conv.start.bytes() + conv.factor.bytes() + conv.term.bytes() +
+             conv.columns.size() * kColumnBytes<QuadColumn>;
+  }
+  return static_cast<int64_t>(bytes);
+}
+
 std::unique_ptr<BoundPlan> IntegerArithmetic::bind(int height, int width) const {
   auto bound =
       std::make_unique<Bound>(make_plan(graph_, ops_, height, width, ActivationOrder::kQuads, held_));

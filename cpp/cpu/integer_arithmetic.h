@@ -14,6 +14,7 @@ class IntegerArithmetic final : public Arithmetic {
   // The net is made for integers.
   IntegerArithmetic(const Graph& graph, const MixedKernels& kernels);
 
+  int64_t weight_bytes() const override;
   std::unique_ptr<BoundPlan> bind(int height, int width) const override;
   bool run_step(const ImageRun& run, int step, float* scratch, Share share) const override;
   std::vector<StepInfo> explain(const BoundPlan& bound) const override;

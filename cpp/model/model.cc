@@ -43,6 +43,7 @@ std::vector<uint8_t> read_file(const std::string& path) {
     const auto piece = static_cast<size_t>(std::min<uint64_t>(left, std::max(kFirstPiece, bytes.size())));
     if (!append(file.get(), path, piece, bytes)) break;
   }
+  bytes.shrink_to_fit();  // small nets are smaller than a piece
   return bytes;
 }
 
@@ -81,6 +82,15 @@ Shape Model::output_shape(int height, int width) const { return graph().shapes(h
 int Model::classes() const { return graph().channels(graph().size() - 1); }
 const std::vector<std::string>& Model::labels() const { return description().labels; }
 size_t Model::file_bytes() const { return impl_->bytes.size(); }
+size_t Model::memory_bytes() const {
+  size_t bytes = impl_->bytes.size();
+  for (const LayerDescription& layer : description().layers) {
+    for (const ConvDescription& conv : layer.convs) {
+      if (conv.decompressed != nullptr) bytes += conv.decompressed->size();
+    }
+  }
+  return bytes;
+}
 std::string Model::why_not_in_integers() const { return squish::why_not_in_integers(graph()); }
 const NetDescription& Model::description() const { return graph().net(); }
 const Graph& Model::graph() const { return impl_->graph; }

@@ -58,7 +58,10 @@ class ReferenceBackend final : public Backend {
     return {step};
   }
 
-  int64_t arena_bytes(int, int) override { return 0; }
+  MemoryUse memory(int height, int width) override {
+    model_->graph().shapes(height, width);
+    return {};
+  }
 
  private:
   std::vector<float> run_in_doubles(const uint8_t* data, bool is_uint8, int height, int width) const {

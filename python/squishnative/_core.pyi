@@ -36,6 +36,24 @@ class StepInfo:
     @property
     def seconds(self) -> float: ...
 
+class MemoryUse:
+    """Bytes of memory; see squish/session.h."""
+
+    @property
+    def model(self) -> int:
+        """Host memory that all sessions share: the file, and what is decompressed of it."""
+    @property
+    def weights(self) -> int:
+        """As the kernels read them; this and what follows is memory of the device."""
+    @property
+    def activations(self) -> int:
+        """Of all threads."""
+    @property
+    def scratch(self) -> int:
+        """Of all threads: what kernels need beside."""
+    @property
+    def total(self) -> int: ...
+
 class ConvInfo:
     """One convolution as the file stores it."""
 
@@ -190,7 +208,7 @@ class Session:
         """What "auto" came to."""
     def explain(self, height: int, width: int) -> list[StepInfo]: ...
     def profile(self, batch: Any, iterations: int) -> list[StepInfo]: ...
-    def arena_bytes(self, height: int, width: int) -> int: ...
+    def memory(self, height: int, width: int) -> MemoryUse: ...
 
 class NetWriter:
     """Collects layers and writes a .squish file.

@@ -218,6 +218,18 @@ class Net:
         """
         return explain_table(self.steps(size))
 
+    def memory(self, size: Optional[Size] = None) -> _core.MemoryUse:
+        """Bytes that the engine holds where no image has been larger than this.
+
+        `.model` (the file, and what is decompressed of it), `.weights` as the kernels read them,
+        `.activations` and `.scratch` of all threads, and `.total`, their sum; Python and batches
+        come on top. On a CUDA device: of one image, and all but `.model` memory of the device.
+
+        size: one side or (height, width), default the file's.
+        """
+        height, width = self.input_shape[1:] if size is None else image_size(size)
+        return self._open().memory(height, width)
+
     def profile(self, batch: Any, iterations: int = 20) -> str:
         """`explain` with the time each step takes an image: the least of the iterations."""
         return profile_table(self.profiled_steps(batch, iterations))

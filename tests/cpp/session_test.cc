@@ -171,14 +171,14 @@ TEST(Session, RejectsSizesThatTheNetDoesNotAdmit) {
     EXPECT_TRUE(throws<InvalidArgument>([&] { session.explain(24, -5); }, "each side must be 1 to 1048576"));
   }
   Session session(varied_model());
-  EXPECT_TRUE(throws<InvalidArgument>([&] { session.arena_bytes(1, 1); }, "too small for the net"));
+  EXPECT_TRUE(throws<InvalidArgument>([&] { session.memory(1, 1).activations; }, "too small for the net"));
 }
 
 // What an image would take can be asked for before there is memory for it.
 TEST(Session, SaysWhatItNeedsWithoutAllocatingIt) {
   Session session(varied_model(), session_options("", 8));
   const testing::AllocationCounter counter;
-  EXPECT_GT(session.arena_bytes(4000, 4000), int64_t{1} << 29);
+  EXPECT_GT(session.memory(4000, 4000).activations, int64_t{1} << 29);
   session.explain(4000, 3000);
   EXPECT_LT(counter.bytes(), 1 << 20);
 }
@@ -355,13 +355,40 @@ TEST(Session, ProfileTimesTheStepsThatExplainNames) {
   }
 }
 
+// Beside what operator new was asked for, of all that the model and the session keep.
+TEST(Session, MemoryIsWhatItHolds) {
+  for (const char* storage : {"f32", "i8"}) {
+    for (int threads : {1, 3}) {
+      const testing::AllocationCounter counter;
+      NetBuilder net(1, 3);
+      const testing::ConvStyle style{true, 0.7, true, WeightType::kI8};
+      int layer = net.conv(-1, 64, square(3, 2), style);
+      for (int k = 0; k < 3; ++k) layer = net.fire(layer, {64, 128, 128}, style);
+      net.max_pool(layer, square(3, 2));
+      net.hold_in_bytes();
+      const auto model = net.model();
+      const int64_t builder = counter.held_bytes() - static_cast<int64_t>(model->memory_bytes());
+      SessionOptions options = session_options("", threads);
+      options.storage = storage;
+      Session session(model, options);
+      session.prepare(80, 70);
+      const MemoryUse memory = session.memory(80, 70);
+      const int64_t held = counter.held_bytes() - builder;
+      EXPECT_LE(memory.total(), held) << storage;
+      EXPECT_GE(memory.total(), held - held / 20) << storage;
+      EXPECT_GT(memory.weights, 0);
+      EXPECT_GT(memory.scratch, 0);
+    }
+  }
+}
+
 TEST(Session, ArenaIsWhatThePlanNeeds) {
   NetBuilder net(1, 3);
   net.conv(net.conv(-1, 16, square(1)), 16, square(1));
   Session session(net.model());
   // Both convolutions' outputs live together; the input is read where it is but uint8 needs 3 planes.
-  EXPECT_EQ(session.arena_bytes(8, 8), 2 * 16 * 64 * 4);
-  EXPECT_EQ(session.arena_bytes(16, 8), 2 * 2 * 16 * 64 * 4);
+  EXPECT_EQ(session.memory(8, 8).activations, 2 * 16 * 64 * 4);
+  EXPECT_EQ(session.memory(16, 8).activations, 2 * 2 * 16 * 64 * 4);
 }
 
 }  // namespace

@@ -172,10 +172,20 @@ TEST(CudaBackend, RejectsSizesThatTheNetDoesNotAdmit) {
   EXPECT_THROW(device.backend->explain(1 << 20, 1 << 20), InvalidArgument);
 }
 
+// But for where the taps of the plan point.
+TEST(CudaBackend, MemoryIsWhatItHolds) {
+  Device device;
+  device.backend->prepare(200, 150, 1);
+  const int64_t total = device.backend->memory(200, 150).total();
+  const auto held = static_cast<int64_t>(device.runtime->allocated());
+  EXPECT_LE(total, held);
+  EXPECT_GE(total, held - held / 10);
+}
+
 TEST(CudaBackend, SaysWhatItNeedsWithoutAllocatingIt) {
   Device device;
   const int allocations = device.runtime->allocations;
-  EXPECT_GT(device.backend->arena_bytes(4000, 4000), int64_t{1} << 28);
+  EXPECT_GT(device.backend->memory(4000, 4000).activations, int64_t{1} << 28);
   device.backend->explain(4000, 3000);
   EXPECT_EQ(device.runtime->allocations, allocations);
 }
@@ -303,7 +313,7 @@ TEST_F(CudaStorage, RunsOneRecordingAndAllocatesNothingOnceItIsPrepared) {
 }
 
 TEST_F(CudaStorage, TakesHalfOfTheMemory) {
-  EXPECT_EQ(2 * halves_.backend->arena_bytes(300, 200), floats_.backend->arena_bytes(300, 200));
+  EXPECT_EQ(2 * halves_.backend->memory(300, 200).activations, floats_.backend->memory(300, 200).activations);
   const size_t weights[] = {floats_.runtime->allocated(), halves_.runtime->allocated()};
   EXPECT_LT(weights[1], weights[0]);
   for (Device* device : {&floats_, &halves_}) device->backend->prepare(300, 200, 4);

@@ -249,7 +249,7 @@ TEST(CudaIntegerNet, HoldsActivationsInAFourthOfTheMemory) {
   cuda::CudaBackend bytes(model, testing::make_test_runtime(), cuda::PlanPolicy::kApart,
                           cuda::StorageType::kI8),
       floats(model, testing::make_test_runtime(), cuda::PlanPolicy::kApart, cuda::StorageType::kF32, false);
-  EXPECT_EQ(4 * bytes.arena_bytes(300, 200), floats.arena_bytes(300, 200));
+  EXPECT_EQ(4 * bytes.memory(300, 200).activations, floats.memory(300, 200).activations);
 }
 
 TEST(CudaIntegerNet, NamesTheFirstValueThatIsNotFinite) {

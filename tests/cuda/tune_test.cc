@@ -471,7 +471,7 @@ TEST(CudaBackendMeasured, ExplainsWhatItMeasured) {
   EXPECT_NE(steps[0].why.find("; a run took "), std::string::npos) << steps[0].why;
   EXPECT_NE(steps[1].why.find("; measured 0.1 us, the model's way 0.1 us, of "), std::string::npos)
       << steps[1].why;
-  EXPECT_GT(device.backend->arena_bytes(kExtent, kExtent), 0);
+  EXPECT_GT(device.backend->memory(kExtent, kExtent).activations, 0);
 }
 
 // Whichever call of the device fails, the next run is as if nothing had been.

@@ -131,6 +131,9 @@ def test_report_agrees_with_the_engine(squish_bench: Tool, net_file: Path, tmp_p
         steps = loaded.steps()
         assert (report["isa"], net["classes"]) == (loaded.isa, loaded.classes)
         assert tuple(net["input"]) == loaded.input_shape
+        memory = loaded.memory()
+        assert net["memory"] == {part: getattr(memory, part) for part in net["memory"]}
+        assert sum(net["memory"].values()) == memory.total
     assert [step["layer"] for step in net["steps"]] == [step.layer for step in steps]
     assert net["macs"] == sum(step.macs for step in steps)
     assert net["macs_run"] == sum(step.macs_run for step in steps)

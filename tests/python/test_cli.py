@@ -175,6 +175,8 @@ def test_inspect_json_adds_up(net_file: Path) -> None:
     assert rows["fire2/expand3x3"]["weights"] == spec.layers[2].expand3x3.weight.size  # type: ignore[union-attr]
     weighted = [row for row in document["layers"] if row["encoding"]]
     assert sum(row["macs"] for row in weighted) == sum(step["macs"] for step in document["plan"])
+    total = sum(document["memory"].values())
+    assert f"memory with one thread: {total:,} bytes" in succeed("inspect", net_file, "--plan")
 
 
 def test_inspect_takes_another_size(net_file: Path) -> None:

@@ -220,6 +220,22 @@ def test_explain_names_every_layer(net: Net) -> None:
     assert sum(step.macs for step in net.steps((48, 48))) > sum(step.macs for step in net.steps())
 
 
+def test_memory_grows_with_the_image_and_the_threads(net_file: Path) -> None:
+    with squishnative.load(net_file) as net, squishnative.load(net_file, threads=2) as two:
+        own, larger, of_two = net.memory(), net.memory(2 * SIZE), two.memory()
+    parts = own.model, own.weights, own.activations, own.scratch
+    assert own.model == net_file.stat().st_size
+    assert own.total == sum(parts)
+    assert all(part > 0 for part in parts)
+    assert (larger.model, larger.weights) == (own.model, own.weights)
+    assert larger.activations > 2 * own.activations
+    assert (of_two.activations, of_two.scratch) == (2 * own.activations, 2 * own.scratch)
+    with squishnative.load(net_file, device="reference") as truth:
+        assert truth.memory().total == own.model
+        with pytest.raises(ValueError, match="too small for the net"):
+            truth.memory(1)
+
+
 def test_profile_measures_every_step(net: Net) -> None:
     table = net.profile(floats(2), iterations=3).splitlines()
     assert "us" in table[0].split()

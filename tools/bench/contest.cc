@@ -44,7 +44,7 @@ class Contestant {
         net.live_clusters += count_live_clusters(conv);
       }
     }
-    net.arena_bytes = session_.arena_bytes(input_.height, input_.width);
+    net.memory = session_.memory(input_.height, input_.width);
     net.steps = options.profile ? session_.profile(batch_, options.iterations)
                                 : session_.explain(input_.height, input_.width);
     for (const StepInfo& step : net.steps) {

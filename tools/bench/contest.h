@@ -23,7 +23,7 @@ struct NetResult {
   int64_t clusters = 0, live_clusters = 0;  // 16x1
   int64_t macs = 0;                         // multiply-adds of an image's mathematics, as if dense
   int64_t macs_run = 0;                     // that the kernels do
-  int64_t arena_bytes = 0;
+  MemoryUse memory;
   std::vector<double> samples;  // seconds an image, one an iteration
   Summary seconds;              // of them
   std::vector<StepInfo> steps;  // with --profile, their seconds too

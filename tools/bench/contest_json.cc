@@ -23,6 +23,15 @@ void write_shape(JsonWriter& json, const Shape& shape) {
   json.end_array();
 }
 
+void write_memory(JsonWriter& json, const MemoryUse& memory) {
+  json.begin_object();
+  json.key("model").value(memory.model);
+  json.key("weights").value(memory.weights);
+  json.key("activations").value(memory.activations);
+  json.key("scratch").value(memory.scratch);
+  json.end_object();
+}
+
 void write_step(JsonWriter& json, const StepInfo& step, bool timed, double peak) {
   json.begin_object();
   json.key("layer").value(step.layer);
@@ -56,7 +65,7 @@ void write_net(JsonWriter& json, const NetResult& net, const NetResult& first, b
   json.key("cluster_density").value(net.cluster_density());
   json.key("macs").value(net.macs);
   json.key("macs_run").value(net.macs_run);
-  json.key("arena_bytes").value(net.arena_bytes);
+  write_memory(json.key("memory"), net.memory);
   write_summary(json.key("seconds"), net.seconds);
   json.key("images_per_second").value(net.images_per_second());
   json.key("flops").value(net.flops());

@@ -28,14 +28,16 @@ std::string head(const ContestResult& result, const BenchOptions& options) {
 }
 
 std::string nets_table(const ContestResult& result, double peak) {
-  std::vector<Row> rows{{"net", "classes", "input", "storage", "density", "clusters", "file kB", "MMACs",
-                         "run", "min ms", "median", "p90", "images/s", "GFLOP/s", "of peak", "speed"}};
+  std::vector<Row> rows{{"net", "classes", "input", "storage", "density", "clusters", "file kB", "memory kB",
+                         "MMACs", "run", "min ms", "median", "p90", "images/s", "GFLOP/s", "of peak",
+                         "speed"}};
   const double first = result.nets[0].seconds.min;
   for (const NetResult& net : result.nets) {
     rows.push_back({net.path, std::to_string(net.classes),
                     std::to_string(net.input.height) + "x" + std::to_string(net.input.width), net.storage,
                     percent(net.density()), percent(net.cluster_density()),
-                    fixed(1e-3 * static_cast<double>(net.file_bytes), 1), millions(net.macs),
+                    fixed(1e-3 * static_cast<double>(net.file_bytes), 1),
+                    fixed(1e-3 * static_cast<double>(net.memory.total()), 0), millions(net.macs),
                     millions(net.macs_run), milliseconds(net.seconds.min), milliseconds(net.seconds.median),
                     milliseconds(net.seconds.p90), fixed(net.images_per_second(), 1), giga(net.flops()),
                     share_of_peak(net.flops(), net.peak(peak)), fixed(first / net.seconds.min, 2) + "x"});
@@ -65,6 +67,7 @@ std::string steps_table(const NetResult& net, double peak) {
 constexpr const char* kLegend =
     "Times are an image's. density: weights that are not zero; clusters: 16x1 clusters with one such "
     "weight.\n"
+    "memory: of the file, weights as kernels read them, activations and scratch, of all threads.\n"
     "MMACs: millions of multiply-adds of the dense mathematics; run: that the kernels do, padding included.\n"
     "GFLOP/s: of what runs, at the least time; of peak: of the core's in f32, times threads; speed: the "
     "first "

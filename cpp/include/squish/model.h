@@ -44,6 +44,8 @@ class Model {
   // One name a class, or empty.
   const std::vector<std::string>& labels() const;
   size_t file_bytes() const;
+  // What it holds in memory: the file, and what was decompressed of it.
+  size_t memory_bytes() const;
   // Empty where the file is made for integer arithmetic (SessionOptions::storage "i8"), else the first reason why it is not:
   // "layer 3 'fire4': squeeze: it has no activation scale".
   std::string why_not_in_integers() const;

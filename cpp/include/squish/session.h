@@ -75,6 +75,16 @@ struct StepInfo {
   double seconds = 0;          // profile() only: per image, minimum over the runs
 };
 
+// Bytes of memory, without what is small beside them: names, plans, what the system keeps of threads.
+struct MemoryUse {
+  int64_t model = 0;        // Model::memory_bytes(): host memory, which all sessions of the model share
+  int64_t weights = 0;      // as the kernels read them; this and what follows is memory of the device
+  int64_t activations = 0;  // of all threads
+  int64_t scratch = 0;      // of all threads: what kernels need beside
+
+  int64_t total() const { return model + weights + activations + scratch; }
+};
+
 // Memory of a session's device. May outlive the session. Made by Session::allocate().
 class DeviceBuffer {
  public:
@@ -149,12 +159,13 @@ class Session {
   const std::string& isa() const;  // "avx512", ...; "" on devices without one
 
   // The plan for images of this size, one entry a step. As run(), these three plan a size that is not one of those used
-  // last, which then is one.
+  // last, which then is one; explain() and memory() without taking the memory.
   std::vector<StepInfo> explain(int height, int width);
   // The same with the time that each step took: the minimum over `iterations` runs of the batch.
   std::vector<StepInfo> profile(const ImageBatch& input, int iterations);
-  // Bytes of activations that the plan for this size holds.
-  int64_t arena_bytes(int height, int width);
+  // What the session holds once it has run batches of images of this size and no larger ones; on CUDA, of one image. The
+  // device "reference" has nothing but the model between runs.
+  MemoryUse memory(int height, int width);
 
  private:
   struct Impl;

@@ -32,9 +32,15 @@ def inspect(
         rows = layer_rows(loaded.model, height, width)
         steps = loaded.steps((height, width)) if plan else []
         if as_json:
-            print(json.dumps(_document(loaded.model, rows, steps), indent=2))
+            document = _document(loaded.model, rows, steps)
+            if plan:
+                document["memory"] = _memory(loaded.memory((height, width)))
+            print(json.dumps(document, indent=2))
         elif plan:
             print(loaded.explain((height, width)))
+            memory = loaded.memory((height, width))
+            parts = ", ".join(f"{name} {count:,}" for name, count in _memory(memory).items())
+            print(f"\nmemory with one thread: {memory.total:,} bytes: {parts}")
         else:
             print(_head(loaded), layer_table(rows), sep="\n\n")
 
@@ -58,6 +64,10 @@ def _head(net: Net) -> str:
 def _arithmetic(model: _core.Model) -> str:
     why_not = model.why_not_in_integers
     return f"made for floats ({why_not})" if why_not else "made for integer arithmetic"
+
+
+def _memory(use: _core.MemoryUse) -> dict[str, int]:
+    return {name: getattr(use, name) for name in ("model", "weights", "activations", "scratch")}
 
 
 def _numbers(values: list[float]) -> str:
