@@ -129,31 +129,52 @@ def test_photographs_through_onnx(
         check(net.infer(pretrained.batch), pretrained, record_property)
 
 
-@needs_shared_data
-@pytest.mark.parametrize(
-    ("architecture", "cpu"),
-    [("aarch64", "cortex-a57"), ("aarch64", "max"), ("armhf", "cortex-a7")],
-)
-@pytest.mark.parametrize("isa", ["neon", "scalar"])
-def test_photograph_on_arm(
-    pretrained: Pretrained, tmp_path: Path, architecture: str, cpu: str, isa: str
-) -> None:
+def logits_on_arm(architecture: str, cpu: str, net: Path, *arguments: str) -> FloatArray:
     files = [BUILD / preset / "tools/infer/squish-infer" for preset in ARM_PRESETS[architecture]]
     binary = next((file for file in files if file.is_file()), None)
     emulator = ARM_RUN[architecture]
     if binary is None or shutil.which(emulator[0]) is None:
         pytest.skip(f"needs `make test-{architecture}` and {emulator[0]}")
+    command = [*emulator, "-cpu", cpu, str(binary), str(net), "--as-is", "--logits", *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return np.array([float(line) for line in done.stdout.split()], "f4")
+
+
+on_arm = pytest.mark.parametrize(
+    ("architecture", "cpu"),
+    [("aarch64", "cortex-a57"), ("aarch64", "max"), ("armhf", "cortex-a7"), ("armhf", "cortex-a9")],
+)
+
+
+@needs_shared_data
+@on_arm
+def test_photograph_on_arm(
+    pretrained: Pretrained, tmp_path: Path, architecture: str, cpu: str
+) -> None:
     photo = sorted((FOLDER / "photos").iterdir())[0]
     with squishnative.load(pretrained.net) as net:
         pixels = net.preprocess(photo)
     Image.fromarray(pixels).save(tmp_path / "photo.ppm")
-    command = [*emulator, "-cpu", cpu, str(binary), str(pretrained.net)]
-    options = [str(tmp_path / "photo.ppm"), "--as-is", "--isa", isa, "--logits"]
-    done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
-    got = np.array([float(line) for line in done.stdout.split()])
     logits, bound = reference.run(pretrained.net, pixels[None])
-    assert (abs(got - logits[0]) <= bound[0]).all()
-    assert got.argmax() == logits[0].argmax()
+    for isa in ("scalar",) if cpu == "cortex-a9" else ("neon", "scalar"):
+        got = logits_on_arm(
+            architecture, cpu, pretrained.net, str(tmp_path / "photo.ppm"), "--isa", isa
+        )
+        assert (abs(got - logits[0]) <= bound[0]).all()
+        assert got.argmax() == logits[0].argmax()
+
+
+@on_arm
+def test_integers_on_arm_are_those_of_this_machine(
+    tmp_path: Path, architecture: str, cpu: str
+) -> None:
+    for file in sorted((Path(squishnative.__file__).parent / "nets").glob("*.squish")):
+        with squishnative.load(file, storage="i8") as net:
+            size = net.input_shape[1:]
+            pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "image.ppm")
+            got = logits_on_arm(architecture, cpu, file, str(tmp_path / "image.ppm"))
+            np.testing.assert_array_equal(got, net.infer(pixels[None])[0])
 
 
 @pytest.mark.parametrize("seed", range(200))
