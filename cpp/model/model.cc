@@ -7,6 +7,7 @@
 
 #include "format/container.h"
 #include "format/parse.h"
+#include "memory_size.h"
 #include "model/graph.h"
 #include "model/quantisation.h"
 #include "squish/error.h"
@@ -21,7 +22,7 @@ using FilePtr = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 // Appends up to `piece` bytes; false where the file ends before.
 bool append(std::FILE* file, const std::string& path, size_t piece, std::vector<uint8_t>& bytes) {
   const size_t had = bytes.size();
-  bytes.resize(had + piece);
+  bytes.resize(memory_size<uint8_t>(uint64_t{had} + piece));
   const size_t got = std::fread(bytes.data() + had, 1, piece, file);
   bytes.resize(had + got);
   if (std::ferror(file)) throw IoError("read", path, errno);

@@ -8,6 +8,7 @@
 
 #include "bench/fma_peak.h"
 #include "format/weights.h"
+#include "memory_size.h"
 #include "plan/census.h"
 
 namespace squish::bench {
@@ -21,8 +22,8 @@ class Contestant {
     const Shape own = session_.model().input_shape();
     input_ = {own.channels, options.size.height ? options.size.height : own.height,
               options.size.width ? options.size.width : own.width};
-    logits_.resize(static_cast<size_t>(
-        options.batch * session_.model().output_shape(input_.height, input_.width).elements()));
+    logits_.resize(memory_size<float>(options.batch *
+                                      session_.model().output_shape(input_.height, input_.width).elements()));
     fill(options);
   }
 
@@ -60,7 +61,7 @@ class Contestant {
   // mt19937's numbers are the same everywhere; those of the standard's distributions are not.
   void fill(const BenchOptions& options) {
     std::mt19937 random(0);
-    const auto values = static_cast<size_t>(options.batch * input_.elements());
+    const size_t values = memory_size<float>(options.batch * input_.elements());
     const bool is_uint8 = options.format == PixelFormat::kU8Nhwc;
     if (is_uint8) {
       pixels_.resize(values);

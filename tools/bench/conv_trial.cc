@@ -7,6 +7,7 @@
 #include "cpu/explain.h"
 #include "cpu/winograd.h"
 #include "format/text.h"
+#include "memory_size.h"
 #include "plan/plan.h"
 #include "reference/ops.h"
 #include "squish/error.h"
@@ -96,9 +97,9 @@ ConvTrial::ConvTrial(const ConvProblem& problem, const KernelTable& kernels, con
   bound_.conv_output = problem.wanted(false).shape;
   bound_.tiles = tile_grid(bound_.conv_output, false);
   bound_.offsets = column_offsets(packed_, in_, bound_.tiles.band_tiles());
-  input_ = AlignedArray<float>(static_cast<size_t>(in_.values()));
-  output_ = AlignedArray<float>(static_cast<size_t>(out_.values()));
-  scratch_ = AlignedArray<float>(static_cast<size_t>(scratch_floats(op_, bound_, in_)));
+  input_ = AlignedArray<float>(memory_size<float>(in_.values()));
+  output_ = AlignedArray<float>(memory_size<float>(out_.values()));
+  scratch_ = AlignedArray<float>(memory_size<float>(scratch_floats(op_, bound_, in_)));
   load_input();
   run();
   check();
