@@ -86,8 +86,8 @@ struct IntegerKernels {
   int max_group;          // most blocks in a group
   int activation_offset;  // 0 or 128: see IntegerConvTask
   int cluster_bytes;
-  bool
-      column_pairs;  // they are fastest where columns, two by two from the first on, lie side by side in the input
+  // Whether they are fastest where columns, two by two from the first on, lie side by side in the input.
+  bool column_pairs;
   // Lays the clusters of a group, int8 [16 outputs][4 inputs] each and at least one, in the kernels' order.
   void (*pack)(const int8_t* clusters, ptrdiff_t count, uint8_t* packed);
   IntegerConvKernel conv[kQuadSteps][kMaxIntegerBlocks];  // [step][blocks - 1]
