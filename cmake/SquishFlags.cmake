@@ -2,7 +2,7 @@
 
 # Xcode counts its own versions; its 14 is the first after LLVM's 14.
 set(SQUISH_OLDEST_GNU 9)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
   set(SQUISH_OLDEST_GNU 7)  # JetPack 4's
 endif()
 set(SQUISH_OLDEST_Clang 14)
@@ -38,9 +38,11 @@ add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-ffp-contract=off -fno-fast
 # Kernels of an instruction set are compiled with flags of their own, and files name what is theirs alone as they like.
 set(CMAKE_UNITY_BUILD OFF)
 
-# GCC tells of every parameter that is passed as in GCC 7.1 and later, which all that build us are.
-if(CMAKE_SIZEOF_VOID_P LESS 8 AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  add_compile_options(-Wno-psabi)
+if(CMAKE_SIZEOF_VOID_P LESS 8)
+  add_compile_definitions(_FILE_OFFSET_BITS=64)  # files larger than 2 GB, and numbers of inodes and places in folders
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-psabi)  # tells of every parameter that is passed as in GCC 7.1 and later, which all of ours are
+  endif()
 endif()
 
 if(SQUISH_SANITIZE)

@@ -43,14 +43,20 @@ elseif(SQUISH_ARCHITECTURE MATCHES "^(aarch64|arm64)$" AND CMAKE_SIZEOF_VOID_P E
     endif()
   endif()
 elseif(SQUISH_ARCHITECTURE MATCHES "^(arm|aarch64)")  # 32 bits, which the kernel of a Raspberry Pi OS may well have 64 of
-  set(SQUISH_ISA_FLAGS_neon -march=armv7-a -mfpu=neon-vfpv4)
   include(CheckCXXSourceCompiles)
-  list(JOIN SQUISH_ISA_FLAGS_neon " " CMAKE_REQUIRED_FLAGS)
-  check_cxx_source_compiles("#include <arm_neon.h>
-    int main() { return vgetq_lane_f32(vfmaq_f32(vdupq_n_f32(1), vdupq_n_f32(1), vdupq_n_f32(1)), 0) != 2; }"
-    SQUISH_COMPILES_NEON)
+  set(fused "#include <arm_neon.h>
+    int main() { return vgetq_lane_f32(vfmaq_f32(vdupq_n_f32(1), vdupq_n_f32(1), vdupq_n_f32(1)), 0) != 2; }")
+  set(CMAKE_REQUIRED_FLAGS "-mfpu=neon-vfpv4")
+  check_cxx_source_compiles("${fused}" SQUISH_COMPILES_NEON)
+  set(CMAKE_REQUIRED_FLAGS "-march=armv7-a -mfpu=neon-vfpv4")  # where the compiler's own choice is older
+  check_cxx_source_compiles("${fused}" SQUISH_COMPILES_NEON_OF_ARMV7)
   unset(CMAKE_REQUIRED_FLAGS)
   if(SQUISH_COMPILES_NEON)
+    set(SQUISH_ISA_FLAGS_neon -mfpu=neon-vfpv4)
+  elseif(SQUISH_COMPILES_NEON_OF_ARMV7)
+    set(SQUISH_ISA_FLAGS_neon -march=armv7-a -mfpu=neon-vfpv4)
+  endif()
+  if(SQUISH_ISA_FLAGS_neon)
     list(APPEND SQUISH_ISAS neon)
     list(APPEND SQUISH_INTEGER_ISAS neon)
   endif()

@@ -9,7 +9,8 @@ set(CMAKE_CXX_COMPILER arm-linux-gnueabihf-g++)
 
 # A Cortex-A7 has no more than what the kernels for NEON ask for, so a newer instruction that slips in is found.
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-arm-static -cpu cortex-a7 -L /usr/arm-linux-gnueabihf)
-# NEON, but no fused multiply-adds.
+# NEON, but no fused multiply-adds; and no NEON at all, as on a Tegra 2, so that one that slips in elsewhere is found.
+set(SQUISH_EMULATOR_OF_A_CORE_WITHOUT_NEON qemu-arm-static -cpu cortex-a9,neon=off -L /usr/arm-linux-gnueabihf)
 set(SQUISH_EMULATOR_OF_AN_OLDER_CORE qemu-arm-static -cpu cortex-a9 -L /usr/arm-linux-gnueabihf)
 
 set(CMAKE_FIND_ROOT_PATH /usr/arm-linux-gnueabihf)

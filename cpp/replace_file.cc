@@ -92,16 +92,22 @@ bool write_and_rename(const std::string& path, mode_t mode, const void* bytes, s
   return false;
 }
 
+// Whether there is one. Throws where that cannot be told.
+bool exists(const std::string& path, struct stat& file) {
+  if (::stat(path.c_str(), &file) == 0) return true;
+  if (errno != ENOENT && errno != ENOTDIR) throw IoError("write", path, errno);
+  return false;
+}
+
 }  // namespace
 
 void replace_file(const std::string& path, const void* bytes, size_t size) {
   constexpr mode_t kNewFile = 0666, kPermissions = 0777;  // less the umask
   struct stat old{};
-  const bool is_other = ::stat(path.c_str(), &old) == 0 && !S_ISREG(old.st_mode);
+  const bool is_other = exists(path, old) && !S_ISREG(old.st_mode);
   const std::string target = is_other ? path : followed(path);
-  const bool exists = ::stat(target.c_str(), &old) == 0;
   const bool in_place = is_other || named_descriptor(target) >= 0;
-  const mode_t mode = exists ? old.st_mode & kPermissions : kNewFile;
+  const mode_t mode = exists(target, old) ? old.st_mode & kPermissions : kNewFile;
   const bool written =
       in_place ? write_in_place(target, bytes, size) : write_and_rename(target, mode, bytes, size);
   if (!written) throw IoError("write", path, errno);

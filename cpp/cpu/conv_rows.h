@@ -50,7 +50,7 @@ void conv_pooled(GroupConv& group_conv, const BlockGroup& group, Shape conv_outp
 // differ nine times.
 template <typename Body>
 void for_each_group_band(const std::vector<BlockGroup>& groups, int rows, Share share, Body&& body) {
-  const auto cost_of = [](const BlockGroup& group) { return (group.columns + 8) * group.blocks; };
+  const auto cost_of = [](const BlockGroup& group) { return (int64_t{group.columns} + 8) * group.blocks; };
   int64_t total = 0;
   for (const BlockGroup& group : groups) total += cost_of(group) * rows;
   const int64_t begin = total * share.index / share.count, end = total * (share.index + 1) / share.count;

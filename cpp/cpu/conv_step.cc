@@ -30,7 +30,7 @@ class GroupConv {
   GroupConv(const KernelTable& kernels, const BoundConv& conv, const BlockGroup& group, ConstView in)
       : in_(in), stride_h_(conv.packed->stride_h) {
     const PackedConv& packed = *conv.packed;
-    task_.input_row = stride_h_ * in.row_step();
+    task_.input_row = in.row_step(stride_h_);
     task_.input_step = ptrdiff_t{packed.stride_w} * in.layout->channel_step();
     task_.weights = packed.weights.data() + group.weights_at;
     task_.offsets = conv.offsets.data() + group.columns_at;

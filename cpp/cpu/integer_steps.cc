@@ -77,7 +77,7 @@ class IntegerGroupConv {
       : in_(in), stride_h_(conv.packed->stride_h) {
     const PackedIntegerConv& packed = *conv.packed;
     const ptrdiff_t lane = ptrdiff_t{group.first_block} * kChannelBlock;
-    task_.input_row = stride_h_ * in.row_step();
+    task_.input_row = in.row_step(stride_h_);
     task_.input_step = ptrdiff_t{packed.stride_w} * in.layout->channel_step();
     task_.weights = packed.weights.data() + group.weights_at;
     task_.offsets = conv.offsets.data() + group.columns_at;

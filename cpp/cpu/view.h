@@ -24,8 +24,8 @@ struct View {
     return data + layout->origin() + block * layout->block_values() + y * layout->row_values() +
            int64_t{x} * layout->channel_step();
   }
-  // Within what is in memory, whatever pointers are.
-  ptrdiff_t row_step() const { return static_cast<ptrdiff_t>(layout->row_values()); }
+  // Within what is in memory, whatever pointers are. `stride` rows further there may be none.
+  ptrdiff_t row_step(int stride = 1) const { return static_cast<ptrdiff_t>(stride * layout->row_values()); }
   ptrdiff_t block_step() const { return static_cast<ptrdiff_t>(layout->block_values()); }
 };
 using ConstView = View<const float>;

@@ -84,7 +84,8 @@ TEST(Dispatch, OffersDotProductsThatTheCpuHas) {
   const bool dot_products = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
   EXPECT_EQ(has_integers("neondot"), dot_products);
 #if defined(SQUISH_TEST_NEONI8MM)  // the compiler knows it
-  EXPECT_EQ(has_integers("neoni8mm"), dot_products && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0);
+  EXPECT_EQ(has_integers("neoni8mm"),
+            dot_products && (getauxval(AT_HWCAP2) & 1UL << 13) != 0);  // HWCAP2_I8MM
 #endif
 }
 #endif

@@ -83,6 +83,22 @@ TEST_F(ReplaceFile, KeepsPermissions) {
   EXPECT_EQ(fs::status(at("net")).permissions(), kMine);
 }
 
+// Whose size 32 bits do not hold; it takes no room.
+TEST_F(ReplaceFile, KeepsPermissionsOfAFileThatIsLarge) {
+  replace(at("file"), "old");
+  if (::truncate(at("file").c_str(), off_t{3} << 30) != 0) GTEST_SKIP() << "no such files here";
+  fs::permissions(at("file"), fs::perms::owner_read | fs::perms::owner_write);
+  replace(at("file"), "new");
+  EXPECT_EQ(fs::status(at("file")).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  EXPECT_EQ(content(at("file")), "new");
+}
+
+TEST_F(ReplaceFile, SaysThatLinksLeadNowhere) {
+  fs::create_symlink(at("a"), at("b"));
+  fs::create_symlink(at("b"), at("a"));
+  EXPECT_EQ(failure_of(at("a")), ELOOP);
+}
+
 TEST_F(ReplaceFile, FollowsLinksToWhatIsThereOrNot) {
   fs::create_directory(at("real"));
   fs::create_symlink("real/net", at("link"));

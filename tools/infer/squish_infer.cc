@@ -2,6 +2,7 @@
 #include <dirent.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -54,11 +55,16 @@ std::vector<std::string> images_of(const std::string& path) {
   if (folder == nullptr) return {path};
   const std::string prefix = path + "/";
   std::vector<std::string> images;
-  while (const dirent* entry = ::readdir(folder.get())) {
+  const auto next = [&] {
+    errno = 0;
+    return ::readdir(folder.get());
+  };
+  while (const dirent* entry = next()) {
     const std::string name = entry->d_name;
     const std::string extension = name.substr(std::min(name.size(), name.rfind('.')));
     if (extension == ".ppm" || extension == ".pgm") images.push_back(prefix + name);
   }
+  if (errno != 0) throw IoError("read", path, errno);
   if (images.empty()) throw InvalidArgument("'" + path + "': has no *.ppm or *.pgm");
   std::sort(images.begin(), images.end());
   return images;
