@@ -150,13 +150,16 @@ std::vector<StepInfo> profile(GuardedSession& session, const py::array& batch, i
   return session.call([&](Session& s) { return s.profile(images, iterations); });
 }
 
-void register_step_info(py::module_& m) {
+void register_memory_use(py::module_& m) {
   py::class_<MemoryUse>(m, "MemoryUse", "Bytes of memory; see squish/session.h.")
       .def_readonly("model", &MemoryUse::model)
       .def_readonly("weights", &MemoryUse::weights)
       .def_readonly("activations", &MemoryUse::activations)
       .def_readonly("scratch", &MemoryUse::scratch)
       .def_property_readonly("total", &MemoryUse::total);
+}
+
+void register_step_info(py::module_& m) {
   py::class_<StepInfo>(m, "StepInfo", "One step of a plan.")
       .def_readonly("layer", &StepInfo::layer)
       .def_readonly("kernel", &StepInfo::kernel)
@@ -195,6 +198,7 @@ void register_device_array(py::module_& m) {
 void register_session(py::module_& m) {
   m.def("available_isas", &available_isas,
         "Instruction sets that this build has and this CPU runs, best first.");
+  register_memory_use(m);
   register_step_info(m);
   register_device_array(m);
   py::class_<GuardedSession>(m, "Session", "Runs a Model. Safe to call from several threads.")

@@ -173,7 +173,7 @@ TEST(Session, RejectsSizesThatTheNetDoesNotAdmit) {
     EXPECT_TRUE(throws<InvalidArgument>([&] { session.explain(24, -5); }, "each side must be 1 to 1048576"));
   }
   Session session(varied_model());
-  EXPECT_TRUE(throws<InvalidArgument>([&] { session.memory(1, 1).activations; }, "too small for the net"));
+  EXPECT_TRUE(throws<InvalidArgument>([&] { session.memory(1, 1); }, "too small for the net"));
 }
 
 // What an image would take can be asked for before there is memory for it.

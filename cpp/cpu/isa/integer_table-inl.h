@@ -35,5 +35,15 @@ constexpr IntegerKernels make_integer_kernels(const char* isa) {
           &quads};
 }
 
+// The same with another convolution, of one block at a time.
+template <typename Conv>
+constexpr IntegerKernels with_conv(IntegerKernels kernels) {
+  kernels.conv[kQuadStep4][0] = &conv<Conv, 4, 1>;
+  kernels.conv[kQuadStep8][0] = &conv<Conv, 8, 1>;
+  kernels.conv[kQuadStep16][0] = &conv<Conv, 16, 1>;
+  kernels.conv_any_step[0] = &conv<Conv, 0, 1>;
+  return kernels;
+}
+
 }  // namespace
 }  // namespace squish

@@ -85,16 +85,8 @@ void IntegerConvInRuns::tile(const IntegerConvTask& task, const uint8_t* input, 
                                          [&](auto p, auto) SQUISH_LAMBDA_INLINE { return sum[p]; });
 }
 
-constexpr IntegerKernels in_runs(IntegerKernels kernels) {
-  kernels.conv[kQuadStep4][0] = &conv<IntegerConvInRuns, 4, 1>;
-  kernels.conv[kQuadStep8][0] = &conv<IntegerConvInRuns, 8, 1>;
-  kernels.conv[kQuadStep16][0] = &conv<IntegerConvInRuns, 16, 1>;
-  kernels.conv_any_step[0] = &conv<IntegerConvInRuns, 0, 1>;
-  return kernels;
-}
-
 }  // namespace
 
-constexpr IntegerKernels kAvx2Integers = in_runs(make_integer_kernels("avx2"));
+constexpr IntegerKernels kAvx2Integers = with_conv<IntegerConvInRuns>(make_integer_kernels("avx2"));
 
 }  // namespace squish

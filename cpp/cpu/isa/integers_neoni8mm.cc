@@ -109,11 +109,7 @@ constexpr IntegerKernels in_pairs(IntegerKernels kernels) {
   kernels.costs = {1.3, 1.3, 9};
   kernels.column_pairs = true;
   kernels.pack = &pack_pairs;
-  kernels.conv[kQuadStep4][0] = &conv<IntegerConvInPairs, 4, 1>;
-  kernels.conv[kQuadStep8][0] = &conv<IntegerConvInPairs, 8, 1>;
-  kernels.conv[kQuadStep16][0] = &conv<IntegerConvInPairs, 16, 1>;
-  kernels.conv_any_step[0] = &conv<IntegerConvInPairs, 0, 1>;
-  return kernels;
+  return with_conv<IntegerConvInPairs>(kernels);
 }
 
 }  // namespace
