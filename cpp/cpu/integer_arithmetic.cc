@@ -64,7 +64,7 @@ std::vector<StepInfo> IntegerArithmetic::explain(const BoundPlan& bound) const {
 }
 
 bool IntegerArithmetic::run_step(const ImageRun& run, int step, float* scratch, Share share) const {
-  if (step == 0) return run_input(run, share);
+  if (step == 0) return run_input(kernels_, *run.batch, run.image, normalisation_, buffer(run, 0), share);
   if (static_cast<size_t>(step) <= ops_.size()) {
     run_op(run, static_cast<size_t>(step) - 1, scratch, share);
   } else if (share.index == 0) {
@@ -77,19 +77,6 @@ MixedView IntegerArithmetic::buffer(const ImageRun& run, int index) const {
   const PlannedBuffer& buffer = run.bound->plan.buffers[static_cast<size_t>(index)];
   return {&buffer.layout, buffer.quantisation, kernels_.integers.activation_offset,
           run.arena + buffer.offset};
-}
-
-bool IntegerArithmetic::run_input(const ImageRun& run, Share share) const {
-  const Plan& plan = run.bound->plan;
-  bool finite = true;
-  if (run.batch->format == PixelFormat::kF32Nchw) {
-    const Range rows = share_of(plan.buffers.front().layout.channels() * plan.height, share);
-    const auto* values = reinterpret_cast<const float*>(run.image);
-    finite = kernels_.floats.all_finite(values + int64_t{rows.begin} * plan.width,
-                                        int64_t{rows.size()} * plan.width);
-  }
-  squish::run_input(kernels_, *run.batch, run.image, normalisation_, buffer(run, 0), share);
-  return finite;
 }
 
 void IntegerArithmetic::run_op(const ImageRun& run, size_t k, float* scratch, Share share) const {

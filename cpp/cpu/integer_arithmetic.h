@@ -26,7 +26,6 @@ class IntegerArithmetic final : public Arithmetic {
   };
 
   MixedView buffer(const ImageRun& run, int index) const;
-  bool run_input(const ImageRun& run, Share share) const;
   void run_op(const ImageRun& run, size_t op, float* scratch, Share share) const;
 
   const Graph& graph_;

@@ -57,7 +57,7 @@ struct BytePoolTask {
 };
 
 // One row of the net's input to quads of activations: x * inverse + zero, rounded to an integer from 0 to 255. Those of
-// channels that there are not are 0.
+// channels that there are not are 0. Returns whether all x are finite.
 struct QuadTask {
   // One of: uint8 [width][channels], of which x = scale[c] * pixel + shift[c]; x itself, [channels] planes.
   const uint8_t* pixels;
@@ -93,7 +93,7 @@ struct IntegerKernels {
   IntegerConvKernel conv[kQuadSteps][kMaxIntegerBlocks];  // [step][blocks - 1]
   IntegerConvKernel conv_any_step[kMaxIntegerBlocks];     // [blocks - 1]
   void (*max_pool)(const BytePoolTask&);
-  void (*quads)(const QuadTask&);
+  bool (*quads)(const QuadTask&);
 };
 
 // NOLINTBEGIN(readability-identifier-naming): as in kernel_table.h

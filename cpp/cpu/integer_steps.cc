@@ -255,7 +255,7 @@ void run_add(const Op& op, MixedView a, MixedView b, MixedView out, float* scrat
   }
 }
 
-void run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8_t* image,
+bool run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8_t* image,
                const Normalisation& norm, MixedView out, Share share) {
   const Layout& layout = *out.layout;
   const int channels = layout.channels(), width = layout.width, height = layout.height;
@@ -268,6 +268,7 @@ void run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8
   task.channels = channels;
   task.scale = norm.scale.data();
   task.shift = norm.shift.data();
+  bool finite = true;
   for (int y = rows.begin; y < rows.end; ++y) {
     const uint8_t* pixels = image + int64_t{y} * width * channels;
     const float* values = reinterpret_cast<const float*>(image) + int64_t{y} * width;
@@ -277,10 +278,12 @@ void run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8
       task.inverse = inverse_of(out.quantisation);
       task.zero = static_cast<float>(out.quantisation.zero);
       task.output = out.bytes().pixel(0, y, 0);
-      kernels.integers.quads(task);
+      finite &= kernels.integers.quads(task);
       continue;
     }
     // Blocks of 16 channels: only for nets that do not begin with a convolution.
+    for (int c = 0; c < channels && !from_pixels; ++c)
+      finite &= kernels.floats.all_finite(values + c * task.plane, width);
     for (int x = 0; x < width; ++x) {
       float pixel[kChannelBlock] = {};
       for (int c = 0; c < channels; ++c) {
@@ -292,6 +295,7 @@ void run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8
       write_values(out, pixel_at(layout, 0, y) + int64_t{x} * kChannelBlock, 1, kChannelBlock, pixel);
     }
   }
+  return finite;
 }
 
 void run_output(MixedView in, float* output) {

@@ -52,8 +52,8 @@ void run_max_pool(const MixedKernels& kernels, const Op& op, MixedView in, Mixed
 void run_average(const MixedKernels& kernels, MixedView in, MixedView out, Share share);
 void run_add(const Op& op, MixedView a, MixedView b, MixedView out, float* scratch, Share share);
 
-// One image of the caller's into the net's input buffer.
-void run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8_t* image,
+// One image of the caller's into the net's input buffer. Returns whether all values of this share are finite.
+bool run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8_t* image,
                const Normalisation& norm, MixedView out, Share share);
 // The net's last buffer into the caller's output, [C][H][W].
 void run_output(MixedView in, float* output);

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cpu/dispatch.h"
@@ -350,7 +352,7 @@ class QuadKernels : public IntegerTest {
     task.inverse = random.value(100);
     task.zero = static_cast<float>(random.between(0, 255));
     task.output = output.data();
-    kernels().quads(task);
+    ASSERT_TRUE(kernels().quads(task));
     for (int i = 0; i < width * kInputs; ++i) {
       const int x = i / kInputs, c = i % kInputs;
       int wanted = 0;
@@ -364,6 +366,18 @@ class QuadKernels : public IntegerTest {
       }
       ASSERT_EQ(output[static_cast<size_t>(i)], byte_of(kernels(), wanted))
           << channels << " channels, " << width << " pixels, pixel " << x << ", channel " << c;
+    }
+    if (!from_pixels) finds_what_is_not_finite(task, values);
+  }
+
+ private:
+  void finds_what_is_not_finite(const QuadTask& task, Guarded<float>& values) {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    constexpr float kNotFinite[] = {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()};
+    for (size_t i = 0; i < values.size(); ++i) {
+      const float finite = std::exchange(values[i], kNotFinite[i % 3]);
+      ASSERT_FALSE(kernels().quads(task)) << task.channels << " channels of " << task.width << ", at " << i;
+      values[i] = finite;
     }
   }
 };

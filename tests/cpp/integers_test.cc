@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/quantisation.h"
@@ -174,6 +176,28 @@ TEST(Integers, BytesOfWhatIsNoNumber) {
     std::vector<float> got(3);
     session.run({image, PixelFormat::kF32Nchw, 1, 1, 2}, got.data());
     EXPECT_TRUE(all_equal(got, wanted)) << isa;
+  }
+}
+
+// The input in quads, from a kernel for photographs and from plain loops, and in blocks.
+TEST(Integers, FindWhatIsNotFiniteAtEveryPlace) {
+  NetBuilder photographs(16, 3), pairs(16, 2), blocks(16, 3);
+  photographs.conv(-1, 4, square(3, 1, 1), kI8);
+  pairs.conv(-1, 4, square(3, 1, 1), kI8);
+  blocks.conv(blocks.max_pool(-1, square(2, 2)), 4, square(1), kI8);
+  for (NetBuilder* net : {&photographs, &pairs, &blocks}) {
+    net->hold_in_bytes();
+    const auto model = net->model();
+    for (const std::string& isa : available_isas()) {
+      Session session(model, integer_options(isa, 3));
+      Images input(PixelFormat::kF32Nchw, 4, {model->input_shape().channels, 3, 19}, 1);
+      for (float& value : input.floats()) {
+        const float good = std::exchange(value, std::numeric_limits<float>::infinity());
+        EXPECT_THROW(run(session, input.batch()), InvalidArgument) << isa;
+        value = good;
+      }
+      EXPECT_NO_THROW(run(session, input.batch())) << isa;
+    }
   }
 }
 

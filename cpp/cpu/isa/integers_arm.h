@@ -69,8 +69,10 @@ inline uint32x4_t round_to_byte(Vec a) {
   return vandq_u32(vreinterpretq_u32_f32(vaddq_f32(value, vdupq_n_f32(kNoFraction))), vdupq_n_u32(255));
 #endif
 }
-inline void store_quads(uint8_t* p, uint32x4_t a, uint32x4_t b, uint32x4_t c) {
-  const uint32x4_t quads = vsliq_n_u32(vsliq_n_u32(a, b, 8), c, 16);
+// Three values of each pixel, rounded to bytes, and a zero.
+inline void store_quads(uint8_t* p, Vec a, Vec b, Vec c) {
+  const uint32x4_t two = vsliq_n_u32(round_to_byte(a), round_to_byte(b), 8);
+  const uint32x4_t quads = vsliq_n_u32(two, round_to_byte(c), 16);
   store_bytes(p, {less_128(vreinterpretq_u8_u32(quads))});
 }
 

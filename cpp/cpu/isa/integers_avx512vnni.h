@@ -82,14 +82,12 @@ inline Bytes64 max_bytes(Bytes64 a, const uint8_t* p) {
   return {_mm512_max_epu8(a.v, _mm512_loadu_si512(p))};
 }
 
-// A byte in the low end of each lane's 32 bits.
-inline __m512i round_to_byte(Vec a) {
-  const __m512 low = _mm512_max_ps(a.v, _mm512_setzero_ps());
-  return _mm512_cvtps_epi32(_mm512_min_ps(low, _mm512_set1_ps(255)));
-}
-inline void store_quads(uint8_t* p, __m512i a, __m512i b, __m512i c) {
-  const __m512i upper = _mm512_or_si512(_mm512_slli_epi32(b, 8), _mm512_slli_epi32(c, 16));
-  _mm512_storeu_si512(p, _mm512_or_si512(a, upper));
+// Three values of each pixel, rounded to bytes, and a zero. Packing makes 0 of what is less.
+inline void store_quads(uint8_t* p, Vec a, Vec b, Vec c) {
+  const auto rounded = [](Vec x) { return _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(255), x.v)); };
+  const __m512i by_value = _mm512_packus_epi16(_mm512_packs_epi32(rounded(a), rounded(b)),
+                                               _mm512_packs_epi32(rounded(c), _mm512_setzero_si512()));
+  _mm512_storeu_si512(p, _mm512_shuffle_epi8(by_value, _mm512_broadcast_i32x4(quads_of_values())));
 }
 
 }  // namespace

@@ -84,19 +84,12 @@ inline Bytes max_bytes(Bytes a, Bytes b) {
 
 inline Bytes max_bytes(Bytes a, const uint8_t* p) { return max_bytes(a, load_bytes(p)); }
 
-struct FourBytes {
-  uint8_t v[kLanes];
-};
-inline FourBytes round_to_byte(Vec a) {
-  FourBytes bytes;
-  for (int i = 0; i < kLanes; ++i) bytes.v[i] = round_to_byte(a.v[i], 0);
-  return bytes;
-}
-inline void store_quads(uint8_t* p, FourBytes a, FourBytes b, FourBytes c) {
+// Three values of each pixel, rounded to bytes, and a zero.
+inline void store_quads(uint8_t* p, Vec a, Vec b, Vec c) {
   for (int i = 0; i < kLanes; ++i, p += 4) {
-    p[0] = a.v[i];
-    p[1] = b.v[i];
-    p[2] = c.v[i];
+    p[0] = round_to_byte(a.v[i], 0);
+    p[1] = round_to_byte(b.v[i], 0);
+    p[2] = round_to_byte(c.v[i], 0);
     p[3] = 0;
   }
 }

@@ -53,14 +53,13 @@ inline void store_bytes(uint8_t* p, Bytes a) { _mm_storeu_si128(reinterpret_cast
 inline Bytes max_bytes(Bytes a, Bytes b) { return {_mm_max_epu8(a.v, b.v)}; }
 inline Bytes max_bytes(Bytes a, const uint8_t* p) { return max_bytes(a, load_bytes(p)); }
 
-// A byte in the low end of each lane's 32 bits.
-inline __m256i round_to_byte(Vec a) {
-  const __m256 low = _mm256_max_ps(a.v, _mm256_setzero_ps());
-  return _mm256_cvtps_epi32(_mm256_min_ps(low, _mm256_set1_ps(255)));
-}
-inline void store_quads(uint8_t* p, __m256i a, __m256i b, __m256i c) {
-  const __m256i upper = _mm256_or_si256(_mm256_slli_epi32(b, 8), _mm256_slli_epi32(c, 16));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_or_si256(a, upper));
+// Three values of each pixel, rounded to bytes, and a zero. Packing makes 0 of what is less.
+inline void store_quads(uint8_t* p, Vec a, Vec b, Vec c) {
+  const auto rounded = [](Vec x) { return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_set1_ps(255), x.v)); };
+  const __m256i by_value = _mm256_packus_epi16(_mm256_packs_epi32(rounded(a), rounded(b)),
+                                               _mm256_packs_epi32(rounded(c), _mm256_setzero_si256()));
+  const __m256i quads = _mm256_shuffle_epi8(by_value, _mm256_broadcastsi128_si256(quads_of_values()));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), quads);
 }
 
 }  // namespace

@@ -40,5 +40,10 @@ inline __m128i rgb_plane(const uint8_t* pixels, int c) {
   return _mm_or_si128(_mm_or_si128(part(0), part(1)), part(2));
 }
 
+// In each 128 bits: from four bytes of each value, as packing leaves them, to the four values of each pixel.
+inline __m128i quads_of_values() {
+  return _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+}
+
 }  // namespace
 }  // namespace squish
