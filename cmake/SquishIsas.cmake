@@ -14,7 +14,7 @@ set(SQUISH_ISAS scalar)
 set(SQUISH_INTEGER_ISAS scalar)
 if(SQUISH_ARCHITECTURE MATCHES "^(x86_64|amd64|AMD64)$")
   list(APPEND SQUISH_ISAS avx2 avx512)
-  list(APPEND SQUISH_INTEGER_ISAS avx2 avx512vnni)
+  list(APPEND SQUISH_INTEGER_ISAS avx2 avx512vnni avx512vbmi)
   # GCC from 11 on, and an assembler that knows the encoding.
   include(CheckCXXSourceCompiles)
   set(CMAKE_REQUIRED_FLAGS "-mavx2 -mavxvnni")
@@ -65,6 +65,7 @@ set(SQUISH_ISA_FLAGS_avx2 -mavx2 -mfma)
 set(SQUISH_ISA_FLAGS_avxvnni ${SQUISH_ISA_FLAGS_avx2} -mavxvnni)
 set(SQUISH_ISA_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)
 set(SQUISH_ISA_FLAGS_avx512vnni ${SQUISH_ISA_FLAGS_avx512} -mavx512vnni)
+set(SQUISH_ISA_FLAGS_avx512vbmi ${SQUISH_ISA_FLAGS_avx512} -mavx512vbmi)
 
 # Unrolled tiles keep GCC busy for ten minutes under sanitizers that look at every accumulator, to find nothing: their
 # indices are constants. Arrays on the heap, which is all that kernels are given, stay checked, and the scalar build of

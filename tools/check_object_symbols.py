@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 # The engine's kernels, of floats and of integers, and squish-bench's loop of multiply-adds.
-KERNEL_TABLE = re.compile(r"squish::k\w+(?:Kernels|Integers)|squish::bench::k\w+FmaLoop")
+KERNEL_TABLE = re.compile(r"squish::k\w+(?:Kernels|Integers|RgbQuads)|squish::bench::k\w+FmaLoop")
 
 
 def external_symbols(nm: str, path: str) -> list[str]:

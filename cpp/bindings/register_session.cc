@@ -4,6 +4,7 @@
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <string>
 
 #include "bindings/batch.h"
 #include "bindings/convert.h"
@@ -74,7 +75,7 @@ std::unique_ptr<GuardedSession> make_session(std::shared_ptr<const Model> model,
 // (N, classes); (N, C, H, W) where a net ends in a map.
 Sizes output_sizes(const Model& model, const ImageBatch& batch) {
   const Shape shape = model.output_shape(batch.height, batch.width);
-  Sizes sizes = {batch.count, shape.channels};
+  Sizes sizes = {static_cast<py::ssize_t>(batch.count), shape.channels};
   if (shape.height != 1 || shape.width != 1) sizes.insert(sizes.end(), {shape.height, shape.width});
   return sizes;
 }
@@ -156,7 +157,12 @@ void register_memory_use(py::module_& m) {
       .def_readonly("weights", &MemoryUse::weights)
       .def_readonly("activations", &MemoryUse::activations)
       .def_readonly("scratch", &MemoryUse::scratch)
-      .def_property_readonly("total", &MemoryUse::total);
+      .def_property_readonly("total", &MemoryUse::total)
+      .def("__repr__", [](const MemoryUse& use) {
+        return "MemoryUse(model=" + std::to_string(use.model) + ", weights=" + std::to_string(use.weights) +
+               ", activations=" + std::to_string(use.activations) +
+               ", scratch=" + std::to_string(use.scratch) + ", total=" + std::to_string(use.total()) + ")";
+      });
 }
 
 void register_step_info(py::module_& m) {

@@ -26,6 +26,9 @@ bool cpu_has_avx512() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #endif
+#if defined(SQUISH_HAVE_INTEGERS_AVX512VNNI)
+bool cpu_has_avx512vnni() { return cpu_has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+#endif
 #if defined(SQUISH_HAVE_AVX2)
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
@@ -95,6 +98,19 @@ std::vector<Isa> built_isas() {
 #undef SQUISH_ISA
   };
 }
+
+#if defined(SQUISH_HAVE_INTEGERS_AVX512VBMI)
+// Those of VNNI but for photographs.
+const IntegerKernels& avx512vbmi_integers() {
+  static const IntegerKernels kernels = [] {
+    IntegerKernels with_vbmi = kAvx512vnniIntegers;
+    with_vbmi.isa = "avx512vbmi";
+    with_vbmi.rgb_quads = kAvx512vbmiRgbQuads;
+    return with_vbmi;
+  }();
+  return kernels;
+}
+#endif
 
 struct IntegerIsa {
   const IntegerKernels* kernels;

@@ -12,7 +12,7 @@ IntegerArithmetic::IntegerArithmetic(const Graph& graph, const MixedKernels& ker
       kernels_(kernels),
       ops_(fuse(graph)),
       held_(buffer_quantisations(graph, ops_)),
-      normalisation_(normalisation_of(graph.net().input)) {
+      input_(integer_input(kernels.integers, normalisation_of(graph.net().input), held_.front())) {
   const std::vector<Layout> layouts = channel_layouts(graph, ops_, ActivationOrder::kQuads);
   for (size_t k = 0; k < ops_.size(); ++k) {
     const Op& op = ops_[k];
@@ -27,7 +27,7 @@ IntegerArithmetic::IntegerArithmetic(const Graph& graph, const MixedKernels& ker
 }
 
 int64_t IntegerArithmetic::weight_bytes() const {
-  size_t bytes = 0;
+  size_t bytes = input_.rgb_bytes.size();
   for (const PackedIntegerConv& conv : packed_) {
     bytes += conv.weights.bytes() + conv.start.bytes() + conv.factor.bytes() + conv.term.bytes() +
              conv.columns.size() * kColumnBytes<QuadColumn>;
@@ -64,7 +64,7 @@ std::vector<StepInfo> IntegerArithmetic::explain(const BoundPlan& bound) const {
 }
 
 bool IntegerArithmetic::run_step(const ImageRun& run, int step, float* scratch, Share share) const {
-  if (step == 0) return run_input(kernels_, *run.batch, run.image, normalisation_, buffer(run, 0), share);
+  if (step == 0) return run_input(kernels_, *run.batch, run.image, input_, buffer(run, 0), share);
   if (static_cast<size_t>(step) <= ops_.size()) {
     run_op(run, static_cast<size_t>(step) - 1, scratch, share);
   } else if (share.index == 0) {

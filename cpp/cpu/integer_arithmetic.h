@@ -33,7 +33,7 @@ class IntegerArithmetic final : public Arithmetic {
   std::vector<Op> ops_;
   std::vector<Quantisation> held_;         // buffers
   std::vector<PackedIntegerConv> packed_;  // one an op
-  Normalisation normalisation_;
+  IntegerInput input_;
 };
 
 }  // namespace squish

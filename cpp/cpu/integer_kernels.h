@@ -69,6 +69,16 @@ struct QuadTask {
   uint8_t* output;
 };
 
+// One row of photographs' uint8 pixels to quads, by tables: bytes[c][pixel] is what the quad holds of colour c. Where all this is
+// known beforehand, nothing need be computed.
+struct RgbQuadTask {
+  const uint8_t* pixels;  // [width][3]
+  const uint8_t* bytes;   // [3][256]
+  int width;
+  uint8_t* output;
+};
+using RgbQuadKernel = void (*)(const RgbQuadTask&);
+
 // Steps from pixel to pixel that have their own kernels: quads at stride 1 and 2, blocks of 16 at 1.
 enum QuadStep { kQuadStep4, kQuadStep8, kQuadStep16, kQuadSteps };
 
@@ -94,6 +104,7 @@ struct IntegerKernels {
   IntegerConvKernel conv_any_step[kMaxIntegerBlocks];     // [blocks - 1]
   void (*max_pool)(const BytePoolTask&);
   bool (*quads)(const QuadTask&);
+  RgbQuadKernel rgb_quads;  // or null where quads() is as fast
 };
 
 // NOLINTBEGIN(readability-identifier-naming): as in kernel_table.h
@@ -101,6 +112,7 @@ extern const IntegerKernels kScalarIntegers;
 extern const IntegerKernels kAvx2Integers;
 extern const IntegerKernels kAvxvnniIntegers;
 extern const IntegerKernels kAvx512vnniIntegers;
+extern const RgbQuadKernel kAvx512vbmiRgbQuads;
 extern const IntegerKernels kNeonIntegers;
 extern const IntegerKernels kNeondotIntegers;
 extern const IntegerKernels kNeoni8mmIntegers;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "cpu/conv_rows.h"
 
@@ -255,8 +256,25 @@ void run_add(const Op& op, MixedView a, MixedView b, MixedView out, float* scrat
   }
 }
 
+IntegerInput integer_input(const IntegerKernels& kernels, Normalisation normalisation,
+                           const Quantisation& q) {
+  IntegerInput input;
+  const std::vector<float>&scale = normalisation.scale, &shift = normalisation.shift;
+  if (kernels.rgb_quads != nullptr && scale.size() == 3 && q.is_bytes()) {
+    for (size_t c = 0; c < scale.size(); ++c) {
+      for (int pixel = 0; pixel < 256; ++pixel) {
+        const int activation = quantised(static_cast<float>(pixel) * scale[c] + shift[c], q, inverse_of(q));
+        input.rgb_bytes.push_back(static_cast<uint8_t>(activation - kernels.activation_offset));
+      }
+    }
+  }
+  input.normalisation = std::move(normalisation);
+  return input;
+}
+
 bool run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8_t* image,
-               const Normalisation& norm, MixedView out, Share share) {
+               const IntegerInput& input, MixedView out, Share share) {
+  const Normalisation& norm = input.normalisation;
   const Layout& layout = *out.layout;
   const int channels = layout.channels(), width = layout.width, height = layout.height;
   const bool from_pixels = batch.format == PixelFormat::kU8Nhwc;
@@ -272,6 +290,10 @@ bool run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8
   for (int y = rows.begin; y < rows.end; ++y) {
     const uint8_t* pixels = image + int64_t{y} * width * channels;
     const float* values = reinterpret_cast<const float*>(image) + int64_t{y} * width;
+    if (layout.block == kQuadBlock && from_pixels && !input.rgb_bytes.empty()) {
+      kernels.integers.rgb_quads({pixels, input.rgb_bytes.data(), width, out.bytes().pixel(0, y, 0)});
+      continue;
+    }
     if (layout.block == kQuadBlock) {
       task.pixels = from_pixels ? pixels : nullptr;
       task.values = from_pixels ? nullptr : values;

@@ -52,9 +52,17 @@ void run_max_pool(const MixedKernels& kernels, const Op& op, MixedView in, Mixed
 void run_average(const MixedKernels& kernels, MixedView in, MixedView out, Share share);
 void run_add(const Op& op, MixedView a, MixedView b, MixedView out, float* scratch, Share share);
 
+// How pixels become the net's input.
+struct IntegerInput {
+  Normalisation normalisation;
+  std::vector<uint8_t>
+      rgb_bytes;  // [3][256], what a RgbQuadTask looks up; empty where there is no such kernel
+};
+IntegerInput integer_input(const IntegerKernels& kernels, Normalisation normalisation, const Quantisation& q);
+
 // One image of the caller's into the net's input buffer. Returns whether all values of this share are finite.
 bool run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8_t* image,
-               const Normalisation& norm, MixedView out, Share share);
+               const IntegerInput& input, MixedView out, Share share);
 // The net's last buffer into the caller's output, [C][H][W].
 void run_output(MixedView in, float* output);
 

@@ -53,6 +53,8 @@ class MemoryUse:
         """Of all threads: what kernels need beside."""
     @property
     def total(self) -> int: ...
+    def __repr__(self) -> str:
+        """`MemoryUse(model=1, weights=2, activations=3, scratch=4, total=10)`."""
 
 class ConvInfo:
     """One convolution as the file stores it."""

@@ -393,6 +393,29 @@ TEST_P(QuadKernels, AgreeWithPlainLoops) {
   }
 }
 
+class RgbQuadKernels : public IntegerTest {};
+
+TEST_P(RgbQuadKernels, LookUpEveryPixel) {
+  if (kernels().rgb_quads == nullptr) GTEST_SKIP() << "none in " << kernels().isa;
+  constexpr int kColours = 3, kValues = 256;
+  for (int width = 1; width <= 300; ++width) {
+    for (Edge edge : kEdges) {
+      Random random(static_cast<uint32_t>(width));
+      const auto count = static_cast<size_t>(width);
+      Guarded<uint8_t> pixels(count * kColours, edge, 0), bytes(size_t{kColours * kValues}, edge, 0);
+      for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(random.between(0, 255));
+      for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(random.between(0, 255));
+      Guarded<uint8_t> output(count * kInputs, edge, kCanary);
+      kernels().rgb_quads({pixels.data(), bytes.data(), width, output.data()});
+      for (size_t i = 0; i < output.size(); ++i) {
+        const size_t x = i / kInputs, c = i % kInputs;
+        const int wanted = c < kColours ? bytes[kValues * c + pixels[kColours * x + c]] : 0;
+        ASSERT_EQ(output[i], wanted) << width << " pixels, pixel " << x << ", colour " << c;
+      }
+    }
+  }
+}
+
 std::vector<const IntegerKernels*> tested_kernels() {
   std::vector<const IntegerKernels*> kernels = available_integer_kernels();
 #if defined(SQUISH_TEST_EVEX_VNNI)
@@ -406,6 +429,7 @@ std::string isa_of(const ::testing::TestParamInfo<const IntegerKernels*>& info) 
 
 INSTANTIATE_TEST_SUITE_P(Isas, IntegerConvKernels, ::testing::ValuesIn(tested_kernels()), isa_of);
 INSTANTIATE_TEST_SUITE_P(Isas, BytePoolKernels, ::testing::ValuesIn(tested_kernels()), isa_of);
+INSTANTIATE_TEST_SUITE_P(Isas, RgbQuadKernels, ::testing::ValuesIn(tested_kernels()), isa_of);
 INSTANTIATE_TEST_SUITE_P(Isas, QuadKernels, ::testing::ValuesIn(tested_kernels()), isa_of);
 
 }  // namespace

@@ -230,6 +230,10 @@ def test_memory_grows_with_the_image_and_the_threads(net_file: Path) -> None:
     assert (larger.model, larger.weights) == (own.model, own.weights)
     assert larger.activations > 2 * own.activations
     assert (of_two.activations, of_two.scratch) == (2 * own.activations, 2 * own.scratch)
+    model, weights, activations, scratch = parts
+    assert repr(own) == (
+        f"MemoryUse({model=}, {weights=}, {activations=}, {scratch=}, total={own.total})"
+    )
     with squishnative.load(net_file, device="reference") as truth:
         assert truth.memory().total == own.model
         with pytest.raises(ValueError, match="too small for the net"):
