@@ -202,6 +202,20 @@ def test_json_survives_any_file_name(squish_bench: Tool, net_file: Path, tmp_pat
     assert report["nets"][0]["path"] == f"{tmp_path}/\ufffd.squish"
 
 
+def test_a_dash_prints_the_json_alone(
+    squish_bench: Tool,
+    bench_kernels: Tool,
+    net_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for tool, operand in ((squish_bench, net_file), (bench_kernels, SHAPES)):
+        done = tool(operand, "--iters=1", "--warmup=0", "--json=-")
+        assert "version" in json.loads(done.stdout), done.stderr
+    assert not list(tmp_path.glob("-"))
+
+
 def test_kernels_cost_what_lives(bench_kernels: Tool, tmp_path: Path) -> None:
     report = measured(
         bench_kernels, tmp_path / "report.json", SHAPES, "--densities=1,0.5,0", "--iters=1"

@@ -70,7 +70,8 @@ BenchOptions read_bench_options(int argc, const char* const* argv) {
   arguments.add_int("--warmup", 0, "calls before the first that is timed", &options.warmup);
   arguments.add_int("--iters", 1, "calls that are timed", &options.iterations);
   arguments.add_flag("--profile", "measure and print each step of each net too", &options.profile);
-  arguments.add_text("--json", "FILE", "write everything that was measured there", &options.json);
+  arguments.add_text("--json", "FILE", "write everything that was measured there; -: print only that",
+                     &options.json);
   arguments.add_flag("--version", "print the version", &version);
   arguments.add_flag("--help", "print this", &help);
   std::vector<std::string> nets = arguments.parse(argc, argv);

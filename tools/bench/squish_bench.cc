@@ -1,10 +1,8 @@
 // squish-bench: how long nets take on the engine, without Python.
-#include <cstdio>
-
 #include "bench/bench_options.h"
 #include "bench/contest.h"
+#include "bench/report.h"
 #include "common/arguments.h"
-#include "replace_file.h"
 
 int main(int argc, char** argv) {
   using namespace squish::bench;
@@ -12,11 +10,7 @@ int main(int argc, char** argv) {
     const BenchOptions options = read_bench_options(argc, argv);
     if (options.nets.empty()) return 0;
     const ContestResult result = run_contest(options);
-    std::fputs(contest_text(result, options).c_str(), stdout);
-    if (!options.json.empty()) {
-      const std::string report = contest_json(result, options);
-      squish::replace_file(options.json, report.data(), report.size());
-    }
+    report(contest_text(result, options), contest_json(result, options), options.json);
     return 0;
   });
 }

@@ -12,11 +12,11 @@
 #include "bench/fma_peak.h"
 #include "bench/json_writer.h"
 #include "bench/machine.h"
+#include "bench/report.h"
 #include "bench/text_table.h"
 #include "bench/timing.h"
 #include "common/arguments.h"
 #include "cpu/dispatch.h"
-#include "replace_file.h"
 #include "squish/session.h"
 
 namespace squish::bench {
@@ -76,7 +76,8 @@ Options read_options(int argc, const char* const* argv) {
   arguments.add_text("--isa", "NAME", "avx512, avx2, neon or scalar [all that run here]", &isa);
   arguments.add_int("--warmup", 0, "calls before the first that is timed", &options.warmup);
   arguments.add_int("--iters", 1, "calls that are timed", &options.iterations);
-  arguments.add_text("--json", "FILE", "write everything that was measured there", &options.json);
+  arguments.add_text("--json", "FILE", "write everything that was measured there; -: print only that",
+                     &options.json);
   arguments.add_flag("--version", "print the version", &show_version);
   arguments.add_flag("--help", "print this", &help);
   const std::vector<std::string> operands = arguments.parse(argc, argv);
@@ -177,11 +178,7 @@ int run(int argc, const char* const* argv) {
     }
   }
   const Machine machine = this_machine();
-  std::fputs(text_of(measurements, machine).c_str(), stdout);
-  if (!options.json.empty()) {
-    const std::string report = json_of(measurements, machine);
-    replace_file(options.json, report.data(), report.size());
-  }
+  report(text_of(measurements, machine), json_of(measurements, machine), options.json);
   return 0;
 }
 
