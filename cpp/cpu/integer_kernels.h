@@ -69,13 +69,13 @@ struct QuadTask {
   uint8_t* output;
 };
 
-// One row of photographs' uint8 pixels to quads, by tables: bytes[c][pixel] is what the quad holds of colour c. Where all this is
-// known beforehand, nothing need be computed.
+// Rows of photographs' uint8 pixels to quads, by tables: bytes[c][pixel] is what the quad holds of colour c.
 struct RgbQuadTask {
-  const uint8_t* pixels;  // [width][3]
+  const uint8_t* pixels;  // [rows][width][3]
   const uint8_t* bytes;   // [3][256]
-  int width;
+  int rows, width;
   uint8_t* output;
+  ptrdiff_t output_row;
 };
 using RgbQuadKernel = void (*)(const RgbQuadTask&);
 

@@ -147,6 +147,63 @@ void conv_averaged(const MixedKernels& kernels, const BoundIntegerConv& conv, co
   }
 }
 
+// Values of the caller's, planes by channel: those of row y in channel 0.
+const float* values_of_row(const uint8_t* image, const Layout& layout, int y) {
+  return reinterpret_cast<const float*>(image) + int64_t{y} * layout.width;
+}
+
+bool input_to_quads(const IntegerKernels& kernels, const ImageBatch& batch, const uint8_t* image,
+                    const IntegerInput& input, MixedView out, Range rows) {
+  const Layout& layout = *out.layout;
+  QuadTask task{};
+  task.plane = ptrdiff_t{layout.height} * layout.width;
+  task.width = layout.width;
+  task.channels = layout.channels();
+  task.scale = input.normalisation.scale.data();
+  task.shift = input.normalisation.shift.data();
+  task.inverse = inverse_of(out.quantisation);
+  task.zero = static_cast<float>(out.quantisation.zero);
+  bool finite = true;
+  for (int y = rows.begin; y < rows.end; ++y) {
+    if (batch.format == PixelFormat::kU8Nhwc) {
+      task.pixels = image + int64_t{y} * layout.width * task.channels;
+    } else {
+      task.values = values_of_row(image, layout, y);
+    }
+    task.output = out.bytes().pixel(0, y, 0);
+    finite &= kernels.quads(task);
+  }
+  return finite;
+}
+
+// Blocks of 16 channels: only for nets that do not begin with a convolution.
+bool input_to_blocks(const MixedKernels& kernels, const ImageBatch& batch, const uint8_t* image,
+                     const IntegerInput& input, MixedView out, Range rows) {
+  const Layout& layout = *out.layout;
+  const std::vector<float>&scale = input.normalisation.scale, &shift = input.normalisation.shift;
+  const int channels = layout.channels(), width = layout.width;
+  const ptrdiff_t plane = ptrdiff_t{layout.height} * width;
+  const bool from_pixels = batch.format == PixelFormat::kU8Nhwc;
+  bool finite = true;
+  for (int y = rows.begin; y < rows.end; ++y) {
+    const uint8_t* pixels = image + int64_t{y} * width * channels;
+    const float* values = values_of_row(image, layout, y);
+    for (int c = 0; c < channels && !from_pixels; ++c)
+      finite &= kernels.floats.all_finite(values + c * plane, width);
+    for (int x = 0; x < width; ++x) {
+      float pixel[kChannelBlock] = {};
+      for (int c = 0; c < channels; ++c) {
+        const auto channel = static_cast<size_t>(c);
+        pixel[c] = from_pixels
+                       ? static_cast<float>(pixels[x * channels + c]) * scale[channel] + shift[channel]
+                       : values[c * plane + x];
+      }
+      write_values(out, pixel_at(layout, 0, y) + int64_t{x} * kChannelBlock, 1, kChannelBlock, pixel);
+    }
+  }
+  return finite;
+}
+
 }  // namespace
 
 int64_t scratch_floats(const Op& op, const BoundIntegerConv& conv) {
@@ -274,50 +331,17 @@ IntegerInput integer_input(const IntegerKernels& kernels, Normalisation normalis
 
 bool run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8_t* image,
                const IntegerInput& input, MixedView out, Share share) {
-  const Normalisation& norm = input.normalisation;
   const Layout& layout = *out.layout;
-  const int channels = layout.channels(), width = layout.width, height = layout.height;
-  const bool from_pixels = batch.format == PixelFormat::kU8Nhwc;
-  const Range rows = share_of(height, share);
+  const Range rows = share_of(layout.height, share);
   for (int block = 0; block < layout.blocks(); ++block) clear_border(out, block, rows);
-  QuadTask task{};
-  task.plane = ptrdiff_t{height} * width;
-  task.width = width;
-  task.channels = channels;
-  task.scale = norm.scale.data();
-  task.shift = norm.shift.data();
-  bool finite = true;
-  for (int y = rows.begin; y < rows.end; ++y) {
-    const uint8_t* pixels = image + int64_t{y} * width * channels;
-    const float* values = reinterpret_cast<const float*>(image) + int64_t{y} * width;
-    if (layout.block == kQuadBlock && from_pixels && !input.rgb_bytes.empty()) {
-      kernels.integers.rgb_quads({pixels, input.rgb_bytes.data(), width, out.bytes().pixel(0, y, 0)});
-      continue;
-    }
-    if (layout.block == kQuadBlock) {
-      task.pixels = from_pixels ? pixels : nullptr;
-      task.values = from_pixels ? nullptr : values;
-      task.inverse = inverse_of(out.quantisation);
-      task.zero = static_cast<float>(out.quantisation.zero);
-      task.output = out.bytes().pixel(0, y, 0);
-      finite &= kernels.integers.quads(task);
-      continue;
-    }
-    // Blocks of 16 channels: only for nets that do not begin with a convolution.
-    for (int c = 0; c < channels && !from_pixels; ++c)
-      finite &= kernels.floats.all_finite(values + c * task.plane, width);
-    for (int x = 0; x < width; ++x) {
-      float pixel[kChannelBlock] = {};
-      for (int c = 0; c < channels; ++c) {
-        const auto channel = static_cast<size_t>(c);
-        pixel[c] = from_pixels ? static_cast<float>(pixels[x * channels + c]) * norm.scale[channel] +
-                                     norm.shift[channel]
-                               : values[c * task.plane + x];
-      }
-      write_values(out, pixel_at(layout, 0, y) + int64_t{x} * kChannelBlock, 1, kChannelBlock, pixel);
-    }
-  }
-  return finite;
+  if (layout.block != kQuadBlock) return input_to_blocks(kernels, batch, image, input, out, rows);
+  if (batch.format == PixelFormat::kF32Nchw || input.rgb_bytes.empty())
+    return input_to_quads(kernels.integers, batch, image, input, out, rows);
+  const ByteView to = out.bytes();
+  const ptrdiff_t input_row = ptrdiff_t{3} * layout.width;
+  kernels.integers.rgb_quads({image + rows.begin * input_row, input.rgb_bytes.data(), rows.size(),
+                              layout.width, to.pixel(0, rows.begin, 0), to.row_step()});
+  return true;
 }
 
 void run_output(MixedView in, float* output) {

@@ -397,20 +397,28 @@ class RgbQuadKernels : public IntegerTest {};
 
 TEST_P(RgbQuadKernels, LookUpEveryPixel) {
   if (kernels().rgb_quads == nullptr) GTEST_SKIP() << "none in " << kernels().isa;
-  constexpr int kColours = 3, kValues = 256;
+  constexpr int kColours = 3, kValues = 256, kTwo = 2;
   for (int width = 1; width <= 300; ++width) {
     for (Edge edge : kEdges) {
       Random random(static_cast<uint32_t>(width));
       const auto count = static_cast<size_t>(width);
-      Guarded<uint8_t> pixels(count * kColours, edge, 0), bytes(size_t{kColours * kValues}, edge, 0);
+      Guarded<uint8_t> pixels(kTwo * count * kColours, edge, 0);
+      Guarded<uint8_t> bytes(size_t{kColours * kValues}, edge, 0);
       for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(random.between(0, 255));
       for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(random.between(0, 255));
-      Guarded<uint8_t> output(count * kInputs, edge, kCanary);
-      kernels().rgb_quads({pixels.data(), bytes.data(), width, output.data()});
+      const size_t row = (count + 5) * kInputs;  // between rows lies what is not the kernel's
+      Guarded<uint8_t> output(row + count * kInputs, edge, kCanary);
+      kernels().rgb_quads(
+          {pixels.data(), bytes.data(), kTwo, width, output.data(), static_cast<ptrdiff_t>(row)});
       for (size_t i = 0; i < output.size(); ++i) {
-        const size_t x = i / kInputs, c = i % kInputs;
-        const int wanted = c < kColours ? bytes[kValues * c + pixels[kColours * x + c]] : 0;
-        ASSERT_EQ(output[i], wanted) << width << " pixels, pixel " << x << ", colour " << c;
+        const size_t y = i / row, x = i % row / kInputs, c = i % kInputs;
+        int wanted = 0;
+        if (x >= count) {
+          wanted = kCanary;
+        } else if (c < kColours) {
+          wanted = bytes[kValues * c + pixels[kColours * (y * count + x) + c]];
+        }
+        ASSERT_EQ(output[i], wanted) << width << " pixels, row " << y << ", pixel " << x << ", colour " << c;
       }
     }
   }

@@ -65,17 +65,21 @@ void rgb_quads(const RgbQuadTask& task) {
       tables.of[c][part] = load_64(task.bytes + 256 * c + kBytesOfRegister * part);
     tables.indices[c] = load_64(kPlaneIndices.of[c]);
   }
-  if (task.width < kPixels) {
-    uint8_t pixels[kColours * kPixels] = {}, quads[kClusterInputs * kPixels];
-    __builtin_memcpy(pixels, task.pixels, static_cast<size_t>(task.width) * kColours);
-    convert(tables, pixels, quads);
-    __builtin_memcpy(task.output, quads, static_cast<size_t>(task.width) * kClusterInputs);
-    return;
-  }
-  const ptrdiff_t last = task.width - kPixels;
-  for (ptrdiff_t x = 0; x < task.width; x += kPixels) {
-    const ptrdiff_t first = x < last ? x : last;
-    convert(tables, task.pixels + kColours * first, task.output + kClusterInputs * first);
+  const ptrdiff_t width = task.width, last = width - kPixels;
+  for (ptrdiff_t y = 0; y < task.rows; ++y) {
+    const uint8_t* pixels = task.pixels + y * width * kColours;
+    uint8_t* output = task.output + y * task.output_row;
+    if (width < kPixels) {
+      uint8_t some_pixels[kColours * kPixels] = {}, quads[kClusterInputs * kPixels];
+      __builtin_memcpy(some_pixels, pixels, static_cast<size_t>(width * kColours));
+      convert(tables, some_pixels, quads);
+      __builtin_memcpy(output, quads, static_cast<size_t>(width * kClusterInputs));
+      continue;
+    }
+    for (ptrdiff_t x = 0; x < width; x += kPixels) {
+      const ptrdiff_t first = x < last ? x : last;
+      convert(tables, pixels + kColours * first, output + kClusterInputs * first);
+    }
   }
 }
 
