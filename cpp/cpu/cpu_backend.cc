@@ -27,8 +27,11 @@ int step_count(const BoundPlan& bound) { return static_cast<int>(bound.plan.step
 
 std::unique_ptr<Arithmetic> make_arithmetic(const Graph& graph, const KernelTable& kernels,
                                             const SessionOptions& options) {
-  if (options.storage == "i8")
-    return std::make_unique<IntegerArithmetic>(graph, MixedKernels{choose_integer_kernels(kernels), kernels});
+  if (options.storage == "i8") {
+    const IntegerKernels& integers = choose_integer_kernels(kernels);
+    return std::make_unique<IntegerArithmetic>(graph,
+                                               MixedKernels{integers, choose_rgb_quads(integers), kernels});
+  }
   return std::make_unique<FloatArithmetic>(graph, kernels, options.winograd);
 }
 

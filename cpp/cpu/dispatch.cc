@@ -26,9 +26,6 @@ bool cpu_has_avx512() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #endif
-#if defined(SQUISH_HAVE_INTEGERS_AVX512VNNI)
-bool cpu_has_avx512vnni() { return cpu_has_avx512() && __builtin_cpu_supports("avx512vnni"); }
-#endif
 #if defined(SQUISH_HAVE_AVX2)
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
@@ -99,19 +96,6 @@ std::vector<Isa> built_isas() {
   };
 }
 
-#if defined(SQUISH_HAVE_INTEGERS_AVX512VBMI)
-// Those of VNNI but for photographs.
-const IntegerKernels& avx512vbmi_integers() {
-  static const IntegerKernels kernels = [] {
-    IntegerKernels with_vbmi = kAvx512vnniIntegers;
-    with_vbmi.isa = "avx512vbmi";
-    with_vbmi.rgb_quads = kAvx512vbmiRgbQuads;
-    return with_vbmi;
-  }();
-  return kernels;
-}
-#endif
-
 struct IntegerIsa {
   const IntegerKernels* kernels;
   std::string belongs_to;
@@ -162,6 +146,13 @@ const IntegerKernels& choose_integer_kernels(const KernelTable& kernels) {
     }
   }
   return kScalarIntegers;
+}
+
+RgbQuadKernel choose_rgb_quads([[maybe_unused]] const IntegerKernels& kernels) {
+#if defined(SQUISH_HAVE_INTEGERS_AVX512VBMI)
+  if (&kernels == &kAvx512vnniIntegers && __builtin_cpu_supports("avx512vbmi")) return kAvx512vbmiRgbQuads;
+#endif
+  return nullptr;
 }
 
 std::vector<const IntegerKernels*> available_integer_kernels() {

@@ -15,6 +15,8 @@ const KernelTable& choose_kernels(const std::string& wanted);
 
 // The best integer kernels that this CPU has, and that want no better instruction set than these kernels are of.
 const IntegerKernels& choose_integer_kernels(const KernelTable& kernels);
+// What takes photographs faster than these kernels' quads() does, on this CPU; else null.
+RgbQuadKernel choose_rgb_quads(const IntegerKernels& kernels);
 // All that this CPU has, best first. Called by tests.
 std::vector<const IntegerKernels*> available_integer_kernels();
 

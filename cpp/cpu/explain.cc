@@ -100,12 +100,15 @@ StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& 
   return info;
 }
 
-StepInfo explain_integer_input(const Plan& plan, const std::string& isa) {
+StepInfo explain_integer_input(const Plan& plan, const MixedKernels& kernels) {
   const PlannedBuffer& buffer = plan.buffers.front();
   StepInfo info;
   info.layer = "input";
-  info.kernel = buffer.layout.block == kQuadBlock ? "i8_quads_" + isa : held_name(buffer) + " by channel";
+  const bool quads = buffer.layout.block == kQuadBlock;
+  info.kernel = quads ? std::string("i8_quads_") + kernels.integers.isa : held_name(buffer) + " by channel";
   info.why = "the file is made for integer arithmetic: " + held_text(buffer);
+  if (quads && kernels.rgb_quads != nullptr && buffer.layout.channels() == 3)
+    info.why += "; uint8 looked up in tables";
   info.output = {buffer.layout.channels(), buffer.layout.height, buffer.layout.width};
   return info;
 }

@@ -15,7 +15,7 @@ namespace squish {
 StepInfo explain_input(const Plan& plan, bool made_for_integers);
 StepInfo explain_op(const Op& op, const Plan& plan, size_t k, const PackedConv& conv, const std::string& isa);
 // The same in integer arithmetic.
-StepInfo explain_integer_input(const Plan& plan, const std::string& isa);
+StepInfo explain_integer_input(const Plan& plan, const MixedKernels& kernels);
 StepInfo explain_integer_op(const Op& op, const Plan& plan, size_t k, const PackedIntegerConv& conv,
                             const MixedKernels& kernels);
 StepInfo explain_output(const Plan& plan);

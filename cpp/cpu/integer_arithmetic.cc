@@ -12,7 +12,7 @@ IntegerArithmetic::IntegerArithmetic(const Graph& graph, const MixedKernels& ker
       kernels_(kernels),
       ops_(fuse(graph)),
       held_(buffer_quantisations(graph, ops_)),
-      input_(integer_input(kernels.integers, normalisation_of(graph.net().input), held_.front())) {
+      input_(integer_input(kernels, normalisation_of(graph.net().input), held_.front())) {
   const std::vector<Layout> layouts = channel_layouts(graph, ops_, ActivationOrder::kQuads);
   for (size_t k = 0; k < ops_.size(); ++k) {
     const Op& op = ops_[k];
@@ -56,7 +56,7 @@ std::unique_ptr<BoundPlan> IntegerArithmetic::bind(int height, int width) const 
 }
 
 std::vector<StepInfo> IntegerArithmetic::explain(const BoundPlan& bound) const {
-  std::vector<StepInfo> steps{explain_integer_input(bound.plan, kernels_.integers.isa)};
+  std::vector<StepInfo> steps{explain_integer_input(bound.plan, kernels_)};
   for (size_t k = 0; k < ops_.size(); ++k)
     steps.push_back(explain_integer_op(ops_[k], bound.plan, k, packed_[k], kernels_));
   steps.push_back(explain_output(bound.plan));

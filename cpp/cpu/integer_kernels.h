@@ -104,7 +104,6 @@ struct IntegerKernels {
   IntegerConvKernel conv_any_step[kMaxIntegerBlocks];     // [blocks - 1]
   void (*max_pool)(const BytePoolTask&);
   bool (*quads)(const QuadTask&);
-  RgbQuadKernel rgb_quads;  // or null where quads() is as fast
 };
 
 // NOLINTBEGIN(readability-identifier-naming): as in kernel_table.h

@@ -313,15 +313,14 @@ void run_add(const Op& op, MixedView a, MixedView b, MixedView out, float* scrat
   }
 }
 
-IntegerInput integer_input(const IntegerKernels& kernels, Normalisation normalisation,
-                           const Quantisation& q) {
+IntegerInput integer_input(const MixedKernels& kernels, Normalisation normalisation, const Quantisation& q) {
   IntegerInput input;
   const std::vector<float>&scale = normalisation.scale, &shift = normalisation.shift;
   if (kernels.rgb_quads != nullptr && scale.size() == 3 && q.is_bytes()) {
     for (size_t c = 0; c < scale.size(); ++c) {
       for (int pixel = 0; pixel < 256; ++pixel) {
         const int activation = quantised(static_cast<float>(pixel) * scale[c] + shift[c], q, inverse_of(q));
-        input.rgb_bytes.push_back(static_cast<uint8_t>(activation - kernels.activation_offset));
+        input.rgb_bytes.push_back(static_cast<uint8_t>(activation - kernels.integers.activation_offset));
       }
     }
   }
@@ -339,8 +338,8 @@ bool run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8
     return input_to_quads(kernels.integers, batch, image, input, out, rows);
   const ByteView to = out.bytes();
   const ptrdiff_t input_row = ptrdiff_t{3} * layout.width;
-  kernels.integers.rgb_quads({image + rows.begin * input_row, input.rgb_bytes.data(), rows.size(),
-                              layout.width, to.pixel(0, rows.begin, 0), to.row_step()});
+  kernels.rgb_quads({image + rows.begin * input_row, input.rgb_bytes.data(), rows.size(), layout.width,
+                     to.pixel(0, rows.begin, 0), to.row_step()});
   return true;
 }
 

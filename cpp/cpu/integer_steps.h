@@ -39,6 +39,7 @@ struct BoundIntegerConv {
 // The kernels of both arithmetics.
 struct MixedKernels {
   const IntegerKernels& integers;
+  RgbQuadKernel rgb_quads;  // or null
   const KernelTable& floats;
 };
 
@@ -58,7 +59,7 @@ struct IntegerInput {
   std::vector<uint8_t>
       rgb_bytes;  // [3][256], what a RgbQuadTask looks up; empty where there is no such kernel
 };
-IntegerInput integer_input(const IntegerKernels& kernels, Normalisation normalisation, const Quantisation& q);
+IntegerInput integer_input(const MixedKernels& kernels, Normalisation normalisation, const Quantisation& q);
 
 // One image of the caller's into the net's input buffer. Returns whether all values of this share are finite.
 bool run_input(const MixedKernels& kernels, const ImageBatch& batch, const uint8_t* image,

@@ -396,7 +396,8 @@ TEST_P(QuadKernels, AgreeWithPlainLoops) {
 class RgbQuadKernels : public IntegerTest {};
 
 TEST_P(RgbQuadKernels, LookUpEveryPixel) {
-  if (kernels().rgb_quads == nullptr) GTEST_SKIP() << "none in " << kernels().isa;
+  const RgbQuadKernel rgb_quads = choose_rgb_quads(kernels());
+  if (rgb_quads == nullptr) GTEST_SKIP() << "none beside " << kernels().isa;
   constexpr int kColours = 3, kValues = 256, kTwo = 2;
   for (int width = 1; width <= 300; ++width) {
     for (Edge edge : kEdges) {
@@ -408,8 +409,7 @@ TEST_P(RgbQuadKernels, LookUpEveryPixel) {
       for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(random.between(0, 255));
       const size_t row = (count + 5) * kInputs;  // between rows lies what is not the kernel's
       Guarded<uint8_t> output(row + count * kInputs, edge, kCanary);
-      kernels().rgb_quads(
-          {pixels.data(), bytes.data(), kTwo, width, output.data(), static_cast<ptrdiff_t>(row)});
+      rgb_quads({pixels.data(), bytes.data(), kTwo, width, output.data(), static_cast<ptrdiff_t>(row)});
       for (size_t i = 0; i < output.size(); ++i) {
         const size_t y = i / row, x = i % row / kInputs, c = i % kInputs;
         int wanted = 0;

@@ -32,8 +32,7 @@ constexpr IntegerKernels make_integer_kernels(const char* isa) {
            {integer_conv_kernel<16, 1>(), integer_conv_kernel<16, 2>()}},
           {integer_conv_kernel<0, 1>(), integer_conv_kernel<0, 2>()},
           &max_pool<BytePool>,
-          &quads,
-          nullptr};
+          &quads};
 }
 
 // The same with another convolution, of one block at a time.
