@@ -79,8 +79,13 @@ class Net:
         tune: bool = False,
     ) -> None:
         """The same as `load`."""
-        file = nets.path_of(os.fspath(path))
+        file = nets.path_of(path)
         threads = whole_number("threads", threads, 1, MOST_THREADS)
+        for what, name in (("device", device), ("isa", isa or ""), ("storage", storage)):
+            if not isinstance(name, str):
+                raise TypeError(f"{what}: got {name!r}, wanted a string")
+        if not isinstance(tune, bool):
+            raise TypeError(f"tune: got {tune!r}, wanted True or False")
         # Python's own OSErrors: FileNotFoundError, IsADirectoryError, with errno.
         with open(file, "rb"):
             pass
@@ -187,6 +192,7 @@ class Net:
                 f"images: got one {type(images).__name__}, wanted a list: predict([image])"
             )
         batch_size = whole_number("batch_size", batch_size, 1, sys.maxsize)
+        k = whole_number("k", k, 1, sys.maxsize)
         remaining = iter(images)
         predictions: list[list[Prediction]] = []
         while chunk := list(itertools.islice(remaining, batch_size)):

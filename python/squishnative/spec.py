@@ -213,8 +213,10 @@ class NetSpec:
         )
 
 
-def _is_unicode(text: str) -> bool:
-    """Python's strings may hold halves of characters, which UTF-8 has not."""
+def _is_unicode(text: object) -> bool:
+    """A string; Python's may hold halves of characters, which UTF-8 has not."""
+    if not isinstance(text, str):
+        return False
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -104,6 +104,13 @@ def test_a_folder_without_photos_is_an_error(net_file: Path, tmp_path: Path) -> 
     assert done.stderr == f"squish: error: '{tmp_path}': a folder without photos\n"
 
 
+def test_an_empty_argument_is_no_folder(net_file: Path) -> None:
+    for arguments in (("infer", net_file, ""), ("infer", "", "photo.jpg"), ("inspect", "")):
+        done = squish(*arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "''" in done.stderr
+
+
 def test_folders_give_photos_only(net_file: Path, photos: Path) -> None:
     """Not what Pillow reads besides or systems leave, and no folder named like a photo."""
     (photos / "._a.png").write_bytes(b"of a Mac")
@@ -212,7 +219,9 @@ def test_convert_takes_the_preprocessing(net_file: Path, tmp_path: Path) -> None
         assert (net.model.interpolation, net.model.about) == ("nearest", "by hand")
     done = squish("convert", onnx, "-o", again, "--mean", "0.1,red")
     assert done.returncode == 2
-    assert "got '0.1,red', wanted numbers such as" in " ".join(done.stderr.split())
+    said = " ".join(done.stderr.split())
+    assert "--mean" in said
+    assert "got '0.1,red', wanted numbers such as" in said
 
 
 @pytest.mark.parametrize("size", [SIZE, SIZE + 9])

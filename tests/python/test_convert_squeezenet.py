@@ -141,7 +141,7 @@ def test_zeros_are_not_stored(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "sparse.pth")
     dense = convert(tmp_path / "dense.pth", tmp_path / "dense.squish").bytes
     before = (tmp_path / "dense.pth").read_bytes()
-    with pytest.raises(ValueError, match=r"dense\.pth': the name of a checkpoint, wanted one"):
+    with pytest.raises(ValueError, match=r"dense\.pth': the suffix of a checkpoint"):
         convert(tmp_path / "dense.pth", tmp_path / "dense.pth")
     assert (tmp_path / "dense.pth").read_bytes() == before
     sparse = convert(tmp_path / "sparse.pth", tmp_path / "sparse.squish").bytes

@@ -97,6 +97,20 @@ def test_threads_must_be_a_whole_number(net_file: Path, threads: Any) -> None:
         squishnative.load(net_file, threads=threads)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": None}, "device: got None, wanted a string"),
+        ({"isa": 3}, "isa: got 3, wanted a string"),
+        ({"storage": b"f32"}, "storage: got b'f32', wanted a string"),
+        ({"tune": "no"}, "tune: got 'no', wanted True or False"),
+    ],
+)
+def test_options_of_another_type(net_file: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        squishnative.load(net_file, **options)
+
+
 # Batches
 
 NAN = floats(1)

@@ -41,6 +41,13 @@ def test_a_file_of_that_name_is_called_by_a_path(
         assert net.path == str(tmp_path / shipped)
     with squishnative.load(Path(f"package/{shipped}.squish")) as net:
         assert net.path == str(tmp_path / "package" / f"{shipped}.squish")
+    with squishnative.load(Path(f"./{shipped}")) as net:
+        assert net.path == str(tmp_path / shipped)
+    shipped_file = tmp_path / "package" / f"{shipped}.squish"
+    shipped_file.write_bytes(b"no net")  # so that whoever takes it for the other fails
+    for command in (["inspect", f"./{shipped}"], ["export", f"./{shipped}", "-o", "net.onnx"]):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
 
 
 def test_other_names_are_files_that_are_not_there(shipped: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,8 @@ def test_k_is_cut_to_the_classes_and_must_be_positive(net: Net) -> None:
 
 def test_no_images_no_predictions(net: Net) -> None:
     assert net.predict([]) == []
+    with pytest.raises(ValueError, match="k: got 0"):
+        net.predict([], k=0)
 
 
 def test_one_image_is_not_a_list(net: Net) -> None:
@@ -148,3 +151,9 @@ def test_rank_checks_its_logits(
 def test_arrays_that_are_no_images_are_refused(net: Net, array: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"wanted uint8 \(H, W, 3\)"):
         net.predict([array])
+
+
+@pytest.mark.parametrize("thing", [3, b"cat.jpg", None])
+def test_what_is_no_image_at_all_is_refused(net: Net, thing: Any) -> None:
+    with pytest.raises(TypeError, match=f"image: got {type(thing).__name__}, wanted a path, a Pil"):
+        net.predict([thing])

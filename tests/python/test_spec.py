@@ -202,6 +202,9 @@ def test_rejects_text_that_is_not_unicode(what: str) -> None:
     setattr(spec, what, ["a", "b", "\ud800", "d"] if what == "labels" else "\ud800")
     with pytest.raises(ValueError, match=r"must be Unicode text, got '.ud800'"):
         spec.validate()
+    setattr(spec, what, ["a", "b", 3, "d"] if what == "labels" else 3)
+    with pytest.raises(ValueError, match="must be Unicode text, got 3"):
+        spec.validate()
 
 
 def test_rejects_a_mean_of_other_channels() -> None:

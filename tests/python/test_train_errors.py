@@ -108,6 +108,16 @@ def test_a_net_of_the_package_by_its_name() -> None:
     assert nets.path_of(name) != name
 
 
+def test_a_net_by_any_name(tmp_path: Path) -> None:
+    (name, *_) = nets.names()
+    copy = tmp_path / "a net"
+    copy.write_bytes(Path(nets.path_of(name)).read_bytes())
+    assert read_net(str(copy)).labels == read_net(name).labels
+    for missing in ("nothere", "nothere.squish", "nothere.pth"):
+        with pytest.raises(FileNotFoundError, match=missing):
+            read_net(missing)
+
+
 def test_hints_without_a_teacher(pictures: Path) -> None:
     with pytest.raises(ValueError, match="hints: got 1 without a teacher"):
         settings(pictures, hints=1.0)

@@ -37,13 +37,15 @@ class Interpolation(str, Enum):
     BICUBIC = "bicubic"
 
 
-def _numbers(text: Optional[str]) -> Optional[list[float]]:
+def _numbers(option: str, text: Optional[str]) -> Optional[list[float]]:
     if text is None:
         return None
     try:
         return [float(number) for number in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"got {text!r}, wanted numbers such as 0.5,0.5,0.5") from None
+        raise typer.BadParameter(
+            f"got {text!r}, wanted numbers such as 0.5,0.5,0.5", param_hint=option
+        ) from None
 
 
 def convert(
@@ -126,8 +128,8 @@ def convert(
         encoding=encoding.value,
         size=size,
         resize=resize,
-        mean=_numbers(mean),
-        std=_numbers(std),
+        mean=_numbers("--mean", mean),
+        std=_numbers("--std", std),
         interpolation=None if interpolation is None else interpolation.value,
         about=about,
     )

@@ -44,7 +44,7 @@ class Result(NamedTuple):
 def infer(
     net: NetFile,
     photos: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="PHOTO_OR_DIR...", show_default=False, help="Photos, and folders of photos."
         ),
@@ -66,7 +66,9 @@ def infer(
     squish infer net.squish cat.jpg
     squish infer net.squish holiday/ --json -k 1 > labels.jsonl
     """
-    files = list(find_photos(photos))
+    if "" in photos:  # of a shell's variable that is not set: as a path it would be all below here
+        raise ValueError("'': wanted a photo or a folder of photos")
+    files = list(find_photos(map(Path, photos)))
     failed = False
     with load(net, device, threads, isa, storage) as loaded:
         for result in _with_progress(classify(loaded, files, k, batch), len(files)):

@@ -91,7 +91,8 @@ for _command in (
 def main() -> None:
     """Runs the command line.
 
-    Exit code: 0, 1 where something failed, 2 where the call was wrong, 130 after Ctrl-C.
+    Exit code: 0, 1 where something failed, 2 where the command line is none (an unknown option, a
+    number out of its range), 130 after Ctrl-C.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # For names of files and classes that the terminal's encoding lacks.

@@ -9,7 +9,7 @@ from squishnative.arguments import MOST_THREADS
 from squishnative.layers import LARGEST_EXTENT
 
 NetFile = Annotated[
-    Path,
+    str,  # Path would make NAME, a net of the package, of ./NAME
     typer.Argument(
         metavar="NET.squish",
         show_default=False,

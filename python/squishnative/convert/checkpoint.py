@@ -53,7 +53,7 @@ def convert(
     argument, OSError where a file cannot be read or written.
     """
     if Path(output).suffix.lower() in SUFFIXES:  # it may be this checkpoint
-        raise ValueError(f"'{output}': the name of a checkpoint, wanted one that ends in .squish")
+        raise ValueError(f"'{output}': the suffix of a checkpoint, wanted another, such as .squish")
     conversion = read(
         checkpoint,
         labels=labels,
@@ -139,8 +139,10 @@ def _read_net(path: Path, size: Optional[Pair]) -> tuple[Conversion, bool]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ConvertError(f"{path}: suffix {suffix!r}, wanted one of {', '.join(SUFFIXES)}")
-    with path.open("rb"):  # the readers' libraries word a missing file each in their own way
-        pass
+    # The readers' libraries word a missing or empty file each in their own way.
+    with path.open("rb") as file:
+        if not file.read(1):
+            raise ConvertError(f"{path}: an empty file")
     try:
         if suffix == ".onnx":
             net, metadata, notes = onnx_net.read_onnx(path, size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from squishnative import _core, nets
@@ -37,7 +36,7 @@ def export(net_path: PathLike, output: PathLike, *, integers: bool = False) -> N
         raise ValueError(f"{path}: suffix {path.suffix!r}, wanted {wanted}")
     if integers and writer is not to_onnx:
         raise ValueError(f"{path}: integers go into .onnx only, got suffix {path.suffix!r}")
-    source = Path(nets.path_of(os.fspath(net_path)))
+    source = Path(nets.path_of(net_path))
     model = _core.Model.from_bytes(source.read_bytes())
     if not integers:
         path.write_bytes(writer(NetSpec.from_model(model)))

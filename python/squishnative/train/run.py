@@ -23,7 +23,7 @@ import torch
 
 from squishnative import __version__, nets
 from squishnative.convert import read
-from squishnative.convert.checkpoint import default_resize
+from squishnative.convert.checkpoint import SUFFIXES, default_resize
 from squishnative.net import load
 from squishnative.spec import NetSpec
 from squishnative.train.architecture import squeezenet, with_new_head
@@ -224,9 +224,9 @@ def read_net(path: str) -> NetSpec:
     Without activations: the nets that training and evolution make of it have others.
     """
     path = nets.path_of(path)
-    if path.endswith(".squish"):
-        return NetSpec.from_model(load(path).model).in_floats()
-    return read(path).net
+    if Path(path).suffix.lower() in SUFFIXES:
+        return read(path).net
+    return NetSpec.from_model(load(path).model).in_floats()
 
 
 def prepare(spec: NetSpec, images: torch.Tensor) -> Network:
