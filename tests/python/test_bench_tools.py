@@ -84,7 +84,7 @@ def test_help_names_every_option(squish_bench: Tool) -> None:
         (["--batch", "0"], "--batch: got '0', wanted a whole number, at least 1"),
         (["--batch=1e3"], "--batch: got '1e3', wanted"),
         (["--iters", "99999999999"], "--iters: got '99999999999', wanted"),
-        (["--size", "24x"], "--size: got '', wanted"),
+        (["--size", "24x"], "--size: got '24x', wanted pixels such as 224 or 224x320"),
         (["--format", "bf16"], "--format: got 'bf16', wanted f32 or u8"),
         (["--profile=yes"], "--profile takes no value"),
         (["--speed", "1"], "unknown option '--speed'"),

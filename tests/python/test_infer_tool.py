@@ -113,9 +113,13 @@ def test_takes_folders_and_standard_input(squish_infer: Path, tmp_path: Path) ->
     folder.mkdir()
     random_image(1).save(folder / "b.ppm")
     random_image(3).save(folder / "a.pgm")
+    random_image(1).save(folder / "c.PPM", "ppm")
+    (folder / ".hidden.ppm").write_text("no image", encoding="utf-8")
     (folder / "c.txt").write_text("no image", encoding="utf-8")
     got = seen(squish_infer, net_file, folder)
-    assert (got == seen(squish_infer, net_file, folder / "a.pgm", folder / "b.ppm")).all()
+    assert (
+        got == seen(squish_infer, net_file, folder / "a.pgm", folder / "b.ppm", folder / "c.PPM")
+    ).all()
     piped = subprocess.run(
         [str(squish_infer), str(net_file), "-", "--logits"],
         input=(folder / "b.ppm").read_bytes(),

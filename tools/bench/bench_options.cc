@@ -24,8 +24,12 @@ PixelFormat read_format(const std::string& text) {
 // "224" or "224x320"
 ImageSize read_size(const std::string& text) {
   const size_t x = text.find('x');
-  const int height = tools::parse_int(text.substr(0, x), 1);
-  return {height, x == std::string::npos ? height : tools::parse_int(text.substr(x + 1), 1)};
+  try {
+    const int height = tools::parse_int(text.substr(0, x), 1);
+    return {height, x == std::string::npos ? height : tools::parse_int(text.substr(x + 1), 1)};
+  } catch (const tools::UsageError&) {
+    throw tools::UsageError("got '" + text + "', wanted pixels such as 224 or 224x320, at least 1");
+  }
 }
 
 void check(const BenchOptions& options) {

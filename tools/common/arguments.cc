@@ -5,6 +5,7 @@
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <utility>
 
 #include "squish/error.h"
@@ -113,6 +114,8 @@ int run_tool(const char* tool, const std::function<int()>& body) {
     return fail(tool, error.what(), 2);
   } catch (const InvalidArgument& error) {
     return fail(tool, error.what(), 2);
+  } catch (const std::bad_alloc&) {
+    return fail(tool, "not enough memory", 1);
   } catch (const std::exception& error) {
     return fail(tool, error.what(), 1);
   }

@@ -2,6 +2,7 @@
 #include <dirent.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -33,7 +34,11 @@ std::vector<std::string> read_options(int argc, char** argv, Options* options) {
       "images become PPM with, say, `convert photo.jpg photo.ppm`.");
   arguments.add_int("-k", 1, "labels an image", &options->k);
   arguments.add_int("--threads", 1, "threads that compute", &options->session.threads);
-  arguments.add_text("--device", "NAME", "cpu or reference", &options->session.device);
+  arguments.add_text("--device", "NAME", "cpu; reference; cuda, cuda:1, where it is built with CUDA",
+                     &options->session.device);
+  arguments.add_text("--storage", "NAME",
+                     "auto; f32; i8, integers of a file made for them, the same on every CPU; on cuda f16",
+                     &options->session.storage);
   arguments.add_text("--isa", "NAME", "instruction set; the best there is where none is named",
                      &options->session.isa);
   arguments.add_flag("--as-is", "neither resize nor crop: the images are prepared", &options->as_is);
@@ -49,6 +54,14 @@ std::vector<std::string> read_options(int argc, char** argv, Options* options) {
   return operands;
 }
 
+bool is_image(const std::string& name) {
+  if (name[0] == '.') return false;  // hidden
+  std::string extension = name.substr(std::min(name.size(), name.rfind('.')));
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return extension == ".ppm" || extension == ".pgm";
+}
+
 // A folder stands for its images, sorted.
 std::vector<std::string> images_of(const std::string& path) {
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path.c_str()), ::closedir);
@@ -61,8 +74,7 @@ std::vector<std::string> images_of(const std::string& path) {
   };
   while (const dirent* entry = next()) {
     const std::string name = entry->d_name;
-    const std::string extension = name.substr(std::min(name.size(), name.rfind('.')));
-    if (extension == ".ppm" || extension == ".pgm") images.push_back(prefix + name);
+    if (is_image(name)) images.push_back(prefix + name);
   }
   if (errno != 0) throw IoError("read", path, errno);
   if (images.empty()) throw InvalidArgument("'" + path + "': has no *.ppm or *.pgm");
