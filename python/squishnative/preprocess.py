@@ -124,11 +124,11 @@ def _open(source: ImageSource) -> Image.Image:
         return _read(source)
     try:
         pixels = as_array(source)
-    except TypeError:
+    except TypeError as error:
         raise TypeError(
             f"image: got {type(source).__name__}, wanted a path, a Pillow image or an array: "
             "uint8 (H, W, 3)"
-        ) from None
+        ) from error
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise ValueError(f"image: got {pixels.dtype} {pixels.shape}, wanted uint8 (H, W, 3)")
     return Image.fromarray(pixels)
