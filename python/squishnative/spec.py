@@ -8,8 +8,10 @@ writes it through the engine's writer. Weights are NumPy float32 arrays in PyTor
 from __future__ import annotations
 
 import copy
+import math
 import os
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Optional
 
 from squishnative import _core
@@ -120,6 +122,10 @@ class NetSpec:
             if len(values) != self.input.channels:
                 channels = self.input.channels
                 raise ValueError(f"{what} has {len(values)} values for {channels} channels")
+            if not all(isinstance(value, Real) and math.isfinite(value) for value in values):
+                raise ValueError(f"{what} must be finite numbers, got {tuple(values)}")
+        if min(self.input.std) <= 0:
+            raise ValueError(f"std must be above 0, got {tuple(self.input.std)}")
 
     def in_floats(self) -> NetSpec:
         """A copy without activations: the same net, computed in floats by whoever runs it."""

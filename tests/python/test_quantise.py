@@ -299,6 +299,13 @@ def test_bad_arguments_say_got_and_wanted(case: str) -> None:
         quantise(tiny_spec(), images, dtype)  # type: ignore[arg-type]
 
 
+def test_arguments_of_another_type() -> None:
+    with pytest.raises(TypeError, match="spec: got str, wanted a NetSpec"):
+        quantise("net.squish", pixels(1))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="images: got list, wanted a NumPy array"):
+        quantise(tiny_spec(), [1])  # type: ignore[arg-type]
+
+
 def test_names_the_convolution_that_no_bytes_suit() -> None:
     wide = Conv("wide", INPUT, conv(40000, 1))
     last = Conv("last", 0, ConvSpec(np.ones((1, 40000, 1, 2), f32), np.zeros(1, f32)))

@@ -212,6 +212,15 @@ def test_rejects_a_mean_of_other_channels() -> None:
     spec.input.mean = (0.5,)
     with pytest.raises(ValueError, match="mean has 1 values for 3 channels"):
         spec.validate()
+    spec.input.mean = (0.5, float("nan"), 0.5)
+    with pytest.raises(ValueError, match=r"mean must be finite numbers, got \(0.5, nan, 0.5\)"):
+        spec.validate()
+    spec.input.mean = ("a", 0.5, 0.5)  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="mean must be finite numbers"):
+        spec.validate()
+    spec.input.mean, spec.input.std = (0.5, 0.5, 0.5), (1.0, 0.0, 1.0)
+    with pytest.raises(ValueError, match=r"std must be above 0, got \(1.0, 0.0, 1.0\)"):
+        spec.validate()
 
 
 @pytest.mark.parametrize("name", ["", "conv1"])

@@ -32,12 +32,16 @@ def quantise(spec: NetSpec, images: Images, dtype: str = "i8") -> NetSpec:
     weights rounded as `dtype`. An activation and its max pools have the same. The filters of each
     Fire's squeeze come in an order in which the expands have few 16x4 clusters.
 
-    Raises ValueError on another dtype, on images that do not fit the net, on a net without
-    convolutions, and, naming the convolution, where no bytes would do: sums beyond 32 bits, inputs
-    that are not finite.
+    Raises TypeError on what is no NetSpec or no array, ValueError on another dtype, on images that
+    do not fit the net, on a net without convolutions, and, naming the convolution, where no bytes
+    would do: sums beyond 32 bits, inputs that are not finite.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype: got {dtype!r}, wanted 'i8' or 'i4'")
+    if not isinstance(spec, NetSpec):
+        raise TypeError(f"spec: got {type(spec).__name__}, wanted a NetSpec")
+    if not isinstance(images, np.ndarray):
+        raise TypeError(f"images: got {type(images).__name__}, wanted a NumPy array")
     channels = spec.input.channels
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != channels:
         raise ValueError(
