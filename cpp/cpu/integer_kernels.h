@@ -69,7 +69,8 @@ struct QuadTask {
   uint8_t* output;
 };
 
-// Rows of photographs' uint8 pixels to quads, by tables: bytes[c][pixel] is what the quad holds of colour c.
+// Rows of photographs' uint8 pixels to quads, by tables: bytes[c][pixel] is what the quad holds of colour c. Its
+// fourth byte is 0.
 struct RgbQuadTask {
   const uint8_t* pixels;  // [rows][width][3]
   const uint8_t* bytes;   // [3][256]

@@ -4,30 +4,32 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "cpu/dispatch.h"
 #include "model/graph.h"
 #include "support/guarded.h"
+#include "support/integer_isas.h"
 #include "support/random.h"
 
 namespace squish {
 
-extern const IntegerKernels kEvexVnniIntegers;  // evex_vnni.cc; NOLINT(readability-identifier-naming)
-
 namespace {
 
+using testing::activation_of;
+using testing::byte_of;
 using testing::Edge;
 using testing::Guarded;
+using testing::IntegerTest;
+using testing::kCanary;
 using testing::kEdges;
+using testing::quantised;
 using testing::Random;
+using testing::scaled;
 
 constexpr int kLanes = 16, kInputs = 4, kKernel = 3, kChannels = 32, kQuads = kChannels / kInputs;
 constexpr int kAllColumns = kQuads * kKernel * kKernel;
-constexpr uint8_t kCanary = 0xA5;
 
 // As those of conv_test.cc, for tiles of up to 24 pixels.
 constexpr int kWidths[] = {1,  2,  3,  4,  5,  6,  7,  8,  11, 12, 13, 14,
@@ -42,29 +44,6 @@ struct Geometry {
 constexpr Geometry kGeometries[] = {{4, 1}, {4, 2}, {16, 1}, {16, 2}, {4, 3}};
 
 enum class Results { kBytes, kRunningMax, kFloats };
-
-// What a sum is made of, in float operations that each round: volatile, so that nothing is fused.
-float scaled(int64_t sum, float factor, float term) {
-  const volatile float product = static_cast<float>(sum) * factor;
-  return product + term;
-}
-
-int quantised(float value, int low) {
-  return static_cast<int>(std::clamp(std::nearbyint(value), static_cast<float>(low), 255.0f));
-}
-
-// An activation in its byte, and back.
-uint8_t byte_of(const IntegerKernels& kernels, int activation) {
-  return static_cast<uint8_t>(activation - kernels.activation_offset);
-}
-int activation_of(const IntegerKernels& kernels, uint8_t byte) {
-  return (byte + kernels.activation_offset) % 256;
-}
-
-class IntegerTest : public ::testing::TestWithParam<const IntegerKernels*> {
- protected:
-  const IntegerKernels& kernels() const { return *GetParam(); }
-};
 
 // One call of a kernel: a 3x3 convolution with its own, guarded input and output.
 class KernelCall {
@@ -321,124 +300,8 @@ TEST_P(BytePoolKernels, AreTheLargestBytes) {
   }
 }
 
-class QuadKernels : public IntegerTest {
- protected:
-  void check(int channels, int width, bool from_pixels, Edge edge) {
-    Random random(static_cast<uint32_t>(channels * 100 + width));
-    const auto values_count = static_cast<size_t>(channels * width);
-    Guarded<uint8_t> pixels(values_count, edge, 0);
-    Guarded<float> values(values_count, edge, 0);
-    for (size_t i = 0; i < values_count; ++i) {
-      pixels[i] = static_cast<uint8_t>(random.between(0, 255));
-      values[i] = random.chance(0.1) ? random.value(1e30) : random.value(3);
-    }
-    std::vector<float> scale, shift;
-    for (int c = 0; c < channels; ++c) {
-      scale.push_back(random.value(0.02));
-      shift.push_back(random.value(2));
-    }
-    Guarded<uint8_t> output(static_cast<size_t>(width) * kInputs, edge, kCanary);
-    QuadTask task{};
-    if (from_pixels) {
-      task.pixels = pixels.data();
-    } else {
-      task.values = values.data();
-    }
-    task.plane = width;
-    task.width = width;
-    task.channels = channels;
-    task.scale = scale.data();
-    task.shift = shift.data();
-    task.inverse = random.value(100);
-    task.zero = static_cast<float>(random.between(0, 255));
-    task.output = output.data();
-    ASSERT_TRUE(kernels().quads(task));
-    for (int i = 0; i < width * kInputs; ++i) {
-      const int x = i / kInputs, c = i % kInputs;
-      int wanted = 0;
-      if (c < channels) {
-        const auto channel = static_cast<size_t>(c);
-        const float value = from_pixels ? scaled(pixels[static_cast<size_t>(x * channels + c)],
-                                                 scale[channel], shift[channel])
-                                        : values[static_cast<size_t>(c * width + x)];
-        const volatile float product = value * task.inverse;
-        wanted = quantised(product + task.zero, 0);
-      }
-      ASSERT_EQ(output[static_cast<size_t>(i)], byte_of(kernels(), wanted))
-          << channels << " channels, " << width << " pixels, pixel " << x << ", channel " << c;
-    }
-    if (!from_pixels) finds_what_is_not_finite(task, values);
-  }
-
- private:
-  void finds_what_is_not_finite(const QuadTask& task, Guarded<float>& values) {
-    constexpr float kInfinity = std::numeric_limits<float>::infinity();
-    constexpr float kNotFinite[] = {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()};
-    for (size_t i = 0; i < values.size(); ++i) {
-      const float finite = std::exchange(values[i], kNotFinite[i % 3]);
-      ASSERT_FALSE(kernels().quads(task)) << task.channels << " channels of " << task.width << ", at " << i;
-      values[i] = finite;
-    }
-  }
-};
-
-TEST_P(QuadKernels, AgreeWithPlainLoops) {
-  for (int channels = 1; channels <= 4; ++channels) {
-    for (int width = 1; width <= 70; ++width) {
-      for (Edge edge : kEdges) {
-        check(channels, width, true, edge);
-        check(channels, width, false, edge);
-      }
-    }
-  }
-}
-
-class RgbQuadKernels : public IntegerTest {};
-
-TEST_P(RgbQuadKernels, LookUpEveryPixel) {
-  const RgbQuadKernel rgb_quads = choose_rgb_quads(kernels());
-  if (rgb_quads == nullptr) GTEST_SKIP() << "none beside " << kernels().isa;
-  constexpr int kColours = 3, kValues = 256, kTwo = 2;
-  for (int width = 1; width <= 300; ++width) {
-    for (Edge edge : kEdges) {
-      Random random(static_cast<uint32_t>(width));
-      const auto count = static_cast<size_t>(width);
-      Guarded<uint8_t> pixels(kTwo * count * kColours, edge, 0);
-      Guarded<uint8_t> bytes(size_t{kColours * kValues}, edge, 0);
-      for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(random.between(0, 255));
-      for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(random.between(0, 255));
-      const size_t row = (count + 5) * kInputs;  // between rows lies what is not the kernel's
-      Guarded<uint8_t> output(row + count * kInputs, edge, kCanary);
-      rgb_quads({pixels.data(), bytes.data(), kTwo, width, output.data(), static_cast<ptrdiff_t>(row)});
-      for (size_t i = 0; i < output.size(); ++i) {
-        const size_t y = i / row, x = i % row / kInputs, c = i % kInputs;
-        int wanted = 0;
-        if (x >= count) {
-          wanted = kCanary;
-        } else if (c < kColours) {
-          wanted = bytes[kValues * c + pixels[kColours * (y * count + x) + c]];
-        }
-        ASSERT_EQ(output[i], wanted) << width << " pixels, row " << y << ", pixel " << x << ", colour " << c;
-      }
-    }
-  }
-}
-
-std::vector<const IntegerKernels*> tested_kernels() {
-  std::vector<const IntegerKernels*> kernels = available_integer_kernels();
-#if defined(SQUISH_TEST_EVEX_VNNI)
-  if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl"))
-    kernels.push_back(&kEvexVnniIntegers);
-#endif
-  return kernels;
-}
-
-std::string isa_of(const ::testing::TestParamInfo<const IntegerKernels*>& info) { return info.param->isa; }
-
-INSTANTIATE_TEST_SUITE_P(Isas, IntegerConvKernels, ::testing::ValuesIn(tested_kernels()), isa_of);
-INSTANTIATE_TEST_SUITE_P(Isas, BytePoolKernels, ::testing::ValuesIn(tested_kernels()), isa_of);
-INSTANTIATE_TEST_SUITE_P(Isas, RgbQuadKernels, ::testing::ValuesIn(tested_kernels()), isa_of);
-INSTANTIATE_TEST_SUITE_P(Isas, QuadKernels, ::testing::ValuesIn(tested_kernels()), isa_of);
+SQUISH_TEST_EACH_INTEGER_ISA(IntegerConvKernels);
+SQUISH_TEST_EACH_INTEGER_ISA(BytePoolKernels);
 
 }  // namespace
 }  // namespace squish
