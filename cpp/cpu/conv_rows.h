@@ -22,13 +22,12 @@ struct Target {
 
 // Convolves and pools 3x3 windows with stride 2. Of the three rows under a row of windows the first two are maximised
 // as they are computed, into `upper`; the third, which the next windows share, becomes their `upper`.
-// group_conv.row(y, target, running_max) computes a row; `task` is the pool's, as pool_task() gives it; scratch holds 2 rows
-// of the group's blocks.
+// group_conv.row(y, target, running_max) computes a row of task.width pixels; `task` is the pool's, as pool_task() gives it, or
+// of windows one wide, where such a row is pooled already; scratch holds 2 rows of the group's blocks.
 template <typename GroupConv, typename Task, typename T>
-void conv_pooled(GroupConv& group_conv, const BlockGroup& group, Shape conv_output,
-                 void (*max_pool)(const Task&), Task task, View<T> out, T* scratch, Range pooled_rows) {
-  const int height = conv_output.height;
-  const ptrdiff_t row_values = ptrdiff_t{conv_output.width} * kChannelBlock;
+void conv_pooled(GroupConv& group_conv, const BlockGroup& group, int height, void (*max_pool)(const Task&),
+                 Task task, View<T> out, T* scratch, Range pooled_rows) {
+  const ptrdiff_t row_values = ptrdiff_t{task.width} * kChannelBlock;
   T *upper = scratch, *lower = scratch + group.blocks * row_values;  // [blocks][width][16]
   for (int r = pooled_rows.begin; r < pooled_rows.end; ++r) {
     const int top = r * 2, rows = std::min(3, height - top);

@@ -90,7 +90,7 @@ void run_conv(const KernelTable& kernels, const Op& op, const BoundConv& conv, C
         for (int b = 0; b < group.blocks; ++b) clear_border(out, group.first_block + b, rows);
         if (op.pooled) {
           GroupConv group_conv(kernels, conv, group, in);
-          conv_pooled(group_conv, group, conv.conv_output, kernels.max_pool,
+          conv_pooled(group_conv, group, conv.conv_output.height, kernels.max_pool,
                       pool_task<PoolTask>(op, conv.conv_output.width, *out.layout), out, scratch, rows);
         } else if (op.averaged) {
           conv_averaged(kernels, conv, group, in, out, scratch);

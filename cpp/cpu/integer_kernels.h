@@ -80,8 +80,8 @@ struct RgbQuadTask {
 };
 using RgbQuadKernel = void (*)(const RgbQuadTask&);
 
-// Steps from pixel to pixel that have their own kernels: quads at stride 1 and 2, blocks of 16 at 1.
-enum QuadStep { kQuadStep4, kQuadStep8, kQuadStep16, kQuadSteps };
+// Steps from pixel to pixel that have their own kernels: quads at stride 1 and 2, blocks of 16 at 1; and all others.
+enum QuadStep { kQuadStep4, kQuadStep8, kQuadStep16, kQuadAnyStep, kQuadSteps };
 
 // Times, in that of a 16x1 cluster at one pixel in floats on AVX2: see forecast.h. Fitted to 20 SqueezeNets on Zen 4 where
 // nothing else is said.
@@ -102,7 +102,9 @@ struct IntegerKernels {
   // Lays the clusters of a group, int8 [16 outputs][4 inputs] each and at least one, in the kernels' order.
   void (*pack)(const int8_t* clusters, ptrdiff_t count, uint8_t* packed);
   IntegerConvKernel conv[kQuadSteps][kMaxIntegerBlocks];  // [step][blocks - 1]
-  IntegerConvKernel conv_any_step[kMaxIntegerBlocks];     // [blocks - 1]
+  // One row to bytes, pooled along, 3 wide with stride 2: of each two pixels of the row one, which has the largest activations
+  // of them and of the pixel after them, if there is one. An odd last pixel has none of its own.
+  IntegerConvKernel conv_pooled[kQuadSteps][kMaxIntegerBlocks];
   void (*max_pool)(const BytePoolTask&);
   bool (*quads)(const QuadTask&);
 };

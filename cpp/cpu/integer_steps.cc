@@ -56,17 +56,16 @@ void clear_border(MixedView out, int block, Range rows) {
   }
 }
 
-IntegerConvKernel kernel_for(const IntegerKernels& kernels, ptrdiff_t step, int blocks) {
-  const int pair = blocks == 2 ? 1 : 0;
-  switch (step) {
+QuadStep quad_step(ptrdiff_t bytes) {
+  switch (bytes) {
     case 4:
-      return kernels.conv[kQuadStep4][pair];
+      return kQuadStep4;
     case 8:
-      return kernels.conv[kQuadStep8][pair];
+      return kQuadStep8;
     case 16:
-      return kernels.conv[kQuadStep16][pair];
+      return kQuadStep16;
     default:
-      return kernels.conv_any_step[pair];
+      return kQuadAnyStep;
   }
 }
 
@@ -89,7 +88,9 @@ class IntegerGroupConv {
     task_.low = packed.relu ? packed.output.zero : 0;
     task_.floor = floor_for(packed.relu);
     task_.width = conv.conv_output.width;
-    kernel_ = kernel_for(kernels, task_.input_step, group.blocks);
+    const QuadStep step = quad_step(task_.input_step);
+    kernel_ = kernels.conv[step][group.blocks - 1];
+    pooled_kernel_ = kernels.conv_pooled[step][group.blocks - 1];
   }
 
   template <typename T>
@@ -103,6 +104,12 @@ class IntegerGroupConv {
     kernel_(task_);
   }
 
+  // Rows are pooled along as they are computed, to so many windows; `row` only.
+  void pool_to(int windows) {
+    kernel_ = pooled_kernel_;
+    task_.width = std::min(task_.width, 2 * windows + 1);
+  }
+
   // One row of bytes; running_max: into the maximum with what the target holds.
   void row(int y, Target<uint8_t> target, bool running_max) {
     task_.running_max = running_max;
@@ -113,8 +120,19 @@ class IntegerGroupConv {
   ConstByteView in_;
   int stride_h_;
   IntegerConvTask task_{};
-  IntegerConvKernel kernel_;
+  IntegerConvKernel kernel_, pooled_kernel_;
 };
+
+// Windows along rows are pooled from sums: half as many become bytes. What is left are columns of three.
+void conv_pooled_bytes(const IntegerKernels& kernels, const BoundIntegerConv& conv, const BlockGroup& group,
+                       IntegerGroupConv& group_conv, ByteView out, uint8_t* scratch, Range pooled_rows) {
+  const int windows = out.layout->width;
+  group_conv.pool_to(windows);
+  BytePoolTask task{};
+  task.width = task.windows = windows;
+  task.kernel_w = task.stride_w = 1;
+  conv_pooled(group_conv, group, conv.conv_output.height, kernels.max_pool, task, out, scratch, pooled_rows);
+}
 
 // Where only an Add reads the pool: each row of windows from its own three rows.
 void conv_pooled_floats(const MixedKernels& kernels, const Op& op, IntegerGroupConv& group_conv,
@@ -223,9 +241,8 @@ void run_conv(const MixedKernels& kernels, const Op& op, const BoundIntegerConv&
     if (op.averaged) {
       conv_averaged(kernels, conv, group, group_conv, out, scratch);
     } else if (op.pooled && out.is_bytes()) {
-      conv_pooled(group_conv, group, conv.conv_output, kernels.integers.max_pool,
-                  pool_task<BytePoolTask>(op, conv.conv_output.width, layout), out.bytes(),
-                  reinterpret_cast<uint8_t*>(scratch), rows);
+      conv_pooled_bytes(kernels.integers, conv, group, group_conv, out.bytes(),
+                        reinterpret_cast<uint8_t*>(scratch), rows);
     } else if (op.pooled) {
       conv_pooled_floats(kernels, op, group_conv, group, conv.conv_output, out.floats(), scratch, rows);
     } else if (out.is_bytes()) {

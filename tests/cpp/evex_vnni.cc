@@ -9,6 +9,6 @@ namespace squish {
 
 // NOLINTNEXTLINE(readability-identifier-naming): as in integer_kernels.h
 extern const IntegerKernels kEvexVnniIntegers;
-constexpr IntegerKernels kEvexVnniIntegers = make_integer_kernels("avxvnni_as_avx512");
+constexpr IntegerKernels kEvexVnniIntegers = make_integer_kernels<IntegerConv>("avxvnni_as_avx512");
 
 }  // namespace squish

@@ -43,7 +43,10 @@ struct Geometry {
 };
 constexpr Geometry kGeometries[] = {{4, 1}, {4, 2}, {16, 1}, {16, 2}, {4, 3}};
 
-enum class Results { kBytes, kRunningMax, kFloats };
+enum class Results { kBytes, kRunningMax, kFloats, kPooled, kPooledRunningMax };
+bool is_pooled(Results results) {
+  return results == Results::kPooled || results == Results::kPooledRunningMax;
+}
 
 // One call of a kernel: a 3x3 convolution with its own, guarded input and output.
 class KernelCall {
@@ -54,6 +57,8 @@ class KernelCall {
         geometry_(geometry),
         blocks_(blocks),
         value_bytes_(results == Results::kFloats ? 4 : 1),
+        pooled_(is_pooled(results)),
+        outputs_(pooled_ ? width / 2 : width),
         random_(seed),
         gap_(random_.between(0, 3)),
         pixels_((width - 1) * geometry.stride + kKernel),
@@ -66,7 +71,7 @@ class KernelCall {
         start_(static_cast<size_t>(blocks * kLanes), edge, 0),
         factor_(start_.size(), edge, 0),
         term_(start_.size(), edge, 0),
-        output_(static_cast<size_t>((blocks * rows * (width + gap_) - gap_) * kLanes * value_bytes_), edge,
+        output_(static_cast<size_t>((blocks * rows * (outputs_ + gap_) - gap_) * kLanes * value_bytes_), edge,
                 kCanary) {
     for (size_t i = 0; i < input_.size(); ++i) input_[i] = static_cast<uint8_t>(random_.between(0, 255));
     choose_columns(columns);
@@ -76,7 +81,7 @@ class KernelCall {
     const double magnitude = 4.0 / (1 + 60 * std::sqrt(columns));
     for (size_t i = 0; i < start_.size(); ++i) {
       start_[i] = random_.between(-20000, 20000);
-      factor_[i] = random_.value(magnitude);
+      factor_[i] = pooled_ ? std::abs(random_.value(magnitude)) : random_.value(magnitude);
       term_[i] = random_.value(200);
     }
     task_.input = input_.data() + row_ + geometry.channel_step;
@@ -89,11 +94,11 @@ class KernelCall {
     task_.factor = factor_.data();
     task_.term = term_.data();
     task_.to_bytes = results != Results::kFloats;
-    task_.running_max = results == Results::kRunningMax;
+    task_.running_max = results == Results::kRunningMax || results == Results::kPooledRunningMax;
     task_.low = random_.chance(0.5) ? random_.between(0, 255) : 0;
     task_.floor = random_.chance(0.5) ? 0 : -INFINITY;
     task_.output = output_.data();
-    task_.output_row = (width + gap_) * kLanes * value_bytes_;
+    task_.output_row = (outputs_ + gap_) * kLanes * value_bytes_;
     task_.output_block = rows * task_.output_row;
     task_.rows = rows;
     task_.width = width;
@@ -106,7 +111,7 @@ class KernelCall {
     std::vector<uint8_t> expected(output_.size());
     for (size_t i = 0; i < expected.size(); ++i) expected[i] = output_[i];
     for (int y = 0; y < task_.rows; ++y) {
-      for (int x = 0; x < task_.width; ++x) {
+      for (int x = 0; x < outputs_; ++x) {
         for (int o = 0; o < blocks_ * kLanes; ++o) put(expected, o, y, x);
       }
     }
@@ -116,11 +121,11 @@ class KernelCall {
   std::vector<uint8_t> run() {
     const auto b = static_cast<size_t>(blocks_ - 1);
     const int step = geometry_.step();
-    const IntegerConvKernel kernel = step == 4    ? kernels_.conv[kQuadStep4][b]
-                                     : step == 8  ? kernels_.conv[kQuadStep8][b]
-                                     : step == 16 ? kernels_.conv[kQuadStep16][b]
-                                                  : kernels_.conv_any_step[b];
-    kernel(task_);
+    const QuadStep which = step == 4    ? kQuadStep4
+                           : step == 8  ? kQuadStep8
+                           : step == 16 ? kQuadStep16
+                                        : kQuadAnyStep;
+    (pooled_ ? kernels_.conv_pooled : kernels_.conv)[which][b](task_);
     return {output_.data(), output_.data() + output_.size()};
   }
 
@@ -152,7 +157,7 @@ class KernelCall {
     }
   }
 
-  void put(std::vector<uint8_t>& expected, int o, int y, int x) const {
+  float value_of(int o, int y, int x) const {
     const uint8_t* pixel = task_.input + y * task_.input_row + x * task_.input_step;
     int64_t sum = start_[static_cast<size_t>(o)];
     for (ptrdiff_t k = 0; k < task_.columns; ++k) {
@@ -161,22 +166,35 @@ class KernelCall {
         sum +=
             weight[i] * (activation_of(kernels_, pixel[task_.offsets[k] + i]) - kernels_.activation_offset);
     }
-    const float value = scaled(sum, factor_[static_cast<size_t>(o)], term_[static_cast<size_t>(o)]);
+    return scaled(sum, factor_[static_cast<size_t>(o)], term_[static_cast<size_t>(o)]);
+  }
+
+  // In a byte; pooled: the largest of up to three.
+  int activation(int o, int y, int x) const {
+    if (!pooled_) return quantised(value_of(o, y, x), task_.low);
+    int largest = 0;
+    for (int column = 2 * x; column < std::min(2 * x + 3, task_.width); ++column)
+      largest = std::max(largest, quantised(value_of(o, y, column), task_.low));
+    return largest;
+  }
+
+  void put(std::vector<uint8_t>& expected, int o, int y, int x) const {
     const auto at = static_cast<size_t>(o / kLanes * task_.output_block + y * task_.output_row +
                                         (x * kLanes + o % kLanes) * value_bytes_);
     if (!task_.to_bytes) {
-      const float result = std::max(task_.floor, value);
+      const float result = std::max(task_.floor, value_of(o, y, x));
       std::copy_n(reinterpret_cast<const uint8_t*>(&result), sizeof result, &expected[at]);
     } else {
-      int activation = quantised(value, task_.low);
-      if (task_.running_max) activation = std::max(activation, activation_of(kernels_, expected[at]));
-      expected[at] = byte_of(kernels_, activation);
+      const int held = task_.running_max ? activation_of(kernels_, expected[at]) : 0;
+      expected[at] = byte_of(kernels_, std::max(activation(o, y, x), held));
     }
   }
 
   const IntegerKernels& kernels_;
   Geometry geometry_;
   int blocks_, value_bytes_;
+  bool pooled_;
+  int outputs_;  // of a row
   Random random_;
   int gap_;  // pixels between the rows
   int pixels_, lines_, row_;
@@ -222,6 +240,23 @@ TEST_P(IntegerConvKernels, KeepWhatIsLargerInARunningMaximum) {
                         kEdges[seed % 2]);
         const auto expected = call.expected();
         ASSERT_EQ(call.run(), expected) << width << " pixels, step " << geometry.step();
+      }
+    }
+  }
+}
+
+TEST_P(IntegerConvKernels, PoolAlongRows) {
+  uint32_t seed = 0;
+  for (const Geometry& geometry : kGeometries) {
+    for (int blocks = 1; blocks <= kernels().max_group; ++blocks) {
+      for (int width = 2; width <= 60; ++width) {
+        for (const Results results : {Results::kPooled, Results::kPooledRunningMax}) {
+          ++seed;
+          KernelCall call(kernels(), geometry, blocks, 1, width, kAllColumns / 10, results, seed,
+                          kEdges[seed % 2]);
+          const auto expected = call.expected();
+          ASSERT_EQ(call.run(), expected) << width << " pixels, step " << geometry.step();
+        }
       }
     }
   }

@@ -15,7 +15,7 @@ struct FloatConv {
   using Task = ConvTask;
   using Input = float;
   using Output = float;
-  static constexpr int kMaxTile = squish::kMaxTile;
+  static constexpr int kMaxTile = squish::kMaxTile, kMaxRows = 4, kPixelsTogether = 1;
 
   static constexpr ptrdiff_t output_step(const ConvTask&) { return kBlockFloats; }
   template <int kRows, int kPixels, int kStep, int kBlocks>

@@ -11,62 +11,106 @@
 namespace squish {
 namespace {
 
-struct IntegerConv {
+// kPooled: as IntegerKernels::conv_pooled.
+template <bool kPooled>
+struct IntegerTiles {
   using Task = IntegerConvTask;
   using Input = uint8_t;
   using Output = uint8_t;
-  static constexpr int kMaxTile = kMaxIntegerTile;
+  static constexpr int kMaxTile = kMaxIntegerTile, kMaxRows = kPooled ? 1 : 4,
+                       kPixelsTogether = kPooled ? 2 : 1;
 
   static ptrdiff_t output_step(const IntegerConvTask& task) {
+    if (kPooled) return kClusterOutputs / 2;
     return task.to_bytes ? ptrdiff_t{kClusterOutputs} : ptrdiff_t{kClusterOutputs * sizeof(float)};
   }
+};
+
+template <bool kPooled>
+struct IntegerConv : IntegerTiles<kPooled> {
   template <int kRows, int kPixels, int kStep, int kBlocks>
   static void tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output);
 };
 
-// What becomes of the sums of a tile: sums_of(p, b) has those of pixel p and block b.
-template <int kRows, int kPixels, int kBlocks, typename SumsOf>
-SQUISH_ALWAYS_INLINE void store_results(const IntegerConvTask& task, uint8_t* output, const SumsOf& sums_of) {
-  constexpr ptrdiff_t kLanesOfBlock = kClusterOutputs;
-  const auto to = [&](auto p, auto b, ptrdiff_t value_bytes) SQUISH_LAMBDA_INLINE {
-    return output + (p / kPixels) * task.output_row + (p % kPixels) * kClusterOutputs * value_bytes +
-           b * task.output_block;
-  };
-  unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE {
-    const float *factor = task.factor + b * kLanesOfBlock, *term = task.term + b * kLanesOfBlock;
-    if (!task.to_bytes) {
-      unroll<kRows * kPixels>([&](auto p) SQUISH_LAMBDA_INLINE {
-        store_floats(to(p, b, sizeof(float)), sums_of(p, b), factor, term, task.floor);
-      });
-      return;
-    }
-    const auto put = [&](uint8_t* at, auto bytes) SQUISH_LAMBDA_INLINE {
-      store_bytes(at, task.running_max ? max_bytes(bytes, at) : bytes);
-    };
-    constexpr int kAtOnce = kPixels / kPixelsAtOnce, kAlone = kPixels % kPixelsAtOnce;
-    if constexpr (kPixelsAtOnce == 4) {
-      unroll<kRows * kAtOnce>([&](auto i) SQUISH_LAMBDA_INLINE {
-        constexpr int kFirst = i / kAtOnce * kPixels + i % kAtOnce * 4;
-        put(to(Index<kFirst>(), b, 1), to_bytes(sums_of(Index<kFirst>(), b), sums_of(Index<kFirst + 1>(), b),
-                                                sums_of(Index<kFirst + 2>(), b),
-                                                sums_of(Index<kFirst + 3>(), b), factor, term, task.low));
-      });
-    } else {
-      unroll<kRows * kAtOnce>([&](auto p) SQUISH_LAMBDA_INLINE {
-        put(to(p, b, 1), to_bytes(sums_of(p, b), factor, term, task.low));
-      });
-    }
-    if constexpr (kAlone > 0) {
-      unroll<kRows * kAlone>([&](auto i) SQUISH_LAMBDA_INLINE {
-        constexpr int kAt = i / kAlone * kPixels + kAtOnce * kPixelsAtOnce + i % kAlone;
-        put(to(Index<kAt>(), b, 1), to_bytes(sums_of(Index<kAt>(), b), factor, term, task.low));
-      });
-    }
+// kCount pixels side by side to bytes: sums_of(i) has those of pixel i, and put(i, bytes) takes what becomes of them, of
+// pixel i or of four from it on.
+template <int kCount, typename SumsOf, typename Put>
+SQUISH_ALWAYS_INLINE void put_bytes(const SumsOf& sums_of, const float* factor, const float* term, int low,
+                                    const Put& put) {
+  constexpr int kAtOnce = kCount / kPixelsAtOnce * kPixelsAtOnce;
+  if constexpr (kPixelsAtOnce == 4) {
+    unroll<kAtOnce / 4>([&](auto i) SQUISH_LAMBDA_INLINE {
+      put(4 * i, to_bytes(sums_of(Index<4 * i>()), sums_of(Index<4 * i + 1>()), sums_of(Index<4 * i + 2>()),
+                          sums_of(Index<4 * i + 3>()), factor, term, low));
+    });
+  } else {
+    unroll<kAtOnce>([&](auto i)
+                        SQUISH_LAMBDA_INLINE { put(int{i}, to_bytes(sums_of(i), factor, term, low)); });
+  }
+  unroll<kCount - kAtOnce>([&](auto i) SQUISH_LAMBDA_INLINE {
+    put(kAtOnce + i, to_bytes(sums_of(Index<kAtOnce + i>()), factor, term, low));
   });
 }
 
+// Windows of a pool begin at the even pixels of a tile. The one that begins at its last two goes on in the next tile, whose
+// first pixel it takes when that is known.
+template <int kPixels, typename SumsOf, typename Put>
+SQUISH_ALWAYS_INLINE void put_pooled(const SumsOf& sums_of, const float* factor, const float* term, int low,
+                                     uint8_t* output, bool first_tile, const Put& put) {
+  if (!first_tile) {
+    uint8_t* before = output - kClusterOutputs;
+    store_bytes(before, max_bytes(to_bytes(sums_of(Index<0>()), factor, term, low), before));
+  }
+  const auto window = [&](auto i) SQUISH_LAMBDA_INLINE {
+    const Sums two = max_sums(sums_of(Index<2 * i>()), sums_of(Index<2 * i + 1>()));
+    if constexpr (2 * i + 2 < kPixels) return max_sums(two, sums_of(Index<2 * i + 2>()));
+    return two;
+  };
+  put_bytes<kPixels / 2>(window, factor, term, low, put);
+}
+
+// A row of a tile, of block b, to bytes.
+template <bool kPooled, int kRow, int kPixels, typename SumsOf, typename Block>
+SQUISH_ALWAYS_INLINE void store_row(const IntegerConvTask& task, uint8_t* output, bool first_tile,
+                                    const SumsOf& sums_of, Block b) {
+  const ptrdiff_t first_lane = ptrdiff_t{b} * kClusterOutputs;
+  const float *factor = task.factor + first_lane, *term = task.term + first_lane;
+  uint8_t* row = output + b * task.output_block + kRow * task.output_row;
+  const auto put = [&](ptrdiff_t pixel, auto bytes) SQUISH_LAMBDA_INLINE {
+    uint8_t* to = row + pixel * kClusterOutputs;
+    store_bytes(to, task.running_max ? max_bytes(bytes, to) : bytes);
+  };
+  const auto sums = [&](auto p) SQUISH_LAMBDA_INLINE { return sums_of(Index<kRow * kPixels + p>(), b); };
+  if constexpr (kPooled) {
+    put_pooled<kPixels>(sums, factor, term, task.low, row, first_tile, put);
+  } else {
+    put_bytes<kPixels>(sums, factor, term, task.low, put);
+  }
+}
+
+// What becomes of the sums of a tile: sums_of(p, b) has those of pixel p and block b.
+template <bool kPooled, int kRows, int kPixels, int kBlocks, typename SumsOf>
+SQUISH_ALWAYS_INLINE void store_results(const IntegerConvTask& task, uint8_t* output, const SumsOf& sums_of) {
+  constexpr ptrdiff_t kLanesOfBlock = kClusterOutputs, kPixelBytes = kClusterOutputs * sizeof(float);
+  unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE {
+    if (kPooled || task.to_bytes) {
+      unroll<kRows>([&](auto r) SQUISH_LAMBDA_INLINE {
+        store_row<kPooled, r, kPixels>(task, output, output == task.output, sums_of, b);
+      });
+      return;
+    }
+    const float *factor = task.factor + b * kLanesOfBlock, *term = task.term + b * kLanesOfBlock;
+    unroll<kRows * kPixels>([&](auto p) SQUISH_LAMBDA_INLINE {
+      uint8_t* to =
+          output + b * task.output_block + (p / kPixels) * task.output_row + p % kPixels * kPixelBytes;
+      store_floats(to, sums_of(p, b), factor, term, task.floor);
+    });
+  });
+}
+
+template <bool kPooled>
 template <int kRows, int kPixels, int kStep, int kBlocks>
-void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output) {
+void IntegerConv<kPooled>::tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output) {
   constexpr int kTile = kRows * kPixels;
   constexpr ptrdiff_t kLanesOfBlock = kClusterOutputs;
   ptrdiff_t step = kStep ? kStep : task.input_step;  // GCC 7 fails on a const one in the lambdas
@@ -86,15 +130,23 @@ void IntegerConv::tile(const IntegerConvTask& task, const uint8_t* input, uint8_
       unroll<kBlocks>([&](auto b) SQUISH_LAMBDA_INLINE { sum[p][b] = dot(sum[p][b], cluster[b], quad); });
     });
   }
-  store_results<kRows, kPixels, kBlocks>(task, output,
-                                         [&](auto p, auto b) SQUISH_LAMBDA_INLINE { return sum[p][b]; });
+  store_results<kPooled, kRows, kPixels, kBlocks>(
+      task, output, [&](auto p, auto b) SQUISH_LAMBDA_INLINE { return sum[p][b]; });
 }
 
-// Or null where the instruction set takes no groups of two.
-template <int kStep, int kBlocks>
-constexpr IntegerConvKernel integer_conv_kernel() {
-  if constexpr (kBlocks <= kMaxIntegerGroup) return &conv<IntegerConv, kStep, kBlocks>;
-  return nullptr;
+// Those of one and of two blocks; null where the instruction set takes no groups of two.
+template <typename Conv, int kStep>
+constexpr void set_conv_kernels(IntegerConvKernel (&kernels)[kMaxIntegerBlocks]) {
+  kernels[0] = &conv<Conv, kStep, 1>;
+  if constexpr (kMaxIntegerGroup >= 2) kernels[1] = &conv<Conv, kStep, 2>;
+}
+
+template <typename Conv>
+constexpr void set_conv_kernels(IntegerConvKernel (&kernels)[kQuadSteps][kMaxIntegerBlocks]) {
+  set_conv_kernels<Conv, 4>(kernels[kQuadStep4]);
+  set_conv_kernels<Conv, 8>(kernels[kQuadStep8]);
+  set_conv_kernels<Conv, 16>(kernels[kQuadStep16]);
+  set_conv_kernels<Conv, 0>(kernels[kQuadAnyStep]);
 }
 
 }  // namespace

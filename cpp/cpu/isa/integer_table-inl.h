@@ -19,29 +19,21 @@ struct BytePool {
   static Register larger(Register a, Register b) { return max_bytes(a, b); }
 };
 
+template <template <bool kPooled> class Conv>
 constexpr IntegerKernels make_integer_kernels(const char* isa) {
-  return {isa,
-          kCosts,
-          kMaxIntegerGroup,
-          kActivationOffset,
-          kClusterBytes,
-          false,
-          &pack_clusters,
-          {{integer_conv_kernel<4, 1>(), integer_conv_kernel<4, 2>()},
-           {integer_conv_kernel<8, 1>(), integer_conv_kernel<8, 2>()},
-           {integer_conv_kernel<16, 1>(), integer_conv_kernel<16, 2>()}},
-          {integer_conv_kernel<0, 1>(), integer_conv_kernel<0, 2>()},
-          &max_pool<BytePool>,
-          &quads};
-}
-
-// The same with another convolution, of one block at a time.
-template <typename Conv>
-constexpr IntegerKernels with_conv(IntegerKernels kernels) {
-  kernels.conv[kQuadStep4][0] = &conv<Conv, 4, 1>;
-  kernels.conv[kQuadStep8][0] = &conv<Conv, 8, 1>;
-  kernels.conv[kQuadStep16][0] = &conv<Conv, 16, 1>;
-  kernels.conv_any_step[0] = &conv<Conv, 0, 1>;
+  IntegerKernels kernels{isa,
+                         kCosts,
+                         kMaxIntegerGroup,
+                         kActivationOffset,
+                         kClusterBytes,
+                         false,
+                         &pack_clusters,
+                         {},
+                         {},
+                         &max_pool<BytePool>,
+                         &quads};
+  set_conv_kernels<Conv<false>>(kernels.conv);
+  set_conv_kernels<Conv<true>>(kernels.conv_pooled);
   return kernels;
 }
 

@@ -42,6 +42,10 @@ inline int8x8_t load_quad(const uint8_t* p) {
 // From 0 .. 255 to -128 .. 127.
 inline int8x16_t less_128(uint8x16_t a) { return vreinterpretq_s8_u8(veorq_u8(a, vdupq_n_u8(0x80))); }
 
+inline Sums max_sums(Sums a, Sums b) {
+  return {{vmaxq_s32(a.v[0], b.v[0]), vmaxq_s32(a.v[1], b.v[1]), vmaxq_s32(a.v[2], b.v[2]),
+           vmaxq_s32(a.v[3], b.v[3])}};
+}
 inline float32x4_t scaled(int32x4_t sums, const float* factor, const float* term) {
   return vaddq_f32(vmulq_f32(vcvtq_f32_s32(sums), vld1q_f32(factor)), vld1q_f32(term));
 }

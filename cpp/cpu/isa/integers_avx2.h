@@ -103,6 +103,10 @@ inline NarrowSums dot(NarrowSums sums, NarrowCluster weights, __m256i quad) {
   asm("vpaddw %1, %0, %0" : "+x"(sums.high) : "x"(_mm256_maddubs_epi16(quad, weights.high)));
   return sums;
 }
+inline void store_sums(int32_t* p, Sums a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.low);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), a.high);
+}
 inline Sums add(Sums sums, NarrowSums narrow) {
   const __m256i ones = _mm256_set1_epi16(1);
   return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(narrow.low, ones)),

@@ -11,6 +11,6 @@
 
 namespace squish {
 
-constexpr IntegerKernels kAvx512vnniIntegers = make_integer_kernels("avx512vnni");
+constexpr IntegerKernels kAvx512vnniIntegers = make_integer_kernels<IntegerConv>("avx512vnni");
 
 }  // namespace squish

@@ -51,6 +51,7 @@ inline Sums dot(Sums sums, Cluster weights, Quad quad) {
   return sums;
 }
 
+inline Sums max_sums(Sums a, Sums b) { return {_mm512_max_epi32(a.v, b.v)}; }
 inline __m512 scaled(Sums sums, const float* factor, const float* term) {
   return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums.v), _mm512_loadu_ps(factor)),
                        _mm512_loadu_ps(term));

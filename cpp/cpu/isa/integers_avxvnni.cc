@@ -4,6 +4,6 @@
 
 namespace squish {
 
-constexpr IntegerKernels kAvxvnniIntegers = make_integer_kernels("avxvnni");
+constexpr IntegerKernels kAvxvnniIntegers = make_integer_kernels<IntegerConv>("avxvnni");
 
 }  // namespace squish

@@ -10,6 +10,6 @@
 
 namespace squish {
 
-constexpr IntegerKernels kNeonIntegers = make_integer_kernels("neon");
+constexpr IntegerKernels kNeonIntegers = make_integer_kernels<IntegerConv>("neon");
 
 }  // namespace squish

@@ -4,6 +4,6 @@
 
 namespace squish {
 
-constexpr IntegerKernels kNeondotIntegers = make_integer_kernels("neondot");
+constexpr IntegerKernels kNeondotIntegers = make_integer_kernels<IntegerConv>("neondot");
 
 }  // namespace squish

@@ -47,19 +47,17 @@ inline int8x16_t load_alone(const int8_t* weights, int outputs) {
   return vreinterpretq_s8_u64(vmovl_u32(vreinterpret_u32_s8(vld1_s8(weights + 8 * outputs))));
 }
 
-struct IntegerConvInPairs {
-  using Task = IntegerConvTask;
-  using Input = uint8_t;
-  using Output = uint8_t;
+template <bool kPooled>
+struct IntegerConvInPairs : IntegerTiles<kPooled> {
   static constexpr int kMaxTile = 6;  // 24 sums, 3 of activations and 5 of weights: all 32 registers
 
-  static ptrdiff_t output_step(const IntegerConvTask& task) { return IntegerConv::output_step(task); }
   template <int kRows, int kPixels, int kStep, int kBlocks>
   static void tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output);
 };
 
+template <bool kPooled>
 template <int kRows, int kPixels, int kStep, int kBlocks>
-void IntegerConvInPairs::tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output) {
+void IntegerConvInPairs<kPooled>::tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output) {
   constexpr int kTile = kRows * kPixels, kPairs = (kTile + 1) / 2;
   const ptrdiff_t step = kStep ? kStep : task.input_step;
   PairSums sum[kPairs];
@@ -99,7 +97,7 @@ void IntegerConvInPairs::tile(const IntegerConvTask& task, const uint8_t* input,
     add_pair(0, [](const uint8_t* p, const uint8_t*) { return load_neighbours(p); });
   while (left >= 2) add_pair(ptrdiff_t{offsets[1]} - offsets[0], load_quads);
   if (left > 0) add(0, load_quads, load_alone);
-  store_results<kRows, kPixels, kBlocks>(
+  store_results<kPooled, kRows, kPixels, kBlocks>(
       task, output, [&](auto p, auto) SQUISH_LAMBDA_INLINE { return sums_of<p % 2>(sum[p / 2]); });
 }
 
@@ -109,11 +107,11 @@ constexpr IntegerKernels in_pairs(IntegerKernels kernels) {
   kernels.costs = {1.3, 1.3, 9};
   kernels.column_pairs = true;
   kernels.pack = &pack_pairs;
-  return with_conv<IntegerConvInPairs>(kernels);
+  return kernels;
 }
 
 }  // namespace
 
-constexpr IntegerKernels kNeoni8mmIntegers = in_pairs(make_integer_kernels("neoni8mm"));
+constexpr IntegerKernels kNeoni8mmIntegers = in_pairs(make_integer_kernels<IntegerConvInPairs>("neoni8mm"));
 
 }  // namespace squish

@@ -4,6 +4,6 @@
 
 namespace squish {
 
-constexpr IntegerKernels kScalarIntegers = make_integer_kernels("scalar");
+constexpr IntegerKernels kScalarIntegers = make_integer_kernels<IntegerConv>("scalar");
 
 }  // namespace squish

@@ -48,6 +48,10 @@ inline Sums dot(Sums sums, Cluster weights, Quad quad) {
   return sums;
 }
 
+inline Sums max_sums(Sums a, Sums b) {
+  for (int o = 0; o < 16; ++o) a.v[o] = a.v[o] > b.v[o] ? a.v[o] : b.v[o];
+  return a;
+}
 inline uint8_t round_to_byte(float value, float low) {
   value = value > low ? value : low;
   value = value < 255 ? value : 255;

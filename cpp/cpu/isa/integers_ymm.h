@@ -29,6 +29,9 @@ inline __m256i broadcast_4_bytes(const uint8_t* p) {
   return _mm256_set1_epi32(bytes);
 }
 
+inline Sums max_sums(Sums a, Sums b) {
+  return {_mm256_max_epi32(a.low, b.low), _mm256_max_epi32(a.high, b.high)};
+}
 inline __m256 scaled(__m256i sums, const float* factor, const float* term) {
   return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_loadu_ps(factor)),
                        _mm256_loadu_ps(term));

@@ -63,9 +63,22 @@ void max_pool_3_stride_2(const typename Pool::Value* input, ptrdiff_t row, int w
   }
 }
 
-// The number of windows that the fast path above has done: the first ones.
+// Two rows to one.
+template <typename Pool>
+void max_of_two_rows(const typename Pool::Value* input, ptrdiff_t row, int pixels,
+                     typename Pool::Value* output) {
+  for (ptrdiff_t i = 0; i < pixels * kPixelValues; i += Pool::kLanes)
+    Pool::store_values(output + i, max_of_rows<Pool, 2>(input + i, row));
+}
+
+// The number of windows that the fast paths above have done: the first ones.
 template <typename Pool>
 int max_pool_fast(const typename Pool::Task& task) {
+  if (task.kernel_w == 1 && task.stride_w == 1 && task.pad_left == 0 && task.rows == 2) {
+    const int windows = clip_high(task.width, task.windows);
+    max_of_two_rows<Pool>(task.input, task.input_row, windows, task.output);
+    return windows;
+  }
   if (task.kernel_w != 3 || task.stride_w != 2 || task.pad_left != 0 || task.width < 3) return 0;
   const int windows = clip_high((task.width - 3) / 2 + 1, task.windows);
   if (task.rows == 2) {

@@ -1,7 +1,8 @@
 // A convolution's output pixels cut into tiles that registers hold: the same for every arithmetic.
 //
-// `Conv` says in which one: Task, Input, Output (the types of values), kMaxTile (accumulators of 16 channels), tile<kRows,
-// kPixels, kStep, kBlocks>(), and output_step(), the values between two output pixels.
+// `Conv` says in which one: Task, Input, Output (the types of values), kMaxTile (accumulators of 16 channels), kMaxRows,
+// tile<kRows, kPixels, kStep, kBlocks>(), output_step(), the values of output a pixel, and kPixelsTogether, which tiles do not
+// part: 1 or 2.
 #pragma once
 
 #include <stddef.h>
@@ -29,13 +30,16 @@ void conv_row(const typename Conv::Task& task, const typename Conv::Input* input
               typename Conv::Output* output) {
   using Table = TileTable<Conv, kRows, kStep, kBlocks, typename MakeSequence<kMaxPixels>::type>;
   const ptrdiff_t step = kStep ? kStep : task.input_step;
-  const int tiles = (task.width + kMaxPixels - 1) / kMaxPixels;
-  const int narrow = task.width / tiles, wide_tiles = task.width % tiles;
-  for (int t = 0; t < tiles; ++t) {
-    const int pixels = narrow + (t < wide_tiles);
+  constexpr int kTogether = Conv::kPixelsTogether, kMost = kMaxPixels / kTogether;
+  const int all = (task.width + kTogether - 1) / kTogether, tiles = (all + kMost - 1) / kMost;
+  const int narrow = all / tiles, wide_tiles = all % tiles;
+  for (int t = 0, left = task.width; t < tiles; ++t) {
+    int pixels = (narrow + (t < wide_tiles)) * kTogether;
+    if (pixels > left) pixels = left;
     Table::kTable[pixels - 1](task, input, output);
     input += pixels * step;
     output += pixels * Conv::output_step(task);
+    left -= pixels;
   }
 }
 
@@ -66,7 +70,7 @@ int conv_bands(const typename Conv::Task& task, int first_row) {
 template <typename Conv, int kStep, int kBlocks>
 void conv(const typename Conv::Task& task) {
   int row = 0;
-  if constexpr (kStep == kBlockedStep) {
+  if constexpr (kStep == kBlockedStep && Conv::kMaxRows >= 4) {
     row = conv_bands<Conv, 4, kStep, kBlocks>(task, row);
     row = conv_bands<Conv, 2, kStep, kBlocks>(task, row);
   }
