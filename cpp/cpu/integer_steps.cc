@@ -225,8 +225,10 @@ bool input_to_blocks(const MixedKernels& kernels, const ImageBatch& batch, const
 }  // namespace
 
 int64_t scratch_floats(const Op& op, const BoundIntegerConv& conv) {
-  const int64_t rows = op.pooled ? 3 : op.averaged ? conv.conv_output.height : 0;
-  return rows * conv.conv_output.width * kChannelBlock * kMaxIntegerBlocks;
+  const int64_t row = int64_t{conv.conv_output.width} * kChannelBlock * kMaxIntegerBlocks;
+  if (op.pooled && conv.packed->output.is_bytes())
+    return row / int64_t{sizeof(float)};  // two, of half as many windows
+  return row * (op.pooled ? 3 : op.averaged ? conv.conv_output.height : 0);
 }
 
 int64_t scratch_floats(const Layout& out) { return 2 * int64_t{out.width} * kChannelBlock; }
