@@ -2,7 +2,7 @@
 // place of four of floats.
 //
 // An instruction set brings Sums (16 int32), Cluster (the weights), Quad (four activations for all 16), Bytes (16) and what
-// is called below; and, where kPixelsAtOnce is 4, the bytes of four pixels that lie side by side.
+// is called below; and, where kPixelsAtOnce is 2 or 4, the bytes of so many pixels that lie side by side.
 #pragma once
 
 #include "cpu/integer_kernels.h"
@@ -32,23 +32,31 @@ struct IntegerConv : IntegerTiles<kPooled> {
   static void tile(const IntegerConvTask& task, const uint8_t* input, uint8_t* output);
 };
 
-// kCount pixels side by side to bytes: sums_of(i) has those of pixel i, and put(i, bytes) takes what becomes of them, of
-// pixel i or of four from it on.
+// As many pixels as become bytes at once, from kFirst on: sums_of(i) has the sums of pixel i.
+template <int kFirst, typename SumsOf>
+SQUISH_ALWAYS_INLINE auto several_to_bytes(const SumsOf& sums_of, const float* factor, const float* term,
+                                           int low) {
+  if constexpr (kPixelsAtOnce == 4) {
+    return to_bytes(sums_of(Index<kFirst>()), sums_of(Index<kFirst + 1>()), sums_of(Index<kFirst + 2>()),
+                    sums_of(Index<kFirst + 3>()), factor, term, low);
+  } else if constexpr (kPixelsAtOnce == 2) {
+    return to_bytes(sums_of(Index<kFirst>()), sums_of(Index<kFirst + 1>()), factor, term, low);
+  } else {
+    return to_bytes(sums_of(Index<kFirst>()), factor, term, low);
+  }
+}
+
+// kCount pixels side by side: put(i, bytes) takes those of pixel i, or of several from it on.
 template <int kCount, typename SumsOf, typename Put>
 SQUISH_ALWAYS_INLINE void put_bytes(const SumsOf& sums_of, const float* factor, const float* term, int low,
                                     const Put& put) {
-  constexpr int kAtOnce = kCount / kPixelsAtOnce * kPixelsAtOnce;
-  if constexpr (kPixelsAtOnce == 4) {
-    unroll<kAtOnce / 4>([&](auto i) SQUISH_LAMBDA_INLINE {
-      put(4 * i, to_bytes(sums_of(Index<4 * i>()), sums_of(Index<4 * i + 1>()), sums_of(Index<4 * i + 2>()),
-                          sums_of(Index<4 * i + 3>()), factor, term, low));
-    });
-  } else {
-    unroll<kAtOnce>([&](auto i)
-                        SQUISH_LAMBDA_INLINE { put(int{i}, to_bytes(sums_of(i), factor, term, low)); });
-  }
-  unroll<kCount - kAtOnce>([&](auto i) SQUISH_LAMBDA_INLINE {
-    put(kAtOnce + i, to_bytes(sums_of(Index<kAtOnce + i>()), factor, term, low));
+  constexpr int kTurns = kCount / kPixelsAtOnce, kAlone = kCount % kPixelsAtOnce;
+  unroll<kTurns>([&](auto i) SQUISH_LAMBDA_INLINE {
+    put(i * kPixelsAtOnce, several_to_bytes<i * kPixelsAtOnce>(sums_of, factor, term, low));
+  });
+  unroll<kAlone>([&](auto i) SQUISH_LAMBDA_INLINE {
+    constexpr int kPixel = kCount - kAlone + i;
+    put(kPixel, to_bytes(sums_of(Index<kPixel>()), factor, term, low));
   });
 }
 
