@@ -36,7 +36,9 @@ FLAGS = {  # beside those of all files
 KERNELS = ("kernels_neon", "integers_neon", "integers_neondot", "integers_neoni8mm")
 
 # A kernel: rows, pixels, values from one to the next, blocks.
-TILE = re.compile(r"(?:Float|Integer)Conv(?:InPairs)?(?:ILb0EE)?4tileILi(\d+)ELi(\d+)ELi(\d+)ELi(\d+)E")
+TILE = re.compile(
+    r"(?:Float|Integer)Conv(?:InPairs)?(?:ILb0EE)?4tileILi(\d+)ELi(\d+)ELi(\d+)ELi(\d+)E"
+)
 FUNCTION = re.compile(r"^([A-Za-z_]\w*):")
 LABEL = re.compile(r"^(\.L\w+):")
 BRANCH = re.compile(r"\t(?:b\.?[a-z]{2}|cbn?z|tbn?z)\t(?:.*,\s*)?(\.L\w+)$")
