@@ -89,8 +89,9 @@ class IntegerGroupConv {
     task_.floor = floor_for(packed.relu);
     task_.width = conv.conv_output.width;
     const QuadStep step = quad_step(task_.input_step);
-    kernel_ = kernels.conv[step][group.blocks - 1];
-    pooled_kernel_ = kernels.conv_pooled[step][group.blocks - 1];
+    const int pair = group.blocks == 2 ? 1 : 0;
+    kernel_ = kernels.conv[step][pair];
+    pooled_kernel_ = kernels.conv_pooled[step][pair];
   }
 
   template <typename T>
