@@ -103,7 +103,8 @@ struct IntegerKernels {
   void (*pack)(const int8_t* clusters, ptrdiff_t count, uint8_t* packed);
   IntegerConvKernel conv[kQuadSteps][kMaxIntegerBlocks];  // [step][blocks - 1]
   // One row to bytes, pooled along, 3 wide with stride 2: of each two pixels of the row one, which has the largest activations
-  // of them and of the pixel after them, if there is one. An odd last pixel has none of its own.
+  // of them and of the pixel after them, if there is one. An odd last pixel has none of its own. Factors are not negative, as scales
+  // are not: so the largest sum becomes the largest activation.
   IntegerConvKernel conv_pooled[kQuadSteps][kMaxIntegerBlocks];
   void (*max_pool)(const BytePoolTask&);
   bool (*quads)(const QuadTask&);
